@@ -1,0 +1,206 @@
+/**
+ * One request on its way through a pipeline: what the client sent, what is known about it, and what will be
+ * sent upstream. Knows nothing of sockets, so that any protocol can fill it.
+ */
+import type { Body } from "./body.ts";
+import { HeaderList } from "./headers.ts";
+import { type BodyErrors, Message } from "./message.ts";
+
+const BODY_ERRORS: BodyErrors = {
+  tooLarge: "BODY_TOO_LARGE",
+  invalid: "BODY_INVALID",
+  unknownCoding: "BODY_ENCODING_UNSUPPORTED",
+};
+
+/** Somebody known to the gateway on whose behalf a request is made. */
+export interface Consumer {
+  readonly name: string;
+  readonly roles: readonly string[];
+  readonly tier?: string;
+  readonly claims?: Readonly<Record<string, unknown>>;
+}
+
+/** A structured log, as pino's: fields first, then a sentence. */
+export interface Log {
+  debug(fields: object, message: string): void;
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+  child(fields: object): Log;
+}
+
+/** What an exchange knows of the route that matched it. */
+export interface RouteInfo {
+  readonly name: string;
+  /** Send the client's Host upstream, not the target's. */
+  readonly preserveHost: boolean;
+}
+
+/** What a server must know to open an exchange. */
+export interface ExchangeInit {
+  method: string;
+  /** Path and query as they came, origin form (RFC 9112 section 3.2.1). */
+  target: string;
+  headers: HeaderList;
+  body: Body | null;
+  /** Host and port the client asked for, as it came. */
+  authority: string;
+  scheme: "http" | "https";
+  /** The protocol version of the client's message, such as `1.1`. */
+  httpVersion: string;
+  peerAddress: string;
+  /** Address of the client itself: the peer's, or what trusted proxies say. */
+  clientAddress: string;
+  log: Log;
+}
+
+let requestCount = 0;
+const idPrefix = `${Date.now().toString(36)}${process.pid.toString(36)}`;
+
+/** The route of an exchange that no route has matched. */
+export const NO_ROUTE: RouteInfo = { name: "", preserveHost: false };
+
+export class Exchange extends Message {
+  /** Method to send upstream; starts as the client's. */
+  method: string;
+  /** Path to send upstream, in wire form (percent-encoded); starts as the client's. */
+  path: string;
+  /** Query to send upstream with its `?`, or empty. */
+  search: string;
+  /** The client's own method, path and query, whatever stages change. */
+  readonly originalMethod: string;
+  readonly originalPath: string;
+  readonly originalSearch: string;
+  readonly authority: string;
+  readonly scheme: "http" | "https";
+  readonly httpVersion: string;
+  readonly peerAddress: string;
+  readonly clientAddress: string;
+  route: RouteInfo;
+  /** Values of `:param` segments, decoded; `*` is what a prefix left over. */
+  params: Readonly<Record<string, string>>;
+  consumer: Consumer | undefined;
+  /** Milliseconds of a monotonic clock when the request head was complete. */
+  readonly startedAt: number;
+  /** Upstream and target that were asked last; empty when none was. */
+  upstream: string;
+  targetUrl: string;
+  /** Milliseconds from sending upstream to its reply head, summed over attempts; -1 when none was asked. */
+  upstreamMs: number;
+  /** Milliseconds spent in each stage, by stage name, when timing is on. */
+  timings: Map<string, number> | undefined;
+  /** Informational replies (1xx) of the upstream go here, if the protocol can carry them. */
+  onInformation: ((status: number, headers: string[]) => void) | undefined;
+  readonly #log: Log;
+  #id: string | undefined;
+  #aborted: Error | undefined;
+  #onAbort: ((reason: Error) => void)[] | undefined;
+  #controller: AbortController | undefined;
+  #query: URLSearchParams | undefined;
+
+  constructor(init: ExchangeInit) {
+    super(init.headers, init.body);
+    const { target } = init;
+    const mark = target.indexOf("?");
+    this.method = init.method;
+    this.path = mark === -1 ? target : target.slice(0, mark);
+    this.search = mark === -1 ? "" : target.slice(mark);
+    this.originalMethod = this.method;
+    this.originalPath = this.path;
+    this.originalSearch = this.search;
+    this.authority = init.authority;
+    this.scheme = init.scheme;
+    this.httpVersion = init.httpVersion;
+    this.peerAddress = init.peerAddress;
+    this.clientAddress = init.clientAddress;
+    this.route = NO_ROUTE;
+    this.params = NO_PARAMS;
+    this.consumer = undefined;
+    this.startedAt = performance.now();
+    this.upstream = "";
+    this.targetUrl = "";
+    this.upstreamMs = -1;
+    this.timings = undefined;
+    this.onInformation = undefined;
+    this.#log = init.log;
+    this.#id = undefined;
+    this.#aborted = undefined;
+    this.#onAbort = undefined;
+    this.#controller = undefined;
+    this.#query = undefined;
+  }
+
+  protected override get bodyErrors(): BodyErrors {
+    return BODY_ERRORS;
+  }
+
+  /** Identifies the request in logs; the `request-id` plugin replaces it by the client's. */
+  get id(): string {
+    this.#id ??= `${idPrefix}-${(++requestCount).toString(36)}`;
+    return this.#id;
+  }
+
+  set id(id: string) {
+    this.#id = id;
+  }
+
+  /** A log whose lines carry the request's id and route. */
+  get log(): Log {
+    return this.#log.child({ requestId: this.id, route: this.route.name });
+  }
+
+  /** The client's query, decoded. Not for changing: assign {@link search}. */
+  get query(): URLSearchParams {
+    this.#query ??= new URLSearchParams(this.originalSearch);
+    return this.#query;
+  }
+
+  /** Why the exchange was given up, or undefined while it goes on. */
+  get aborted(): Error | undefined {
+    return this.#aborted;
+  }
+
+  /** Aborts when the client goes away or a deadline passes. Made on first use. */
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      const controller = new AbortController();
+      this.#controller = controller;
+      this.onAbort((reason) => controller.abort(reason));
+    }
+    return this.#controller.signal;
+  }
+
+  /** Calls `listener` once if the exchange is given up, at once if it already was. */
+  onAbort(listener: (reason: Error) => void): void {
+    if (this.#aborted !== undefined) return listener(this.#aborted);
+    if (this.#onAbort === undefined) this.#onAbort = [listener];
+    else this.#onAbort.push(listener);
+  }
+
+  /** Gives the exchange up: the upstream request is aborted and nothing is sent any more. */
+  abort(reason: Error): void {
+    if (this.#aborted !== undefined) return;
+    this.#aborted = reason;
+    const listeners = this.#onAbort;
+    this.#onAbort = undefined;
+    if (listeners !== undefined) for (const listener of listeners) listener(reason);
+  }
+}
+
+const NO_PARAMS: Readonly<Record<string, string>> = Object.freeze({});
+
+/** An exchange made by hand: for tests and for requests that the gateway makes itself. */
+export function createExchange(init: Partial<ExchangeInit> & { log: Log }): Exchange {
+  return new Exchange({
+    method: "GET",
+    target: "/",
+    headers: new HeaderList(),
+    body: null,
+    authority: "localhost",
+    scheme: "http",
+    httpVersion: "1.1",
+    peerAddress: "127.0.0.1",
+    clientAddress: "127.0.0.1",
+    ...init,
+  });
+}

@@ -1,0 +1,122 @@
+/**
+ * The contract between the core and plugins. A plugin lives through five steps:
+ *
+ * 1. check    its options are validated against `schema` (ajv: no coercion, unknown keys refused, defaults filled in).
+ * 2. build    `build(options, host)` does all slow work once: compiles patterns, parses units, opens resources.
+ *             It may throw a ConfigError whose pointer names the option.
+ * 3. compose  the stage it returned is called once per route with `next`, the handler of the stages below.
+ *             A stage with nothing to do for a route returns `next` itself.
+ * 4. serve    the handler is called per request. Pass-through handlers tail-call `next`; handlers with an
+ *             after-part are async. Replies are values, failures are throws.
+ * 5. close    what the stage opened is closed: register `host.onClose(fn)` at the moment a resource opens, so
+ *             that a build that fails half-way cleans up too.
+ */
+import type { FromSchema } from "json-schema-to-ts";
+import type { Exchange, Log } from "./exchange.ts";
+import type { Reply } from "./reply.ts";
+
+export { type Body, BytesBody, QueuedBody, type Sink, StreamBody, toReadable } from "./body.ts";
+export { ConfigError, type ErrorCode, GatewayError, type Problem } from "./errors.ts";
+export { type Consumer, Exchange, type Log, type RouteInfo } from "./exchange.ts";
+export { HeaderList } from "./headers.ts";
+export { Reply, textReply } from "./reply.ts";
+export type { FromSchema };
+
+/** Turns an exchange into a reply. */
+export type Handler = (x: Exchange) => Reply | Promise<Reply>;
+
+/** Wraps the handler of the stages below it. Called once per route when a generation is built. */
+export type Stage = (next: Handler) => Handler;
+
+/**
+ * A JSON Schema (draft-07) of a plugin's options: `type: "object"`, `additionalProperties: false`, and a
+ * `description` on every property. Secrets carry `writeOnly: true`.
+ */
+export interface JsonSchema {
+  readonly type?: string | readonly string[];
+  readonly description?: string;
+  readonly properties?: Readonly<Record<string, JsonSchema | boolean>>;
+  readonly [keyword: string]: unknown;
+}
+
+/** Time, as stages may know it. Tests pass a fake. */
+export interface Clock {
+  /** Milliseconds since the Unix epoch. */
+  now(): number;
+  /** Milliseconds that never go back; for durations. */
+  monotonic(): number;
+}
+
+/** One target of an upstream: a base URL that requests can be sent to. */
+export interface Target {
+  readonly url: string;
+  /**
+   * Sends the exchange and gives the upstream's reply, its body still streaming.
+   * @throws GatewayError UPSTREAM_*
+   */
+  forward(x: Exchange): Promise<Reply>;
+}
+
+/** A named group of targets. */
+export interface Upstream {
+  readonly name: string;
+  readonly targets: readonly Target[];
+}
+
+/** Label values of a metric, by label name. Must be bounded: never a path, an id or a header of the client. */
+export type Labels = Readonly<Record<string, string>>;
+
+/** Metrics of the gateway. Asking for a name again gives the same metric. Names start with `sluice_`. */
+export interface Metrics {
+  counter(
+    name: string,
+    help: string,
+    labelNames?: readonly string[],
+  ): { inc(labels?: Labels, by?: number): void };
+  gauge(
+    name: string,
+    help: string,
+    labelNames?: readonly string[],
+  ): { set(value: number, labels?: Labels): void };
+  histogram(
+    name: string,
+    help: string,
+    labelNames?: readonly string[],
+    buckets?: readonly number[],
+  ): { observe(value: number, labels?: Labels): void };
+}
+
+/** What the gateway gives a plugin that is being built. */
+export interface Host {
+  /** Name of the route that the stage is built for. */
+  readonly route: string;
+  readonly log: Log;
+  readonly clock: Clock;
+  readonly metrics: Metrics;
+  readonly upstreams: ReadonlyMap<string, Upstream>;
+  /** Folder that relative paths in the configuration start from. */
+  readonly baseDir: string;
+  /** Registers what must happen when the generation ends. Runs in reverse order. */
+  onClose(close: () => void | Promise<void>): void;
+  /**
+   * State that outlives a swap: gives the value kept under `key` by this or an earlier generation, or makes it.
+   * Build the key from what the stage is (route, plugin, the options that define its identity). The value is
+   * closed when no generation uses it any more.
+   */
+  keep<T extends { close?(): void | Promise<void> }>(key: string, create: () => T): T;
+}
+
+/** A kind of stage. `Options` is inferred from the schema literal by {@link FromSchema}. */
+export interface Plugin<Options = never> {
+  /** File name, config key, schema name, docs page and metric label. */
+  readonly name: string;
+  readonly schema: JsonSchema;
+  /** True when the stage always makes the reply itself and never calls `next`. */
+  readonly terminal?: true;
+  /** True when the stage answers CORS preflights, which then match routes that do not list OPTIONS. */
+  readonly answersPreflight?: true;
+  build(options: Options, host: Host): Stage | Promise<Stage>;
+}
+
+/** Plugins by name. */
+export type Catalogue = ReadonlyMap<string, Plugin>;

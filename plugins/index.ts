@@ -1,0 +1,7 @@
+/** The built-in plugins, one line each, sorted. */
+import type { Catalogue, Plugin } from "../core/plugin.ts";
+
+const BUILT_IN: readonly Plugin[] = [];
+
+/** Built-in plugins by name. */
+export const catalogue: Catalogue = new Map(BUILT_IN.map((plugin) => [plugin.name, plugin]));

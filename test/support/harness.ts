@@ -1,0 +1,154 @@
+/** Runs one plugin in memory: options through its schema, a fake upstream below it, a fake clock. No sockets. */
+import { type Body, BytesBody } from "../../core/body.ts";
+import { createValidator } from "../../core/config/validate.ts";
+import { createExchange, type Exchange, type ExchangeInit, type Log } from "../../core/exchange.ts";
+import { HeaderList } from "../../core/headers.ts";
+import type { Clock, Handler, Host, Labels, Plugin, Upstream } from "../../core/plugin.ts";
+import { Reply, textReply } from "../../core/reply.ts";
+
+/** A log that keeps its lines. */
+export class FakeLog implements Log {
+  readonly lines: { level: string; fields: object; message: string }[];
+
+  constructor(lines: FakeLog["lines"] = []) {
+    this.lines = lines;
+  }
+
+  #add(level: string, fields: object, message: string): void {
+    this.lines.push({ level, fields, message });
+  }
+
+  debug(fields: object, message: string): void {
+    this.#add("debug", fields, message);
+  }
+  info(fields: object, message: string): void {
+    this.#add("info", fields, message);
+  }
+  warn(fields: object, message: string): void {
+    this.#add("warn", fields, message);
+  }
+  error(fields: object, message: string): void {
+    this.#add("error", fields, message);
+  }
+  child(): Log {
+    return this;
+  }
+}
+
+/** A clock that moves only when told. */
+export class FakeClock implements Clock {
+  time = 1_700_000_000_000;
+
+  now(): number {
+    return this.time;
+  }
+  monotonic(): number {
+    return this.time;
+  }
+  advance(ms: number): void {
+    this.time += ms;
+  }
+}
+
+/** A host that keeps what a stage registered. */
+export class FakeHost implements Host {
+  route = "test";
+  log = new FakeLog();
+  clock = new FakeClock();
+  upstreams: Map<string, Upstream> = new Map();
+  baseDir = process.cwd();
+  /** Sums of counters, by name and labels. */
+  readonly counts = new Map<string, number>();
+  readonly closers: (() => void | Promise<void>)[] = [];
+  readonly kept = new Map<string, unknown>();
+  metrics: Host["metrics"] = {
+    counter: (name) => ({ inc: (labels, by = 1) => this.#add(name, labels, by) }),
+    gauge: (name) => ({ set: (value, labels) => this.counts.set(key(name, labels), value) }),
+    histogram: (name) => ({ observe: (_value, labels) => this.#add(name, labels, 1) }),
+  };
+
+  #add(name: string, labels: Labels | undefined, by: number): void {
+    const id = key(name, labels);
+    this.counts.set(id, (this.counts.get(id) ?? 0) + by);
+  }
+
+  onClose(close: () => void | Promise<void>): void {
+    this.closers.push(close);
+  }
+
+  keep<T>(key: string, create: () => T): T {
+    if (!this.kept.has(key)) this.kept.set(key, create());
+    return this.kept.get(key) as T;
+  }
+}
+
+const key = (name: string, labels: Labels = {}): string => `${name}${JSON.stringify(labels)}`;
+
+/** What `exchange()` takes: an exchange's fields, headers as an object, a body as text or bytes. */
+export interface RequestInit {
+  method?: string;
+  target?: string;
+  headers?: Record<string, string | string[]> | string[];
+  body?: string | Buffer | Body | null;
+  params?: Record<string, string>;
+  init?: Partial<ExchangeInit>;
+}
+
+export function headerList(headers: RequestInit["headers"] = {}): HeaderList {
+  if (Array.isArray(headers)) return new HeaderList(headers.slice());
+  return new HeaderList(
+    Object.entries(headers).flatMap(([name, value]) => [value].flat().flatMap((v) => [name, v])),
+  );
+}
+
+/** An exchange as a server would open it. */
+export function exchange(request: RequestInit = {}): Exchange {
+  const { body = null } = request;
+  const x = createExchange({
+    log: new FakeLog(),
+    method: request.method ?? "GET",
+    target: request.target ?? "/",
+    headers: headerList(request.headers),
+    body: typeof body === "string" || Buffer.isBuffer(body) ? new BytesBody(Buffer.from(body)) : body,
+    ...request.init,
+  });
+  if (request.params !== undefined) x.params = request.params;
+  return x;
+}
+
+/** A reply of the fake upstream. */
+export function reply(
+  status: number,
+  headers: RequestInit["headers"] = {},
+  body: string | Buffer = "",
+): Reply {
+  const bytes = Buffer.from(body);
+  const list = headerList(headers);
+  if (bytes.length > 0 && !list.has("content-length")) list.append("content-length", String(bytes.length));
+  return new Reply(status, list, bytes.length === 0 ? null : new BytesBody(bytes));
+}
+
+/** Reads a body to text as the client would see it (codings not undone). */
+export async function bodyText(message: { body: Body | null }): Promise<string> {
+  const { collect } = await import("../../core/body.ts");
+  return message.body === null ? "" : (await collect(message.body, 1e9)).toString();
+}
+
+/**
+ * Builds a plugin as a generation would.
+ * @param options raw options; they are checked and defaults are filled in
+ * @param upstream handler below the stage; answers 200 "upstream" by default
+ * @throws Error listing schema errors, ConfigError from build
+ */
+export async function buildStage(
+  plugin: Plugin,
+  options: Record<string, unknown> = {},
+  upstream: Handler = () => textReply(200, "upstream"),
+  host: FakeHost = new FakeHost(),
+): Promise<Handler> {
+  const checked = structuredClone(options);
+  const errors = createValidator(plugin.schema)(checked);
+  if (errors.length > 0) throw new Error(errors.map((e) => `${e.instancePath} ${e.message}`).join("\n"));
+  const stage = await plugin.build(checked as never, host);
+  return stage(upstream);
+}

@@ -1,0 +1,18 @@
+import { defineConfig } from "vitest/config";
+
+export default defineConfig({
+  test: {
+    include: ["test/**/*.test.ts"],
+    testTimeout: 20_000,
+    hookTimeout: 30_000,
+    pool: "forks",
+    maxWorkers: 2,
+    coverage: {
+      provider: "v8",
+      include: ["core/**", "plugins/**"],
+      exclude: ["core/main.ts", "core/cli/write-schemas.ts"],
+      reporter: ["text-summary", "text"],
+      thresholds: { "core/**": { lines: 90, statements: 90 } },
+    },
+  },
+});
