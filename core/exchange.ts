@@ -91,6 +91,11 @@ export class Exchange extends Message {
   timings: Map<string, number> | undefined;
   /** Informational replies (1xx) of the upstream go here, if the protocol can carry them. */
   onInformation: ((status: number, headers: string[]) => void) | undefined;
+  /**
+   * Headers for the reply that the server makes if the exchange fails. A stage that edits the headers of
+   * replies edits these when the stages below throw, by `editReplyHeaders`.
+   */
+  failureHeaders: HeaderList | undefined;
   readonly #log: Log;
   #id: string | undefined;
   #aborted: Error | undefined;
@@ -122,6 +127,7 @@ export class Exchange extends Message {
     this.upstreamMs = -1;
     this.timings = undefined;
     this.onInformation = undefined;
+    this.failureHeaders = undefined;
     this.#log = init.log;
     this.#id = undefined;
     this.#aborted = undefined;

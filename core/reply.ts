@@ -1,7 +1,7 @@
 /** A reply as a value. Stages make and change replies; only the server writes them to a socket. */
 import { type Body, BytesBody } from "./body.ts";
 import { type ErrorCode, type GatewayError, problemBody } from "./errors.ts";
-import { HeaderList } from "./headers.ts";
+import { HeaderList, listMembers } from "./headers.ts";
 import { type BodyErrors, Message } from "./message.ts";
 
 const BODY_ERRORS: BodyErrors = {
@@ -45,10 +45,23 @@ export function textReply(
   return new Reply(status, new HeaderList(raw), new BytesBody(bytes));
 }
 
-/** A failure as a problem+json reply (RFC 9457). */
-export function problemReply(error: GatewayError, requestId?: string): Reply {
+/**
+ * A failure as a problem+json reply (RFC 9457).
+ * @param more headers that stages want on it, such as an exchange's `failureHeaders`; they win, and Vary is joined
+ */
+export function problemReply(error: GatewayError, requestId?: string, more?: HeaderList): Reply {
   const body = problemBody(error.code, error.detail, requestId);
   const reply = textReply(error.status, body, "application/problem+json", error.headers);
+  if (more !== undefined) mergeHeaders(reply.headers, more);
   reply.errorCode = error.code;
   return reply;
+}
+
+function mergeHeaders(headers: HeaderList, more: HeaderList): void {
+  for (let i = 0; i < more.raw.length; i += 2) {
+    const name = more.raw[i]!.toLowerCase();
+    const value = more.raw[i + 1]!;
+    if (name !== "vary") headers.set(name, value);
+    else for (const member of listMembers(value)) headers.addMember(name, member);
+  }
 }
