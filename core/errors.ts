@@ -18,6 +18,7 @@ export const ERRORS = {
   HEADERS_TOO_LARGE: { status: 431, title: "The request headers are too large" },
   BODY_TOO_LARGE: { status: 413, title: "The request body is too large" },
   BODY_INVALID: { status: 400, title: "The request body could not be read" },
+  BODY_NOT_JSON: { status: 400, title: "The request body is not valid JSON" },
   BODY_ENCODING_UNSUPPORTED: { status: 415, title: "The request body's encoding is not supported" },
   ROUTE_NOT_FOUND: { status: 404, title: "No route matches the request" },
   METHOD_NOT_ALLOWED: { status: 405, title: "The method is not allowed here" },

@@ -78,6 +78,11 @@ export class HeaderList {
    */
   set(name: string, value: string): void {
     assertField(name, value);
+    this.setChecked(name, value);
+  }
+
+  /** As {@link set}, for a name and a value that are known to be valid. */
+  setChecked(name: string, value: string): void {
     const raw = this.raw;
     for (let i = 0; i < raw.length; i += 2) {
       if (!isSameName(raw[i]!, name)) continue;
@@ -161,6 +166,26 @@ export function isHopByHop(name: string): boolean {
       return false;
   }
 }
+
+/**
+ * True for fields that the server and the upstream client write themselves because they frame the message.
+ * No stage may set, rename or remove them.
+ * @param name in lower case
+ */
+export function isFraming(name: string): boolean {
+  return FRAMING.has(name);
+}
+
+const FRAMING: ReadonlySet<string> = new Set([
+  "connection",
+  "content-length",
+  "keep-alive",
+  "proxy-connection",
+  "te",
+  "trailer",
+  "transfer-encoding",
+  "upgrade",
+]);
 
 /** Splits a comma-separated field value into trimmed, lower-case members. */
 export function listMembers(value: string): string[] {
