@@ -65,9 +65,21 @@ function compileVariable(name: string): Variable {
   throw new ConfigError(`The template variable {${name}} is not known; known are ${known.join(", ")}`);
 }
 
+function encoded(name: string, encode: (value: string) => string): Variable {
+  const variable = compileVariable(name);
+  if (encode === String || WIRE_FORM.has(name)) return variable;
+  return (x, reply) => {
+    const value = variable(x, reply);
+    return value === undefined ? undefined : encode(value);
+  };
+}
+
+/** Variables that are in wire form already; encoding them again would change them. */
+const WIRE_FORM = new Set(["*", "request.path", "request.query", "request.url"]);
+
 /**
  * Compiles a template.
- * @param encode applied to the value of each variable, such as `encodeURIComponent` for a path
+ * @param encode applied to the value of each variable that is not in wire form, such as {@link encodePath}
  * @throws ConfigError for an unknown variable or an unclosed brace
  */
 export function compileTemplate(source: string, encode: (value: string) => string = String): Template {
@@ -83,7 +95,7 @@ export function compileTemplate(source: string, encode: (value: string) => strin
       if (end === -1) throw new ConfigError(`The template has a { that is not closed; write {{ for a brace`);
       if (literal !== "") parts.push(literal);
       literal = "";
-      parts.push(compileVariable(source.slice(i + 1, end).trim()));
+      parts.push(encoded(source.slice(i + 1, end).trim(), encode));
       i = end;
     } else if (c === "}") {
       throw new ConfigError(`The template has a } that closes nothing; write }} for a brace`);
@@ -96,19 +108,19 @@ export function compileTemplate(source: string, encode: (value: string) => strin
   if (parts.length === 0) return () => "";
   if (parts.length === 1) {
     if (typeof first === "string") return () => first;
-    return (x, reply) => {
-      const value = first!(x, reply);
-      return value === undefined ? undefined : encode(value);
-    };
+    return first!;
   }
   return (x, reply) => {
     let text = "";
-    for (const part of parts) text += typeof part === "string" ? part : encode(part(x, reply) ?? "");
+    for (const part of parts) text += typeof part === "string" ? part : (part(x, reply) ?? "");
     return text;
   };
 }
 
-/** Encodes a value for a path, leaving `/` as it is. */
-export function encodePath(value: string): string {
-  return encodeURIComponent(value).replaceAll("%2F", "/");
+/** Encodes a value for a path: it stays within its segment. */
+export const encodePath = encodeURIComponent;
+
+/** Encodes a value for a header: whatever is not printable ASCII is percent-encoded, so no value is ever refused. */
+export function encodeHeader(value: string): string {
+  return value.replace(/[^\t\x20-\x7e]/gu, (c) => (c.length === 1 && c >= "\ud800" && c <= "\udfff" ? "?" : encodeURIComponent(c)));
 }

@@ -1,0 +1,129 @@
+/**
+ * The only door to undici: connections to one target. A request takes the idle connection that was used last,
+ * so that few stay warm; a new one is opened when none is idle, up to a maximum; beyond it requests wait in
+ * order. (undici's own Pool looks through all its connections for a free one, twice a request.)
+ */
+import { Client, type Dispatcher } from "undici";
+
+/** How to connect to a target. Durations in milliseconds. */
+export interface PoolOptions {
+  /** `http://host:port`, without a path. */
+  origin: string;
+  connections: number;
+  connectTimeoutMs: number;
+  headersTimeoutMs: number;
+  bodyTimeoutMs: number;
+  keepAliveMs: number;
+  maxHeaderBytes: number;
+}
+
+/** A request to dispatch: what undici takes. */
+export type PoolRequest = Dispatcher.DispatchOptions;
+/** Pauses, resumes and aborts a request, and holds its raw headers. */
+export type PoolController = Dispatcher.DispatchController & {
+  rawHeaders?: Buffer[] | null;
+  rawTrailers?: Buffer[] | null;
+};
+
+/** Callbacks of a request: what undici calls, and what the pool must know. */
+export interface PoolHandler extends Dispatcher.DispatchHandler {
+  /** True once the request has failed or is not wanted any more. */
+  readonly done: boolean;
+}
+
+interface Waiting {
+  request: PoolRequest;
+  handler: PoolHandler;
+  timer: NodeJS.Timeout;
+}
+
+/** Raised for a request that found no free connection in time. */
+export class QueueTimeout extends Error {
+  readonly code = "SLUICE_QUEUE_TIMEOUT";
+}
+
+export class Pool {
+  readonly #options: PoolOptions;
+  readonly #clients = new Set<Client>();
+  /** Clients that can take a request now, the last used on top. */
+  readonly #idle: Client[] = [];
+  readonly #waiting = new Set<Waiting>();
+
+  constructor(options: PoolOptions) {
+    this.#options = options;
+  }
+
+  /** Sends a request; its handler hears of everything, failures included. */
+  dispatch(request: PoolRequest, handler: PoolHandler): void {
+    const client = this.#idle.pop() ?? this.#open();
+    if (client === undefined) this.#wait(request, handler);
+    else this.#send(client, request, handler);
+  }
+
+  /** Connections that exist or are being opened. */
+  get size(): number {
+    return this.#clients.size;
+  }
+
+  /** Lets requests in flight end, then closes the connections. */
+  async close(): Promise<void> {
+    for (const waiting of this.#waiting) this.#giveUp(waiting, new Error("the pool is closed"));
+    await Promise.all([...this.#clients].map((client) => client.close()));
+  }
+
+  #send(client: Client, request: PoolRequest, handler: PoolHandler): void {
+    // A refused request (`done`) leaves the client free; one that was taken frees it with "drain".
+    if (client.dispatch(request, handler) || handler.done) this.#onFree(client);
+  }
+
+  #open(): Client | undefined {
+    const o = this.#options;
+    if (this.#clients.size >= o.connections) return undefined;
+    const client = new Client(o.origin, {
+      pipelining: 1,
+      connectTimeout: o.connectTimeoutMs,
+      headersTimeout: o.headersTimeoutMs,
+      bodyTimeout: o.bodyTimeoutMs,
+      keepAliveTimeout: o.keepAliveMs,
+      maxHeaderSize: o.maxHeaderBytes,
+      allowH2: false,
+    });
+    this.#clients.add(client);
+    client.on("drain", () => this.#onFree(client));
+    client.on("disconnect", () => this.#forget(client));
+    return client;
+  }
+
+  #onFree(client: Client): void {
+    for (const waiting of this.#waiting) {
+      this.#waiting.delete(waiting);
+      clearTimeout(waiting.timer);
+      if (!waiting.handler.done) return this.#send(client, waiting.request, waiting.handler);
+    }
+    this.#idle.push(client);
+  }
+
+  /** Drops a client whose idle connection ended; a busy one comes back by itself. */
+  #forget(client: Client): void {
+    const at = this.#idle.indexOf(client);
+    if (at === -1) return;
+    this.#idle.splice(at, 1);
+    this.#clients.delete(client);
+    void client.close();
+  }
+
+  #wait(request: PoolRequest, handler: PoolHandler): void {
+    const timer = setTimeout(
+      () => this.#giveUp(waiting, new QueueTimeout("no connection became free in time")),
+      this.#options.connectTimeoutMs,
+    );
+    const waiting: Waiting = { request, handler, timer };
+    this.#waiting.add(waiting);
+  }
+
+  #giveUp(waiting: Waiting, error: Error): void {
+    clearTimeout(waiting.timer);
+    this.#waiting.delete(waiting);
+    if (!waiting.handler.done) waiting.handler.onResponseError?.(null as never, error);
+  }
+}
