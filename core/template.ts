@@ -67,19 +67,21 @@ function compileVariable(name: string): Variable {
 
 function encoded(name: string, encode: (value: string) => string): Variable {
   const variable = compileVariable(name);
-  if (encode === String || WIRE_FORM.has(name)) return variable;
+  if (encode === String) return variable;
+  if (WIRE_FORM.has(name) && (encode === encodePath || encode === encodeHeader)) return variable;
   return (x, reply) => {
     const value = variable(x, reply);
     return value === undefined ? undefined : encode(value);
   };
 }
 
-/** Variables that are in wire form already; encoding them again would change them. */
+/** Variables that are in wire form already; encoding them for a path or a header again would change them. */
 const WIRE_FORM = new Set(["*", "request.path", "request.query", "request.url"]);
 
 /**
  * Compiles a template.
- * @param encode applied to the value of each variable that is not in wire form, such as {@link encodePath}
+ * @param encode applied to the value of each variable; {@link encodePath} and {@link encodeHeader} spare those in
+ *   wire form
  * @throws ConfigError for an unknown variable or an unclosed brace
  */
 export function compileTemplate(source: string, encode: (value: string) => string = String): Template {
@@ -122,5 +124,7 @@ export const encodePath = encodeURIComponent;
 
 /** Encodes a value for a header: whatever is not printable ASCII is percent-encoded, so no value is ever refused. */
 export function encodeHeader(value: string): string {
-  return value.replace(/[^\t\x20-\x7e]/gu, (c) => (c.length === 1 && c >= "\ud800" && c <= "\udfff" ? "?" : encodeURIComponent(c)));
+  return value.replace(/[^\t\x20-\x7e]/gu, (c) =>
+    c.length === 1 && c >= "\ud800" && c <= "\udfff" ? "?" : encodeURIComponent(c),
+  );
 }
