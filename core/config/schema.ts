@@ -3,10 +3,28 @@
  * Plugins' options have schemas of their own; `stage` here holds only the keys that every stage has.
  */
 import type { FromSchema } from "json-schema-to-ts";
-import { duration, size } from "../units.ts";
+import { duration, size, UNITS } from "../units.ts";
 
-const name = (description: string) =>
-  ({ type: "string", pattern: "^[A-Za-z0-9][A-Za-z0-9._-]*$", maxLength: 100, description }) as const;
+/** Of names: they appear in logs, metrics and pointers. */
+const NAME = {
+  pattern: "^[A-Za-z0-9][A-Za-z0-9._-]*$",
+  "x-expected": "a name of letters, digits, `.`, `_` and `-`",
+} as const;
+
+const name = (description: string) => ({ type: "string", ...NAME, maxLength: 100, description }) as const;
+
+/** A path or the beginning of one. */
+const PATH = {
+  type: "string",
+  pattern: "^/",
+  "x-expected": "a path that starts with /",
+} as const;
+
+const ADDRESS = {
+  type: "string",
+  pattern: "^(\\[[0-9A-Fa-f:.]+\\]|[^:\\s]+):\\d{1,5}$",
+  "x-expected": "a host and a port, such as 127.0.0.1:8080 or [::1]:8080",
+} as const;
 
 const textOrList = (description: string) =>
   ({
@@ -17,7 +35,11 @@ const textOrList = (description: string) =>
     ],
   }) as const;
 
-const METHOD = { type: "string", pattern: "^[A-Z][A-Z-]*$" } as const;
+const METHOD = {
+  type: "string",
+  pattern: "^[A-Z][A-Z-]*$",
+  "x-expected": "a method in capitals, such as GET",
+} as const;
 
 /** How a header or a query parameter is compared. */
 export const valueMatchSchema = {
@@ -46,7 +68,7 @@ const pathMatchSchema = {
   description:
     "Exact (`/a`), with parameters (`/a/:id`), a prefix (`/a/*`), `{ regex: ^/a }`, or a list of these.",
   anyOf: [
-    { type: "string", pattern: "^/" },
+    PATH,
     {
       type: "object",
       properties: {
@@ -58,7 +80,7 @@ const pathMatchSchema = {
       required: ["regex"],
       additionalProperties: false,
     },
-    { type: "array", items: { type: "string", pattern: "^/" }, minItems: 1 },
+    { type: "array", items: PATH, minItems: 1 },
   ],
 } as const;
 
@@ -99,7 +121,7 @@ export const onErrorSchema = {
       type: "object",
       properties: {
         status: { type: "integer", minimum: 200, maximum: 599, description: "Status of the reply." },
-        body: { type: "string", default: "", description: "Text of the reply." },
+        body: { type: "string", description: "Text of the reply; empty by default." },
       },
       required: ["status"],
       additionalProperties: false,
@@ -132,8 +154,7 @@ export const listenerSchema = {
   description: "An address that takes requests.",
   properties: {
     address: {
-      type: "string",
-      pattern: "^(\\[[0-9A-Fa-f:.]+\\]|[^:\\s]+):\\d{1,5}$",
+      ...ADDRESS,
       description: "Host and port, such as 127.0.0.1:8080 or [::]:8080. Port 0 takes any free port.",
     },
     trustedProxies: cidrs(
@@ -174,6 +195,7 @@ export const listenerSchema = {
       properties: {
         headers: duration("15s", "From the first byte of a request to the end of its headers; 408 beyond."),
         body: duration("30s", "Between two pieces of a request body; 408 beyond."),
+        send: duration("60s", "Between two pieces of a reply that the client takes; dropped beyond."),
         keepAlive: duration("75s", "How long a connection may be idle between requests."),
       },
       additionalProperties: false,
@@ -189,8 +211,7 @@ export const adminSchema = {
   description: "The admin listener: health, metrics, configuration. Keep it off the internet.",
   properties: {
     address: {
-      type: "string",
-      pattern: "^(\\[[0-9A-Fa-f:.]+\\]|[^:\\s]+):\\d{1,5}$",
+      ...ADDRESS,
       default: "127.0.0.1:9901",
       description: "Host and port. Without a token only loopback addresses are allowed.",
     },
@@ -278,12 +299,11 @@ export const routeSchema = {
     },
     stripPrefix: {
       description: "`true` removes the path's prefix before `/*`; a text removes that prefix.",
-      anyOf: [{ type: "boolean" }, { type: "string", pattern: "^/" }],
+      anyOf: [{ type: "boolean" }, PATH],
       default: false,
     },
     rewrite: {
-      type: "string",
-      pattern: "^/",
+      ...PATH,
       description: "Path to send upstream, a template over params: `/v2/{id}`, `/files/{*}`.",
     },
     preserveHost: {
@@ -295,7 +315,11 @@ export const routeSchema = {
       type: "object",
       description: "Limits of this route.",
       properties: {
-        bodySize: { ...size("1GB", "Largest request body; 413 beyond."), default: undefined },
+        bodySize: {
+          type: "string",
+          pattern: UNITS.size.pattern,
+          description: "Largest request body; 413 beyond. The listener's limit by default.",
+        },
       },
       additionalProperties: false,
     },
@@ -379,14 +403,14 @@ export const gatewaySchema = {
     upstreams: {
       type: "object",
       additionalProperties: { $ref: "#/definitions/upstream" },
-      propertyNames: { pattern: "^[A-Za-z0-9][A-Za-z0-9._-]*$" },
+      propertyNames: NAME,
       default: {},
       description: "Groups of targets by name.",
     },
     pipelines: {
       type: "object",
       additionalProperties: { $ref: "#/definitions/pipeline" },
-      propertyNames: { pattern: "^[A-Za-z0-9][A-Za-z0-9._-]*$" },
+      propertyNames: NAME,
       default: {},
       description: "Pipelines by name, for routes to `use`.",
     },
@@ -420,8 +444,8 @@ export type UpstreamConfig = FromSchema<typeof upstreamSchema>;
 export type ValueMatch = FromSchema<typeof valueMatchSchema>;
 /** How a path is matched. */
 export type PathMatch = FromSchema<typeof pathMatchSchema>;
-/** What a stage does when it fails itself. */
-export type OnError = FromSchema<typeof onErrorSchema>;
+/** What a stage does when it fails itself, complete. */
+export type OnError = "fail" | "skip" | { status: number; body: string };
 /** A stage's `when`. */
 export interface Condition {
   method?: string | string[];
@@ -430,6 +454,8 @@ export interface Condition {
   query?: Record<string, ValueMatch>;
   consumer?: boolean | string | string[];
   not?: Condition;
+  /** Conditions of the `use` stages this one came through. */
+  all?: Condition[];
 }
 /** Keys of a stage that are the core's, not the plugin's. */
 export const STAGE_KEYS = ["plugin", "use", "name", "when", "onError"] as const;
@@ -444,7 +470,7 @@ export interface StageConfig {
   onError: OnError;
   /** The plugin's options, checked against its schema, defaults filled in. */
   options: Record<string, unknown>;
-  /** JSON Pointer to the stage in the configuration, for messages; empty for a stage the gateway added. */
+  /** JSON Pointer to where the stage is written, for messages: in a route, in a pipeline, or a route's `upstream`. */
   pointer: string;
 }
 

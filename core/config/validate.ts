@@ -18,14 +18,29 @@ const ajv = new Ajv({
   verbose: true,
 });
 
+/** Says what a pattern stands for, for messages: "a path that starts with /". */
+ajv.addKeyword({ keyword: "x-expected", schemaType: "string" });
+/** What kind of thing a value names; `upstream` is the only kind. */
+ajv.addKeyword({ keyword: "x-reference", schemaType: "string", metaSchema: { enum: ["upstream"] } });
+
 const compiled = new WeakMap<object, ValidateFunction>();
 
 /** Compiles `schema`; the same schema object is compiled once. */
 export function createValidator(schema: JsonSchema): Validator {
-  let validate = compiled.get(schema);
+  return compile(schema, schema);
+}
+
+/** Compiles one branch of an `anyOf` or `oneOf`, whose references point into `root`. */
+export function createBranchValidator(branch: JsonSchema, root: JsonSchema): Validator {
+  const { definitions } = root;
+  return compile(branch, definitions === undefined ? branch : { ...branch, definitions });
+}
+
+function compile(identity: JsonSchema, schema: JsonSchema): Validator {
+  let validate = compiled.get(identity);
   if (validate === undefined) {
     validate = ajv.compile(schema);
-    compiled.set(schema, validate);
+    compiled.set(identity, validate);
   }
   const check = validate;
   return (value) => (check(value) ? [] : (check.errors ?? []).slice());
