@@ -1,12 +1,13 @@
 /** The built-in plugins, one line each, sorted. */
 import type { Catalogue, Plugin } from "../core/plugin.ts";
 import { cors } from "./cors.ts";
+import { ip } from "./ip.ts";
 import { redirect } from "./redirect.ts";
 import { requestId } from "./request-id.ts";
 import { respond } from "./respond.ts";
 import { securityHeaders } from "./security-headers.ts";
 
-const BUILT_IN: readonly Plugin[] = [cors, redirect, requestId, respond, securityHeaders];
+const BUILT_IN: readonly Plugin[] = [cors, ip, redirect, requestId, respond, securityHeaders];
 
 /** Built-in plugins by name. */
 export const catalogue: Catalogue = new Map(BUILT_IN.map((plugin) => [plugin.name, plugin]));

@@ -1,0 +1,178 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { ip } from "../../plugins/ip.ts";
+import { RangeSet } from "../../plugins/ip/ranges.ts";
+import { bodyText, buildStage, exchange } from "../support/harness.ts";
+
+const from = (clientAddress: string) => exchange({ init: { clientAddress } });
+
+async function passes(options: Record<string, unknown>, address: string): Promise<boolean> {
+  const handler = await buildStage(ip, options);
+  try {
+    return (await bodyText(await handler(from(address)))) === "upstream";
+  } catch (error) {
+    expect(error).toMatchObject({ code: "IP_DENIED", status: 403 });
+    return false;
+  }
+}
+
+describe("the allow list", () => {
+  it.each([
+    ["192.0.2.1", "192.0.2.1", true],
+    ["192.0.2.1", "192.0.2.2", false],
+    ["10.0.0.0/8", "10.255.0.1", true],
+    ["10.0.0.0/8", "11.0.0.1", false],
+    ["10.1.2.3/8", "10.9.9.9", true],
+    ["192.0.2.128/25", "192.0.2.127", false],
+    ["0.0.0.0/0", "203.0.113.9", true],
+    ["0.0.0.0/0", "2001:db8::1", false],
+    ["2001:db8::/32", "2001:db8:ffff::1", true],
+    ["2001:db8::/32", "2001:db9::1", false],
+    ["2001:DB8:0:0:0:0:0:1", "2001:db8::1", true],
+    ["::/0", "2001:db8::1", true],
+    ["::/0", "192.0.2.1", false],
+    ["fe80::1", "fe80::1%eth0", true],
+    ["10.0.0.0/8", "::ffff:10.1.2.3", true],
+    ["10.0.0.0/8", "::ffff:a01:203", true],
+    ["::ffff:10.1.2.3", "10.1.2.3", true],
+    ["::ffff:10.0.0.0/104", "10.1.2.3", true],
+    ["::ffff:10.0.0.0/104", "11.1.2.3", false],
+    ["::ffff:0:0/96", "192.0.2.1", true],
+    ["::/0", "::ffff:192.0.2.1", false],
+  ])("%s for %s: %s", async (entry, address, expected) => {
+    expect(await passes({ allow: [entry] }, address)).toBe(expected);
+  });
+});
+
+describe("the lists together", () => {
+  it("let everybody pass who is not denied, when nobody is listed as allowed", async () => {
+    const options = { deny: ["192.0.2.0/24", "2001:db8::1"] };
+    expect(await passes(options, "192.0.2.9")).toBe(false);
+    expect(await passes(options, "2001:db8::1")).toBe(false);
+    expect(await passes(options, "::ffff:192.0.2.9")).toBe(false);
+    expect(await passes(options, "198.51.100.1")).toBe(true);
+  });
+
+  it("deny what both have", async () => {
+    const options = { allow: ["10.0.0.0/8"], deny: ["10.1.0.0/16"] };
+    expect(await passes(options, "10.2.0.1")).toBe(true);
+    expect(await passes(options, "10.1.0.1")).toBe(false);
+    expect(await passes({ allow: ["10.1.0.1"], deny: ["10.0.0.0/8"] }, "10.1.0.1")).toBe(false);
+  });
+
+  it.each(["", "unknown", "010.0.0.1", "10.1", "0x0a.0.0.1", "10.0.0.1:80"])(
+    "deny the address %j, which is none",
+    async (address) => {
+      expect(await passes({ allow: ["0.0.0.0/0", "::/0"] }, address)).toBe(false);
+      expect(await passes({ deny: ["192.0.2.1"] }, address)).toBe(false);
+    },
+  );
+
+  it("decide the same when asked again, for more addresses than are remembered", async () => {
+    const handler = await buildStage(ip, { deny: ["10.0.0.0/28"] });
+    for (let round = 0; round < 2; round++) {
+      for (let i = 0; i < 5000; i++) {
+        const x = from(`10.0.${i >> 8}.${i & 255}`);
+        if (i < 16) expect(() => handler(x)).toThrow("not allowed");
+        else handler(x);
+      }
+    }
+  });
+
+  it("answer 404 as for an unknown route when they shall not be noticed", async () => {
+    const handler = await buildStage(ip, { allow: ["10.0.0.1"], status: 404 });
+    const error = await Promise.try(handler, from("10.0.0.2")).catch((e) => e);
+    expect(error).toMatchObject({ code: "ROUTE_NOT_FOUND", status: 404, cause: { code: "IP_DENIED" } });
+    expect(error.detail).toBeUndefined();
+  });
+});
+
+describe("options that cannot work", () => {
+  it.each([
+    "",
+    "a",
+    "10.0.0.0/33",
+    "10.0.0.0/-1",
+    "10.0.0.0/",
+    "10.0.0.0/08",
+    "10.0.0.0/8/8",
+    "10.1",
+    "010.0.0.1",
+  ])("refuses %j", async (entry) => {
+    await expect(buildStage(ip, { allow: ["10.0.0.1", entry] })).rejects.toThrow();
+  });
+
+  it.each(["::/129", "fe80::1%eth0", "::ffff:10.0.0.0/90", "2001:db8::1::", "example.com", " 10.0.0.1"])(
+    "refuses %j",
+    async (entry) => {
+      await expect(buildStage(ip, { deny: [entry] })).rejects.toMatchObject({
+        problems: [{ pointer: "/deny/0", code: "CONFIG_CIDR" }],
+      });
+    },
+  );
+
+  it("names every entry that is wrong", async () => {
+    await expect(buildStage(ip, { allow: ["10.0.0.1", "x"], deny: ["y"] })).rejects.toMatchObject({
+      problems: [{ pointer: "/allow/1" }, { pointer: "/deny/0" }],
+    });
+  });
+
+  it("refuses a stage that would keep nobody out", async () => {
+    await expect(buildStage(ip, {})).rejects.toMatchObject({ name: "ConfigError" });
+  });
+
+  it.each([{ allow: "10.0.0.1" }, { deny: ["10.0.0.1"], status: 401 }, { block: [] }])(
+    "refuses %j",
+    async (options) => {
+      await expect(buildStage(ip, options)).rejects.toThrow();
+    },
+  );
+});
+
+/** Slow and obviously right: addresses as texts of ones and zeros, ranges as how these begin. */
+function bitsOf(bytes: readonly number[]): string {
+  return bytes.map((byte) => byte.toString(2).padStart(8, "0")).join("");
+}
+
+describe("a set of ranges", () => {
+  // few different bytes, so that addresses and ranges meet
+  const bytes = (length: number) =>
+    fc.array(fc.constantFrom(0, 1, 127, 128, 255), { minLength: length, maxLength: length });
+  const v4 = bytes(4).map((b) => ({ bits: `4:${bitsOf(b)}`, text: b.join(".") }));
+  const mapped = v4.map(({ bits, text }) => ({ bits, text: `::ffff:${text}` }));
+  const v6 = bytes(16).map((b) => ({
+    bits: `6:${bitsOf(b)}`,
+    text: Array.from({ length: 8 }, (_, i) => (b[2 * i]! * 256 + b[2 * i + 1]!).toString(16)).join(":"),
+  }));
+  const range = fc.oneof(
+    fc.tuple(v4, fc.nat(32)).map(([a, n]) => ({ prefix: a.bits.slice(0, 2 + n), text: `${a.text}/${n}` })),
+    fc
+      .tuple(mapped, fc.nat(32))
+      .map(([a, n]) => ({ prefix: a.bits.slice(0, 2 + n), text: `${a.text}/${96 + n}` })),
+    fc.tuple(v6, fc.nat(128)).map(([a, n]) => ({ prefix: a.bits.slice(0, 2 + n), text: `${a.text}/${n}` })),
+    fc.oneof(v4, mapped, v6).map((a) => ({ prefix: a.bits, text: a.text })),
+  );
+
+  it("agrees with a comparison of bits", async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(range, { minLength: 1, maxLength: 8 }),
+        fc.oneof(v4, mapped, v6),
+        async (list, a) => {
+          const expected = list.some(({ prefix }) => a.bits.startsWith(prefix));
+          expect(await passes({ allow: list.map((r) => r.text) }, a.text)).toBe(expected);
+        },
+      ),
+      { numRuns: 300 },
+    );
+  });
+
+  it("takes no entry that is not an address or a range", () => {
+    fc.assert(
+      fc.property(fc.string(), (text) => {
+        fc.pre(!/^[0-9a-f:.]+(\/\d+)?$/i.test(text));
+        expect(new RangeSet().add(text)).toBe(false);
+      }),
+    );
+  });
+});
