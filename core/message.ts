@@ -5,7 +5,7 @@ import { type ErrorCode, GatewayError } from "./errors.ts";
 import type { HeaderList } from "./headers.ts";
 
 /** Fields that describe bytes which are no longer the ones sent (RFC 9110 sections 8.4, 14.3; RFC 9530). */
-const STALE_AFTER_EDIT = [
+export const STALE_AFTER_EDIT: readonly string[] = [
   "content-encoding",
   "content-md5",
   "digest",

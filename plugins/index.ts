@@ -1,5 +1,6 @@
 /** The built-in plugins, one line each, sorted. */
 import type { Catalogue, Plugin } from "../core/plugin.ts";
+import { compress } from "./compress.ts";
 import { cors } from "./cors.ts";
 import { ip } from "./ip.ts";
 import { redirect } from "./redirect.ts";
@@ -7,7 +8,7 @@ import { requestId } from "./request-id.ts";
 import { respond } from "./respond.ts";
 import { securityHeaders } from "./security-headers.ts";
 
-const BUILT_IN: readonly Plugin[] = [cors, ip, redirect, requestId, respond, securityHeaders];
+const BUILT_IN: readonly Plugin[] = [compress, cors, ip, redirect, requestId, respond, securityHeaders];
 
 /** Built-in plugins by name. */
 export const catalogue: Catalogue = new Map(BUILT_IN.map((plugin) => [plugin.name, plugin]));
