@@ -5,6 +5,8 @@
 import type { Body } from "./body.ts";
 import { HeaderList } from "./headers.ts";
 import { type BodyErrors, Message } from "./message.ts";
+import type { RouteStats } from "./observe/metrics.ts";
+import { Peer } from "./peer.ts";
 
 const BODY_ERRORS: BodyErrors = {
   tooLarge: "BODY_TOO_LARGE",
@@ -34,6 +36,20 @@ export interface RouteInfo {
   readonly name: string;
   /** Send the client's Host upstream, not the target's. */
   readonly preserveHost: boolean;
+  /** Largest request body in bytes; undefined for the listener's. */
+  readonly maxBodyBytes: number | undefined;
+  /** Where its requests are counted. */
+  readonly stats: RouteStats | undefined;
+}
+
+/** Something that can be given up with an exchange: not a function, because a closure a request is dear. */
+export interface Abortable {
+  abort(reason: Error): void;
+}
+
+/** Takes informational replies on their way to the client. */
+export interface Informant {
+  inform(status: number, headers: string[]): void;
 }
 
 /** What a server must know to open an exchange. */
@@ -45,10 +61,13 @@ export interface ExchangeInit {
   body: Body | null;
   /** Host and port the client asked for, as it came. */
   authority: string;
+  /** Scheme the client used, as far as it can be known. */
   scheme: "http" | "https";
   /** The protocol version of the client's message, such as `1.1`. */
   httpVersion: string;
-  peerAddress: string;
+  peer: Peer;
+  /** Largest request body in bytes. */
+  maxBodyBytes: number;
   /** Address of the client itself: the peer's, or what trusted proxies say. */
   clientAddress: string;
   log: Log;
@@ -58,7 +77,12 @@ let requestCount = 0;
 const idPrefix = `${Date.now().toString(36)}${process.pid.toString(36)}`;
 
 /** The route of an exchange that no route has matched. */
-export const NO_ROUTE: RouteInfo = { name: "", preserveHost: false };
+export const NO_ROUTE: RouteInfo = {
+  name: "",
+  preserveHost: false,
+  maxBodyBytes: undefined,
+  stats: undefined,
+};
 
 export class Exchange extends Message {
   /** Method to send upstream; starts as the client's. */
@@ -74,8 +98,10 @@ export class Exchange extends Message {
   readonly authority: string;
   readonly scheme: "http" | "https";
   readonly httpVersion: string;
-  readonly peerAddress: string;
+  readonly peer: Peer;
   readonly clientAddress: string;
+  /** Largest request body in bytes: the listener's limit, or the route's once there is one. */
+  maxBodyBytes: number;
   route: RouteInfo;
   /** Values of `:param` segments, decoded; `*` is what a prefix left over. */
   params: Readonly<Record<string, string>>;
@@ -87,10 +113,12 @@ export class Exchange extends Message {
   targetUrl: string;
   /** Milliseconds from sending upstream to its reply head, summed over attempts; -1 when none was asked. */
   upstreamMs: number;
+  /** The generation it runs on, told when the exchange has ended. */
+  owner: { end(): void } | undefined;
   /** Milliseconds spent in each stage, by stage name, when timing is on. */
   timings: Map<string, number> | undefined;
-  /** Informational replies (1xx) of the upstream go here, if the protocol can carry them. */
-  onInformation: ((status: number, headers: string[]) => void) | undefined;
+  /** Takes informational replies (1xx) of the upstream, if the protocol can carry them. */
+  informant: Informant | undefined;
   /**
    * Headers for the reply that the server makes if the exchange fails. A stage that edits the headers of
    * replies edits these when the stages below throw, by `editReplyHeaders`.
@@ -99,7 +127,8 @@ export class Exchange extends Message {
   readonly #log: Log;
   #id: string | undefined;
   #aborted: Error | undefined;
-  #onAbort: ((reason: Error) => void)[] | undefined;
+  /** Told when the exchange is given up: one, or a list once there are more. */
+  #abortable: Abortable | Abortable[] | undefined;
   #controller: AbortController | undefined;
   #query: URLSearchParams | undefined;
 
@@ -116,8 +145,9 @@ export class Exchange extends Message {
     this.authority = init.authority;
     this.scheme = init.scheme;
     this.httpVersion = init.httpVersion;
-    this.peerAddress = init.peerAddress;
+    this.peer = init.peer;
     this.clientAddress = init.clientAddress;
+    this.maxBodyBytes = init.maxBodyBytes;
     this.route = NO_ROUTE;
     this.params = NO_PARAMS;
     this.consumer = undefined;
@@ -125,19 +155,25 @@ export class Exchange extends Message {
     this.upstream = "";
     this.targetUrl = "";
     this.upstreamMs = -1;
+    this.owner = undefined;
     this.timings = undefined;
-    this.onInformation = undefined;
+    this.informant = undefined;
     this.failureHeaders = undefined;
     this.#log = init.log;
     this.#id = undefined;
     this.#aborted = undefined;
-    this.#onAbort = undefined;
+    this.#abortable = undefined;
     this.#controller = undefined;
     this.#query = undefined;
   }
 
   protected override get bodyErrors(): BodyErrors {
     return BODY_ERRORS;
+  }
+
+  /** Address of the other end of the client's connection: a proxy's, if there is one. */
+  get peerAddress(): string {
+    return this.peer.address;
   }
 
   /** Identifies the request in logs; the `request-id` plugin replaces it by the client's. */
@@ -171,25 +207,27 @@ export class Exchange extends Message {
     if (this.#controller === undefined) {
       const controller = new AbortController();
       this.#controller = controller;
-      this.onAbort((reason) => controller.abort(reason));
+      this.onAbort({ abort: (reason) => controller.abort(reason) });
     }
     return this.#controller.signal;
   }
 
-  /** Calls `listener` once if the exchange is given up, at once if it already was. */
-  onAbort(listener: (reason: Error) => void): void {
-    if (this.#aborted !== undefined) return listener(this.#aborted);
-    if (this.#onAbort === undefined) this.#onAbort = [listener];
-    else this.#onAbort.push(listener);
+  /** Has `abortable` aborted if the exchange is given up, at once if it already was. */
+  onAbort(abortable: Abortable): void {
+    if (this.#aborted !== undefined) return abortable.abort(this.#aborted);
+    if (this.#abortable === undefined) this.#abortable = abortable;
+    else if (Array.isArray(this.#abortable)) this.#abortable.push(abortable);
+    else this.#abortable = [this.#abortable, abortable];
   }
 
   /** Gives the exchange up: the upstream request is aborted and nothing is sent any more. */
   abort(reason: Error): void {
     if (this.#aborted !== undefined) return;
     this.#aborted = reason;
-    const listeners = this.#onAbort;
-    this.#onAbort = undefined;
-    if (listeners !== undefined) for (const listener of listeners) listener(reason);
+    const abortable = this.#abortable;
+    this.#abortable = undefined;
+    if (Array.isArray(abortable)) for (const each of abortable) each.abort(reason);
+    else abortable?.abort(reason);
   }
 }
 
@@ -205,8 +243,9 @@ export function createExchange(init: Partial<ExchangeInit> & { log: Log }): Exch
     authority: "localhost",
     scheme: "http",
     httpVersion: "1.1",
-    peerAddress: "127.0.0.1",
+    peer: new Peer("127.0.0.1", 80, "http", () => false),
     clientAddress: "127.0.0.1",
+    maxBodyBytes: Number.POSITIVE_INFINITY,
     ...init,
   });
 }

@@ -134,7 +134,8 @@ export function pathPatternProblem(pattern: string): string | undefined {
     if (segment !== "*" && segment.includes("*")) return "`*` must be a segment of its own, as in `/a/*`";
     if (segment.startsWith(":")) {
       const name = segment.slice(1);
-      if (!/^[A-Za-z_]\w*$/.test(name)) return `The parameter name in ${JSON.stringify(segment)} is not valid`;
+      if (!/^[A-Za-z_]\w*$/.test(name))
+        return `The parameter name in ${JSON.stringify(segment)} is not valid`;
       if (names.has(name)) return `The parameter :${name} appears twice`;
       names.add(name);
     } else if (segment.includes(":") && /:[A-Za-z_]\w*$/.test(segment)) {

@@ -109,4 +109,3 @@ export function locateProblems(error: unknown, stage: StageConfig): Problem[] {
   const message = `The plugin "${stage.plugin}" could not be built: ${(error as Error)?.message ?? error}`;
   return [{ code: "CONFIG_OPTION_INVALID", message, pointer: stage.pointer }];
 }
-

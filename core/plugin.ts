@@ -100,10 +100,10 @@ export interface Host {
   onClose(close: () => void | Promise<void>): void;
   /**
    * State that outlives a swap: gives the value kept under `key` by this or an earlier generation, or makes it.
-   * Build the key from what the stage is (route, plugin, the options that define its identity). The value is
-   * closed when no generation uses it any more.
+   * Build the key from what the stage is (route, plugin, the options that define its identity). Its
+   * `close()`, if it has one, is called when no generation uses it any more.
    */
-  keep<T extends { close?(): void | Promise<void> }>(key: string, create: () => T): T;
+  keep<T extends object>(key: string, create: () => T): T;
 }
 
 /** A kind of stage. `Options` is inferred from the schema literal by {@link FromSchema}. */

@@ -17,18 +17,41 @@ export interface PoolOptions {
   maxHeaderBytes: number;
 }
 
-/** A request to dispatch: what undici takes. */
-export type PoolRequest = Dispatcher.DispatchOptions;
-/** Pauses, resumes and aborts a request, and holds its raw headers. */
-export type PoolController = Dispatcher.DispatchController & {
-  rawHeaders?: Buffer[] | null;
-  rawTrailers?: Buffer[] | null;
-};
+/** A request to dispatch. */
+export interface PoolRequest {
+  method: string;
+  /** Path and query in wire form. */
+  path: string;
+  /** Flat `[name, value, …]`. */
+  headers: string[];
+  /** Bytes, or the least of a stream: `on`, `resume`, `pause`, `destroy`. */
+  body: Buffer | NodeJS.EventEmitter | null;
+}
 
-/** Callbacks of a request: what undici calls, and what the pool must know. */
-export interface PoolHandler extends Dispatcher.DispatchHandler {
+/** A Buffer's fast way to a Latin-1 string, which Node has and its types do not. */
+export interface RawBytes {
+  latin1Slice(): string;
+}
+
+/** Pauses, resumes and aborts a request, and holds its raw headers. */
+export interface PoolController {
+  readonly rawHeaders: RawBytes[] | null;
+  readonly rawTrailers: RawBytes[] | null;
+  pause(): void;
+  resume(): void;
+  abort(reason: Error): void;
+}
+
+/** Callbacks of a request. */
+export interface PoolHandler {
   /** True once the request has failed or is not wanted any more. */
   readonly done: boolean;
+  onRequestStart(controller: PoolController): void;
+  onResponseStart(controller: PoolController, status: number, headers: unknown, reason?: string): void;
+  onResponseData(controller: PoolController, chunk: Buffer): void;
+  onResponseEnd(controller: PoolController): void;
+  /** No controller when the request failed before it was sent. */
+  onResponseError(controller: PoolController | null, error: Error): void;
 }
 
 interface Waiting {
@@ -73,7 +96,11 @@ export class Pool {
 
   #send(client: Client, request: PoolRequest, handler: PoolHandler): void {
     // A refused request (`done`) leaves the client free; one that was taken frees it with "drain".
-    if (client.dispatch(request, handler) || handler.done) this.#onFree(client);
+    const took = client.dispatch(
+      request as Dispatcher.DispatchOptions,
+      handler as unknown as Dispatcher.DispatchHandler,
+    );
+    if (took || handler.done) this.#onFree(client);
   }
 
   #open(): Client | undefined {
@@ -124,6 +151,6 @@ export class Pool {
   #giveUp(waiting: Waiting, error: Error): void {
     clearTimeout(waiting.timer);
     this.#waiting.delete(waiting);
-    if (!waiting.handler.done) waiting.handler.onResponseError?.(null as never, error);
+    if (!waiting.handler.done) waiting.handler.onResponseError(null, error);
   }
 }

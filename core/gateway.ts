@@ -1,0 +1,195 @@
+/**
+ * Holds the generation that serves. A swap builds the next one whole, then changes one reference; the old one
+ * drains and closes. This is the work of one data thread: {@link DataThread} is what a control thread sees.
+ */
+import type { CheckedConfig, ListenerConfig } from "./config/schema.ts";
+import { ConfigError, type ErrorCode, GatewayError } from "./errors.ts";
+import type { Exchange, Log } from "./exchange.ts";
+import { buildGeneration, type Generation, type Surroundings } from "./generation.ts";
+import { KeepStore } from "./keep.ts";
+import type { GatewayMetrics } from "./observe/metrics.ts";
+import { accessLine } from "./observe/access-log.ts";
+import type { Catalogue, Clock } from "./plugin.ts";
+import type { Reply } from "./reply.ts";
+import { Listener, type Outcome, type Service } from "./server.ts";
+
+/** A configuration that is built and ready, on one thread: either of the two ends it. */
+export interface Prepared {
+  /** Lets it serve. Cannot fail. */
+  activate(): void;
+  /** Throws it away; what serves goes on. */
+  discard(): Promise<void>;
+}
+
+/** A thread that serves. Swaps are two-phase: all threads prepare, then all activate or all discard. */
+export interface DataThread {
+  /** @throws ConfigError when the configuration cannot be built */
+  prepare(config: CheckedConfig, number: number): Promise<Prepared>;
+  /** Stops taking connections and waits for requests under way; gives how many were cut off. */
+  stop(drainMs: number): Promise<number>;
+  /** Where it listens, such as `http://127.0.0.1:8080`, in the order of the configuration. */
+  readonly urls: string[];
+}
+
+export interface GatewayOptions {
+  catalogue: Catalogue;
+  log: Log;
+  clock: Clock;
+  metrics: GatewayMetrics;
+}
+
+export class Gateway implements DataThread, Service {
+  readonly log: Log;
+  readonly #around: Surroundings;
+  readonly #metrics: GatewayMetrics;
+  #generation: Generation | undefined;
+  /** By address; an address that stays keeps its socket. */
+  #listeners = new Map<string, Listener>();
+  #logAccess = false;
+  /** Old generations and listeners that are still draining. */
+  readonly #draining = new Set<Promise<unknown>>();
+
+  constructor(options: GatewayOptions) {
+    this.log = options.log;
+    this.#metrics = options.metrics;
+    this.#around = { ...options, kept: new KeepStore() };
+  }
+
+  get urls(): string[] {
+    return [...this.#listeners.values()].map((listener) => listener.url);
+  }
+
+  async prepare(config: CheckedConfig, number: number): Promise<Prepared> {
+    const generation = await buildGeneration(number, config, this.#around);
+    let opened: Map<string, Listener>;
+    try {
+      opened = await this.#openListeners(config.listeners);
+    } catch (error) {
+      await generation.retire(0);
+      throw error;
+    }
+    return {
+      activate: () => this.#activate(generation, opened),
+      discard: async () => {
+        await Promise.all([
+          generation.retire(0),
+          ...[...opened.values()].map((listener) => listener.close(0)),
+        ]);
+      },
+    };
+  }
+
+  async stop(drainMs: number): Promise<number> {
+    const listeners = [...this.#listeners.values()];
+    const cut = await Promise.all(listeners.map((listener) => listener.close(drainMs)));
+    this.#listeners.clear();
+    await this.#generation?.retire(0);
+    this.#generation = undefined;
+    await Promise.all(this.#draining);
+    return cut.reduce((sum, n) => sum + n, 0);
+  }
+
+  handle(x: Exchange): Reply | Promise<Reply> {
+    return this.#generation!.handle(x);
+  }
+
+  onStart(): void {
+    this.#metrics.active++;
+  }
+
+  onEnd(x: Exchange, outcome: Outcome): void {
+    this.#metrics.active--;
+    const ms = performance.now() - x.startedAt;
+    x.route.stats?.record(x.originalMethod, outcome.status, ms);
+    const { code, error } = outcome;
+    if (code !== undefined) this.#metrics.countError(code);
+    if (error !== undefined && error.status >= 500) {
+      const fields = { code, requestId: x.id, route: x.route.name, err: error.cause ?? error };
+      if (error.status === 500) this.log.error(fields, error.message);
+      else
+        this.log.warn(
+          { ...fields, upstream: x.upstream, target: x.targetUrl, err: undefined, cause: causeOf(error) },
+          error.message,
+        );
+    }
+    if (this.#logAccess) this.log.info(accessLine(x, outcome, ms), "request");
+  }
+
+  onRefused(code: ErrorCode, peer: string): void {
+    this.#metrics.countError(code);
+    const { status } = new GatewayError(code);
+    if (this.#logAccess) this.log.info({ client: peer, status, code }, "request refused");
+  }
+
+  /** Opens listeners for addresses that are new. A failure closes what was opened. */
+  async #openListeners(configs: readonly ListenerConfig[]): Promise<Map<string, Listener>> {
+    const opened = new Map<string, Listener>();
+    try {
+      for (const config of configs) {
+        if (this.#listeners.has(config.address)) continue;
+        const listener = new Listener(config, this);
+        opened.set(config.address, listener);
+        await listener.listen();
+      }
+      return opened;
+    } catch (error) {
+      await Promise.all([...opened.values()].map((listener) => listener.close(0)));
+      throw listenError(error, configs);
+    }
+  }
+
+  #activate(generation: Generation, opened: Map<string, Listener>): void {
+    const old = this.#generation;
+    const { config } = generation;
+    this.#generation = generation;
+    this.#logAccess = config.log.access;
+    const listeners = new Map<string, Listener>();
+    for (const listenerConfig of config.listeners) {
+      const { address } = listenerConfig;
+      const existing = this.#listeners.get(address);
+      existing?.update(listenerConfig);
+      listeners.set(address, existing ?? opened.get(address)!);
+      this.#listeners.delete(address);
+    }
+    const removed = [...this.#listeners.values()];
+    this.#listeners = listeners;
+    this.#metrics.generation = generation.number;
+    for (const listener of removed) this.#drain(listener.close(config.drainTimeoutMs));
+    if (old !== undefined) this.#drain(old.retire(config.drainTimeoutMs));
+  }
+
+  #drain(draining: Promise<number>): void {
+    const tracked = draining
+      .then((left) => {
+        if (left > 0) this.log.warn({ left }, "requests outlived drainTimeout");
+      })
+      .catch((error: unknown) => this.log.error({ err: error }, "draining failed"))
+      .finally(() => this.#draining.delete(tracked));
+    this.#draining.add(tracked);
+  }
+}
+
+function causeOf(error: GatewayError): string | undefined {
+  const cause = error.cause as NodeJS.ErrnoException | undefined;
+  return cause?.code ?? cause?.message;
+}
+
+const LISTEN_ERRORS: Record<string, string> = {
+  EADDRINUSE: "is in use by another process",
+  EACCES: "may not be used without more rights (ports below 1024 often need them)",
+  EADDRNOTAVAIL: "is not an address of this machine",
+  ENOTFOUND: "is not a known host",
+};
+
+/** A listener that could not be opened, as a problem of the configuration: one clear line. */
+function listenError(error: unknown, configs: readonly ListenerConfig[]): unknown {
+  const { code, port } = error as NodeJS.ErrnoException & { port?: number };
+  const reason = LISTEN_ERRORS[code ?? ""];
+  if (reason === undefined) return error;
+  const at = Math.max(
+    0,
+    configs.findIndex(({ address }) => port === undefined || address.endsWith(`:${port}`)),
+  );
+  const message = `The address ${configs[at]?.address} ${reason}`;
+  return new ConfigError([{ code: "CONFIG_LISTEN", message, pointer: `/listeners/${at}/address` }]);
+}

@@ -1,0 +1,282 @@
+/**
+ * A generation: everything that serves one state of the configuration. It is built whole or not at all, never
+ * changed, and closed when the last request that began on it has ended.
+ */
+import type { CheckedConfig, RouteConfig, StageConfig } from "./config/schema.ts";
+import { ConfigError, GatewayError, type Problem } from "./errors.ts";
+import { type Exchange, type Log, NO_ROUTE, type RouteInfo } from "./exchange.ts";
+import type { KeepStore } from "./keep.ts";
+import type { GatewayMetrics } from "./observe/metrics.ts";
+import { collapseSlashes, hasDotSegments, staticPrefix } from "./path.ts";
+import {
+  compileWhen,
+  composePipeline,
+  locateProblems,
+  type PipelineStage,
+  type TimingListener,
+} from "./pipeline.ts";
+import type { Catalogue, Clock, Handler, Host, Upstream } from "./plugin.ts";
+import { problemReply, type Reply } from "./reply.ts";
+import { createRouter, type Routable, type Router } from "./router.ts";
+import { compileTemplate, encodePath } from "./template.ts";
+import { parseSize } from "./units.ts";
+import { createUpstream } from "./upstream/upstreams.ts";
+
+/** What generations of one gateway share. */
+export interface Surroundings {
+  readonly catalogue: Catalogue;
+  readonly log: Log;
+  readonly clock: Clock;
+  readonly metrics: GatewayMetrics;
+  readonly kept: KeepStore;
+}
+
+/** A route that is ready to serve. */
+interface Route extends RouteInfo, Routable {
+  readonly config: RouteConfig;
+  readonly handler: Handler;
+}
+
+export class Generation {
+  readonly number: number;
+  readonly config: CheckedConfig;
+  readonly #router: Router<Route>;
+  readonly #unmatched: RouteInfo;
+  readonly #close: () => Promise<void>;
+  #active = 0;
+  #retired: (() => void) | undefined;
+
+  constructor(
+    number: number,
+    config: CheckedConfig,
+    router: Router<Route>,
+    unmatched: RouteInfo,
+    close: () => Promise<void>,
+  ) {
+    this.number = number;
+    this.config = config;
+    this.#router = router;
+    this.#unmatched = unmatched;
+    this.#close = close;
+  }
+
+  /** Requests that began on this generation and have not ended. */
+  get active(): number {
+    return this.#active;
+  }
+
+  /** Finds the route and runs its pipeline. The exchange's end is told by {@link end}. */
+  handle(x: Exchange): Reply | Promise<Reply> {
+    this.#active++;
+    x.owner = this;
+    const route = this.#router.find(x);
+    if (route === undefined) return this.#notFound(x);
+    x.route = route;
+    if (x.body !== null) {
+      if (route.maxBodyBytes !== undefined) x.maxBodyBytes = route.maxBodyBytes;
+      if (x.body.length !== undefined && x.body.length > x.maxBodyBytes) {
+        throw new GatewayError("BODY_TOO_LARGE");
+      }
+    }
+    return route.handler(x);
+  }
+
+  /** A request of this generation has ended. */
+  end(): void {
+    if (--this.#active === 0) this.#retired?.();
+  }
+
+  /**
+   * Closes the generation once its last request has ended, or after `drainMs`.
+   * @returns how many requests were still under way then
+   */
+  async retire(drainMs: number): Promise<number> {
+    if (this.#active > 0) {
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, drainMs);
+        timer.unref();
+        this.#retired = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+      });
+    }
+    const left = this.#active;
+    await this.#close();
+    return left;
+  }
+
+  #notFound(x: Exchange): Reply {
+    x.route = this.#unmatched;
+    const allowed = this.#router.allowed(x);
+    const error =
+      allowed.length === 0
+        ? new GatewayError("ROUTE_NOT_FOUND")
+        : new GatewayError("METHOD_NOT_ALLOWED", { headers: ["allow", allowed.join(", ")] });
+    return problemReply(error, x.id);
+  }
+}
+
+/**
+ * Builds a generation.
+ * @throws ConfigError with every problem that building found; what was opened by then is closed again
+ */
+export async function buildGeneration(
+  number: number,
+  config: CheckedConfig,
+  around: Surroundings,
+): Promise<Generation> {
+  const lease = around.kept.lease();
+  const closers: (() => void | Promise<void>)[] = [];
+  const close = async (): Promise<void> => {
+    for (const closer of closers.reverse()) {
+      try {
+        await closer();
+      } catch (error) {
+        around.log.error({ err: error }, "a stage failed to close");
+      }
+    }
+    await lease.release();
+  };
+  try {
+    const upstreams = new Map<string, Upstream>();
+    for (const [name, upstream] of Object.entries(config.upstreams)) {
+      const keep: Host["keep"] = (key, create) => lease.keep(key, create);
+      upstreams.set(name, createUpstream(name, upstream, keep, around.metrics.upstream(name)));
+    }
+    const problems: Problem[] = [];
+    const routes: Route[] = [];
+    const hostFor = (route: string, stage: StageConfig): Host => ({
+      route,
+      log: around.log.child({ route, stage: stage.name }),
+      clock: around.clock,
+      metrics: around.metrics,
+      upstreams,
+      baseDir: config.baseDir,
+      onClose: (closer) => void closers.push(closer),
+      keep: (key, create) => lease.keep(`stage ${key}`, create),
+    });
+    const onTiming = config.log.stageTimings ? stageTimings(around.metrics) : undefined;
+    for (const route of config.routes) {
+      const built = await buildRoute(route, hostFor, around, onTiming, problems);
+      if (built !== undefined) routes.push(built);
+    }
+    let router: Router<Route> | undefined;
+    try {
+      router = createRouter(routes);
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error;
+      problems.push(...error.problems);
+    }
+    if (router === undefined || problems.length > 0) throw new ConfigError(problems);
+    const unmatched: RouteInfo = { ...NO_ROUTE, stats: around.metrics.route("") };
+    return new Generation(number, config, router, unmatched, close);
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+async function buildRoute(
+  config: RouteConfig,
+  hostFor: (route: string, stage: StageConfig) => Host,
+  around: Surroundings,
+  onTiming: TimingListener | undefined,
+  problems: Problem[],
+): Promise<Route | undefined> {
+  const stages: PipelineStage[] = [];
+  let answersPreflight = false;
+  const before = problems.length;
+  for (const stage of config.stages) {
+    try {
+      const plugin = around.catalogue.get(stage.plugin)!;
+      answersPreflight ||= plugin.answersPreflight === true;
+      stages.push({
+        name: stage.name,
+        stage: await plugin.build(stage.options as never, hostFor(config.name, stage)),
+        when: compileWhen(stage),
+        onError: stage.onError,
+      });
+    } catch (error) {
+      problems.push(...locateProblems(error, stage));
+    }
+  }
+  let rewrite: ((x: Exchange) => void) | undefined;
+  try {
+    rewrite = compileRewrite(config);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    problems.push(...error.problems.map((p) => ({ ...p, pointer: `${config.pointer}${p.pointer}` })));
+  }
+  if (problems.length > before) return undefined;
+  const pipeline = composePipeline(stages, onTiming);
+  const limit = config.limits?.bodySize;
+  return {
+    name: config.name,
+    preserveHost: config.preserveHost,
+    stats: around.metrics.route(config.name),
+    config,
+    answersPreflight,
+    handler: rewrite === undefined ? pipeline : withRewrite(rewrite, pipeline),
+    maxBodyBytes: limit === undefined ? undefined : parseSize(limit),
+  };
+}
+
+function withRewrite(rewrite: (x: Exchange) => void, pipeline: Handler): Handler {
+  return (x) => {
+    rewrite(x);
+    return pipeline(x);
+  };
+}
+
+/** `rewrite` and `stripPrefix` of a route: what they make of the path that goes upstream. */
+function compileRewrite(config: RouteConfig): ((x: Exchange) => void) | undefined {
+  if (config.rewrite !== undefined) {
+    if (config.stripPrefix !== false)
+      throw new ConfigError("A route has either `rewrite` or `stripPrefix`, not both", "/stripPrefix");
+    let template: ReturnType<typeof compileTemplate>;
+    try {
+      template = compileTemplate(config.rewrite, encodePath);
+    } catch (error) {
+      throw error instanceof ConfigError ? new ConfigError(error.message, "/rewrite") : error;
+    }
+    return (x) => {
+      const path = template(x) ?? "/";
+      if (hasDotSegments(path) || !path.startsWith("/")) throw new GatewayError("REQUEST_TARGET_INVALID");
+      x.path = path;
+    };
+  }
+  const { stripPrefix } = config;
+  if (stripPrefix === false) return undefined;
+  if (stripPrefix === true) {
+    const path = config.match.path ?? "/*";
+    if (typeof path !== "string" || staticPrefix(path) === undefined) {
+      throw new ConfigError(
+        "`stripPrefix: true` needs one path that ends in `/*` and has no parameters; write the prefix instead",
+        "/stripPrefix",
+      );
+    }
+    return (x) => {
+      x.path = `/${x.params["*"]}`;
+    };
+  }
+  const prefix = stripPrefix.replace(/\/$/, "");
+  return (x) => {
+    const path = collapseSlashes(x.path);
+    if (path === prefix) x.path = "/";
+    else if (path.startsWith(`${prefix}/`)) x.path = path.slice(prefix.length);
+  };
+}
+
+function stageTimings(metrics: GatewayMetrics): TimingListener {
+  const histogram = metrics.histogram(
+    "sluice_stage_duration_seconds",
+    "Time in a stage itself, without the stages below.",
+    ["route", "stage"],
+  );
+  return (x, stage, ms) => {
+    x.timings ??= new Map();
+    x.timings.set(stage, (x.timings.get(stage) ?? 0) + ms);
+    histogram.observe(ms / 1000, { route: x.route.name, stage });
+  };
+}

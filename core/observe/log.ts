@@ -1,0 +1,69 @@
+/** The only door to pino: the gateway's log, JSON lines or pretty ones, on standard output. */
+import { type DestinationStream, destination, pino } from "pino";
+import pretty from "pino-pretty";
+import type { Log } from "../exchange.ts";
+
+export type LogLevel = "debug" | "info" | "warn" | "error" | "silent";
+
+export interface LogOptions {
+  level: LogLevel;
+  /** `auto`: pretty when standard output is a terminal. */
+  format: "auto" | "json" | "pretty";
+}
+
+/** A log that can change with the configuration and be flushed before the process ends. */
+export interface RootLog extends Log {
+  setLevel(level: LogLevel): void;
+  flush(): void;
+}
+
+/** Bytes of access log lines that are collected before they are written. */
+const BUFFER_BYTES = 8192;
+const FLUSH_MS = 250;
+
+/**
+ * Opens the log.
+ * @param sink where lines go instead of standard output, for tests and embedding
+ */
+export function createLog(options: LogOptions, sink?: { write(line: string): void }): RootLog {
+  const { level } = options;
+  const settings = {
+    level,
+    base: null,
+    timestamp: pino.stdTimeFunctions.isoTime,
+    formatters: { level: (label: string) => ({ level: label }) },
+  };
+  if (sink !== undefined) return wrap(pino(settings, sink as DestinationStream), () => {});
+  const isPretty =
+    options.format === "pretty" || (options.format === "auto" && process.stdout.isTTY === true);
+  if (isPretty) {
+    const stream = pretty({
+      colorize: process.stdout.isTTY === true && !process.env["NO_COLOR"],
+      translateTime: "HH:MM:ss.l",
+      ignore: "pid,hostname",
+      singleLine: true,
+      sync: true,
+    });
+    return wrap(pino(settings, stream), () => {});
+  }
+  const file = destination({ fd: 1, sync: false, minLength: BUFFER_BYTES });
+  file.on("error", () => {}); // standard output was closed: there is nowhere left to say so
+  const timer = setInterval(() => file.flush(), FLUSH_MS);
+  timer.unref();
+  return wrap(pino(settings, file), () => {
+    try {
+      file.flushSync();
+    } catch {
+      // the file descriptor is not open yet, or closed already: nothing is left to write to
+    }
+  });
+}
+
+function wrap(logger: ReturnType<typeof pino>, flush: () => void): RootLog {
+  return Object.assign(logger as unknown as Log, {
+    setLevel: (level: LogLevel) => {
+      logger.level = level;
+    },
+    flush,
+  }) as RootLog;
+}
