@@ -163,7 +163,7 @@ export class StreamBody implements Body {
 
   start(sink: Sink): void {
     const stream = this.#stream;
-    if (stream.errored) return sink.fail(stream.errored);
+    if (stream.destroyed) return sink.fail(stream.errored ?? new Error("stream closed early"));
     let done = false;
     const fail = (error: Error): void => {
       if (done) return;
