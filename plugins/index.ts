@@ -7,8 +7,18 @@ import { redirect } from "./redirect.ts";
 import { requestId } from "./request-id.ts";
 import { respond } from "./respond.ts";
 import { securityHeaders } from "./security-headers.ts";
+import { transform } from "./transform.ts";
 
-const BUILT_IN: readonly Plugin[] = [compress, cors, ip, redirect, requestId, respond, securityHeaders];
+const BUILT_IN: readonly Plugin[] = [
+  compress,
+  cors,
+  ip,
+  redirect,
+  requestId,
+  respond,
+  securityHeaders,
+  transform,
+];
 
 /** Built-in plugins by name. */
 export const catalogue: Catalogue = new Map(BUILT_IN.map((plugin) => [plugin.name, plugin]));
