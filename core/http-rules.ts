@@ -22,6 +22,17 @@ export interface HeadLimits {
   maxHeaders: number;
 }
 
+/** Fields by which proxies tell of the client; believed only when a trusted proxy sends them. */
+const FORWARDED = new Set([
+  "forwarded",
+  "x-forwarded-for",
+  "x-forwarded-host",
+  "x-forwarded-port",
+  "x-forwarded-proto",
+]);
+/** Fields that say who the consumer is; only the gateway may set them. */
+const IDENTITY = new Set(["x-consumer-name", "x-consumer-roles"]);
+
 /** What the head says, once it is found to be in order. */
 export interface HeadFacts {
   /** Host and optional port. */
@@ -49,9 +60,10 @@ export function isValidHost(host: string): boolean {
 
 /**
  * Checks a head.
+ * @param isTrusted whether the other end is a trusted proxy, whose X-Forwarded-* and Forwarded are kept
  * @throws GatewayError 400, 417, 431, 501 or 505 with what is wrong
  */
-export function inspectHead(head: RequestHead, limits: HeadLimits): HeadFacts {
+export function inspectHead(head: RequestHead, limits: HeadLimits, isTrusted: boolean): HeadFacts {
   const { raw, version } = head;
   if (version !== "1.1" && version !== "1.0") throw new GatewayError("VERSION_UNSUPPORTED");
   if (raw.length > limits.maxHeaders * 2) {
@@ -62,7 +74,7 @@ export function inspectHead(head: RequestHead, limits: HeadLimits): HeadFacts {
   let transferEncoding: string | undefined;
   let expectation: string | undefined;
   let connection: string | undefined;
-  let hasIdentity = false;
+  let hasClaims = false;
   let bytes = head.target.length;
   for (let i = 0; i < raw.length; i += 2) {
     const name = raw[i]!;
@@ -85,13 +97,13 @@ export function inspectHead(head: RequestHead, limits: HeadLimits): HeadFacts {
       case 14:
         if (isSameName(name, "content-length")) bodyLength = Number(value);
         break;
+      case 9:
       case 15:
-        if (isSameName(name, "x-consumer-name")) hasIdentity = true;
-        break;
       case 16:
-        if (isSameName(name, "x-consumer-roles")) hasIdentity = true;
+        if (!hasClaims) hasClaims = IDENTITY.has(name.toLowerCase()) || FORWARDED.has(name.toLowerCase());
         break;
       case 17:
+        if (isSameName(name, "x-forwarded-proto")) hasClaims = true;
         if (!isSameName(name, "transfer-encoding")) break;
         transferEncoding = transferEncoding === undefined ? value : `${transferEncoding},${value}`;
         break;
@@ -116,7 +128,7 @@ export function inspectHead(head: RequestHead, limits: HeadLimits): HeadFacts {
     facts.expectsContinue = version === "1.1" && bodyLength !== 0;
   }
   const nominates = connection !== undefined && !/^(keep-alive|close)$/i.test(connection);
-  if (nominates || hasIdentity) removeFields(raw, nominates ? listMembers(connection!) : []);
+  if (nominates || hasClaims) removeFields(raw, nominates ? listMembers(connection!) : [], isTrusted);
   return facts;
 }
 
@@ -150,15 +162,19 @@ function resolveTarget(head: RequestHead, facts: HeadFacts): void {
   if (match === null) throw new GatewayError("REQUEST_TARGET_INVALID");
   const [, authority = "", rest = ""] = match;
   if (!isValidHost(authority)) throw new GatewayError("REQUEST_TARGET_INVALID");
+  // The target's authority counts, whatever Host says, and Host is made to agree (RFC 9112 section 3.2.2).
   facts.authority = authority;
+  const at = head.raw.findIndex((name, i) => i % 2 === 0 && isSameName(name, "host"));
+  if (at === -1) head.raw.push("host", authority);
+  else head.raw[at + 1] = authority;
   facts.target = rest.startsWith("/") ? rest : `/${rest}`;
 }
 
 /**
  * Removes what concerns the client's connection only, so that nothing a stage adds later can be taken away by
- * the client's Connection header, and the identity fields that only the gateway may set.
+ * the client's Connection header, and what the client may not say about itself.
  */
-function removeFields(raw: string[], nominated: string[]): void {
+function removeFields(raw: string[], nominated: string[], isTrusted: boolean): void {
   for (const name of nominated) {
     if (PROTECTED.has(name)) {
       throw new GatewayError("REQUEST_INVALID", { detail: `Connection may not name ${name}` });
@@ -169,7 +185,7 @@ function removeFields(raw: string[], nominated: string[]): void {
     const name = raw[i]!;
     const lower = name.toLowerCase();
     if (nominated.includes(lower) && !isHopByHop(lower)) continue;
-    if (lower === "x-consumer-name" || lower === "x-consumer-roles") continue;
+    if (IDENTITY.has(lower) || (!isTrusted && FORWARDED.has(lower))) continue;
     raw[to++] = name;
     raw[to++] = raw[i + 1]!;
   }

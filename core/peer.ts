@@ -122,3 +122,8 @@ function forwardedParameter(field: string | undefined, name: string): string | u
   const value = match?.[1];
   return value?.startsWith('"') ? value.slice(1, -1).replace(/\\(.)/g, "$1") : value;
 }
+
+/** True for an address that only this machine can reach. */
+export function isLoopback(address: string): boolean {
+  return ipaddr.isValid(address) && ipaddr.process(address).range() === "loopback";
+}

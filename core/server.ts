@@ -209,6 +209,7 @@ export class Listener {
       const facts = inspectHead(
         { method: request.method!, target: request.originalUrl, version: request.httpVersion, raw },
         settings,
+        peer.trusted,
       );
       if (facts.bodyLength !== 0) {
         const onStart = facts.expectsContinue ? () => response.writeContinue() : undefined;
@@ -443,10 +444,7 @@ class Transaction implements Sink, Informant {
     const error = toGatewayError(thrown, "STAGE_FAILED");
     this.#error = error;
     this.#x.body?.cancel(error);
-    const reply = problemReply(error, this.#x.id);
-    const extra = this.#x.failureHeaders?.raw;
-    if (extra !== undefined) reply.headers.raw.push(...extra);
-    this.send(reply);
+    this.send(problemReply(error, this.#x.id, this.#x.failureHeaders));
   }
 
   inform(status: number, headers: string[]): void {

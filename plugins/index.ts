@@ -1,5 +1,6 @@
 /** The built-in plugins, one line each, sorted. */
 import type { Catalogue, Plugin } from "../core/plugin.ts";
+import { balance } from "./balance.ts";
 import { compress } from "./compress.ts";
 import { cors } from "./cors.ts";
 import { ip } from "./ip.ts";
@@ -10,6 +11,7 @@ import { securityHeaders } from "./security-headers.ts";
 import { transform } from "./transform.ts";
 
 const BUILT_IN: readonly Plugin[] = [
+  balance,
   compress,
   cors,
   ip,

@@ -47,6 +47,7 @@ export function outgoingHeaders(x: Exchange, targetHost: string): string[] {
   const { raw } = x.headers;
   const { peer } = x;
   const out = ["host", x.route.preserveHost ? x.authority : targetHost];
+  let forwardedProto: string | undefined;
   let forwardedFor: string | undefined;
   let forwarded: string | undefined;
   let forwardedHost: string | undefined;
@@ -61,8 +62,9 @@ export function outgoingHeaders(x: Exchange, targetHost: string): string[] {
         via = join(via, value);
         continue;
       case 4:
-        if (isSameName(name, "host")) continue;
-        break;
+        if (!isSameName(name, "host")) break;
+        if (value !== x.authority) out[1] = value; // a stage set it
+        continue;
       case 6:
         if (isSameName(name, "expect")) continue;
         break;
@@ -88,16 +90,14 @@ export function outgoingHeaders(x: Exchange, targetHost: string): string[] {
         }
         break;
       case 17:
-        if (isSameName(name, "x-forwarded-proto")) continue;
-        break;
+        if (!isSameName(name, "x-forwarded-proto")) break;
+        forwardedProto = value;
+        continue;
     }
     if (!isHopByHop(name)) out.push(name, value);
   }
-  if (!peer.trusted) {
-    forwardedFor = forwarded = forwardedHost = forwardedPort = undefined;
-  }
   out.push("x-forwarded-for", join(forwardedFor, peer.address));
-  out.push("x-forwarded-proto", x.scheme);
+  out.push("x-forwarded-proto", forwardedProto ?? x.scheme);
   out.push("x-forwarded-host", forwardedHost ?? x.authority);
   out.push("x-forwarded-port", forwardedPort ?? peer.localPort);
   out.push("forwarded", join(forwarded, peer.forwardedElement(x.authority)));

@@ -136,7 +136,7 @@ export class Pool {
     if (at === -1) return;
     this.#idle.splice(at, 1);
     this.#clients.delete(client);
-    void client.close();
+    if (!client.destroyed) void client.close();
   }
 
   #wait(request: PoolRequest, handler: PoolHandler): void {

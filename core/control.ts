@@ -1,0 +1,232 @@
+/**
+ * The control side of a gateway: reads and checks the configuration, swaps it over all data threads or none,
+ * watches the files it came from, and remembers what went wrong last.
+ */
+import { Admin } from "./admin/admin.ts";
+import { ConfigLoadError, type ConfigSources, type Diagnostic, type LoadedConfig } from "./config/load.ts";
+import { watchConfig, type Watcher } from "./config/watch.ts";
+import { ConfigError } from "./errors.ts";
+import type { Log } from "./exchange.ts";
+import type { DataThread, Prepared } from "./gateway.ts";
+import type { RootLog } from "./observe/log.ts";
+import type { GatewayMetrics } from "./observe/metrics.ts";
+import type { Clock } from "./plugin.ts";
+
+export interface ControlOptions {
+  /** Reads and checks the configuration. @throws ConfigLoadError */
+  load: () => Promise<LoadedConfig>;
+  threads: readonly DataThread[];
+  log: RootLog;
+  clock: Clock;
+  metrics: GatewayMetrics;
+}
+
+/** What a reload came to. */
+export type ReloadResult =
+  | { result: "activated"; generation: number }
+  | { result: "unchanged"; generation: number }
+  | { result: "refused"; generation: number; problems: Diagnostic[] };
+
+/** Why the configuration on disk is not the one that serves. */
+export interface ReloadFailure {
+  /** Milliseconds since the epoch. */
+  at: number;
+  problems: Diagnostic[];
+}
+
+export type State = "starting" | "ready" | "draining" | "stopped";
+
+export class Control {
+  readonly log: Log;
+  readonly metrics: GatewayMetrics;
+  readonly #options: ControlOptions;
+  #loaded: LoadedConfig | undefined;
+  #generation = 0;
+  #failure: ReloadFailure | undefined;
+  #state: State = "starting";
+  #watcher: Watcher | undefined;
+  #admin: Admin | undefined;
+  #queue: Promise<unknown> = Promise.resolve();
+  /** The reload that waits for its turn; all who ask meanwhile share it. */
+  #waiting: Promise<ReloadResult> | undefined;
+
+  constructor(options: ControlOptions) {
+    this.#options = options;
+    this.log = options.log;
+    this.metrics = options.metrics;
+  }
+
+  get state(): State {
+    return this.#state;
+  }
+
+  /** Number of the generation that serves; 0 before the first. */
+  get generation(): number {
+    return this.#generation;
+  }
+
+  /** The configuration that serves. */
+  get loaded(): LoadedConfig | undefined {
+    return this.#loaded;
+  }
+
+  /** Why the last reload was refused; undefined once one succeeds. */
+  get failure(): ReloadFailure | undefined {
+    return this.#failure;
+  }
+
+  /** Where the data listeners are. */
+  get urls(): string[] {
+    return this.#options.threads[0]!.urls;
+  }
+
+  /** Where the admin listener is, if there is one. */
+  get adminUrl(): string | undefined {
+    return this.#admin?.url;
+  }
+
+  /**
+   * Loads the configuration for the first time and serves it.
+   * @throws ConfigLoadError with every problem; nothing is left open
+   */
+  async start(): Promise<void> {
+    const result = await this.reload();
+    if (result.result === "refused") {
+      this.#state = "stopped";
+      throw new ConfigLoadError(result.problems, { files: [], folders: [] });
+    }
+    this.#state = "ready";
+  }
+
+  /** Reloads whenever a file of the configuration changes. */
+  async watch(): Promise<void> {
+    this.#watcher = await watchConfig(this.#loaded!, () => void this.reload());
+  }
+
+  /** Loads the configuration again and swaps it in, if it is sound and differs. Never throws for a bad one. */
+  reload(): Promise<ReloadResult> {
+    this.#waiting ??= (this.#queue = this.#queue.then(() => {
+      this.#waiting = undefined;
+      return this.#reload();
+    })) as Promise<ReloadResult>;
+    return this.#waiting;
+  }
+
+  /**
+   * Not ready, no new connections, requests under way end (up to `drainTimeout`), everything closed.
+   * @returns how many requests were cut off
+   */
+  async stop(): Promise<number> {
+    this.#state = "draining";
+    await this.#watcher?.close();
+    await this.#queue;
+    const drainMs = this.#loaded?.config.drainTimeoutMs ?? 0;
+    const cut = await Promise.all(this.#options.threads.map((thread) => thread.stop(drainMs)));
+    await this.#admin?.close();
+    this.#state = "stopped";
+    return cut.reduce((sum, n) => sum + n, 0);
+  }
+
+  async #reload(): Promise<ReloadResult> {
+    const { clock, metrics } = this.#options;
+    let loaded: LoadedConfig;
+    try {
+      loaded = await this.#options.load();
+    } catch (error) {
+      return this.#refuse(error, undefined);
+    }
+    if (loaded.config.hash === this.#loaded?.config.hash) {
+      this.#follow(loaded);
+      this.#loaded = loaded;
+      if (this.#failure !== undefined) {
+        this.#failure = undefined;
+        this.log.info({ generation: this.#generation }, "configuration is as it was before the error");
+      }
+      return { result: "unchanged", generation: this.#generation };
+    }
+    try {
+      await this.#swap(loaded);
+    } catch (error) {
+      return this.#refuse(error, loaded);
+    }
+    this.#follow(loaded);
+    this.#loaded = loaded;
+    this.#failure = undefined;
+    metrics.countReload("success");
+    metrics.reloadedAt = clock.now() / 1000;
+    const { routes } = loaded.config;
+    this.log.info({ generation: this.#generation, routes: routes.length }, "configuration activated");
+    return { result: "activated", generation: this.#generation };
+  }
+
+  /** Two phases: all threads prepare, then all activate; one failure and all discard. */
+  async #swap(loaded: LoadedConfig): Promise<void> {
+    const { config } = loaded;
+    const number = this.#generation + 1;
+    const outcomes = await Promise.allSettled(
+      this.#options.threads.map((thread) => thread.prepare(config, number)),
+    );
+    const prepared = outcomes.flatMap((o) => (o.status === "fulfilled" ? [o.value] : []));
+    const failed = outcomes.find((o) => o.status === "rejected");
+    if (failed !== undefined) {
+      await discardAll(prepared);
+      throw failed.reason;
+    }
+    let admin: Admin | undefined;
+    try {
+      admin = await this.#prepareAdmin(loaded);
+    } catch (error) {
+      await discardAll(prepared);
+      throw error;
+    }
+    for (const one of prepared) one.activate();
+    this.#generation = number;
+    this.#options.log.setLevel(config.log.level);
+    if (admin !== this.#admin) {
+      const old = this.#admin;
+      this.#admin = admin;
+      await old?.close();
+    }
+    admin?.update(config.admin!);
+  }
+
+  /** The admin listener for a configuration: the one there is, if its address stays. */
+  async #prepareAdmin(loaded: LoadedConfig): Promise<Admin | undefined> {
+    const { admin } = loaded.config;
+    if (admin === undefined) return undefined;
+    if (this.#admin?.address === admin.address) return this.#admin;
+    const fresh = new Admin(admin, this);
+    await fresh.listen();
+    return fresh;
+  }
+
+  #refuse(error: unknown, loaded: LoadedConfig | undefined): ReloadResult {
+    const problems = toDiagnostics(error, loaded);
+    this.#failure = { at: this.#options.clock.now(), problems };
+    this.metrics.countReload("failure");
+    if (error instanceof ConfigLoadError) this.#follow(error);
+    const generation = this.#generation;
+    if (generation > 0) {
+      for (const { code, message, file, line, column } of problems) {
+        this.log.error({ code, file, line, column }, `configuration refused: ${message}`);
+      }
+      const count = problems.length;
+      this.log.error({ generation, problems: count }, "the previous configuration keeps serving");
+    }
+    return { result: "refused", generation, problems };
+  }
+
+  #follow(sources: ConfigSources): void {
+    this.#watcher?.update(sources.files, sources.folders);
+  }
+}
+
+async function discardAll(prepared: readonly Prepared[]): Promise<void> {
+  await Promise.all(prepared.map((one) => one.discard()));
+}
+
+function toDiagnostics(error: unknown, loaded: LoadedConfig | undefined): Diagnostic[] {
+  if (error instanceof ConfigLoadError) return [...error.diagnostics];
+  if (error instanceof ConfigError && loaded !== undefined) return loaded.locate(error.problems);
+  throw error;
+}

@@ -1,0 +1,46 @@
+/** Puts a gateway together from its parts: what `sluice start` and embedding share. */
+import type { LoadedConfig } from "./config/load.ts";
+import { Control } from "./control.ts";
+import { Gateway } from "./gateway.ts";
+import { createLog, type RootLog } from "./observe/log.ts";
+import { GatewayMetrics } from "./observe/metrics.ts";
+import type { Catalogue, Clock } from "./plugin.ts";
+
+const systemClock: Clock = { now: () => Date.now(), monotonic: () => performance.now() };
+
+/** A gateway that serves. */
+export interface Runtime {
+  readonly control: Control;
+  readonly log: RootLog;
+}
+
+/**
+ * Starts a gateway in this thread.
+ * @param load reads and checks the configuration; called again for every reload
+ * @param logTo where log lines go instead of standard output
+ * @throws ConfigLoadError when the first configuration cannot be used; nothing is left open
+ */
+export async function startRuntime(
+  load: () => Promise<LoadedConfig>,
+  catalogue: Catalogue,
+  logTo?: { write(line: string): void },
+): Promise<Runtime> {
+  // The log's settings are part of the configuration, so the first one is read before there is a log.
+  let first: LoadedConfig | undefined = await load();
+  const log = createLog(first.config.log, logTo);
+  const metrics = new GatewayMetrics();
+  const gateway = new Gateway({ catalogue, log, clock: systemClock, metrics });
+  const control = new Control({
+    async load() {
+      const loaded = first ?? (await load());
+      first = undefined;
+      return loaded;
+    },
+    threads: [gateway],
+    log,
+    clock: systemClock,
+    metrics,
+  });
+  await control.start();
+  return { control, log };
+}
