@@ -1,0 +1,91 @@
+/** `sluice check`: says everything that is wrong with a configuration. */
+import { findConfig } from "../config/find.ts";
+import { ConfigLoadError, type Diagnostic, type LoadedConfig, loadConfig } from "../config/load.ts";
+import { renderDiagnostic } from "../config/render.ts";
+import type { CheckedConfig } from "../config/schema.ts";
+import { ConfigError } from "../errors.ts";
+import type { Catalogue } from "../plugin.ts";
+import { relative } from "node:path";
+
+export interface CheckOptions {
+  /** Path of the configuration; gateway.yaml, gateway.yml or gateway.json in the current folder by default. */
+  readonly file?: string | undefined;
+  readonly format: "text" | "json";
+}
+
+/** What a command sees of the world. */
+export interface CommandIo {
+  readonly cwd: string;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly isTty: boolean;
+  write(text: string): void;
+}
+
+/** What `check` needs to know of the gateway. */
+export interface CheckTools {
+  readonly catalogue: Catalogue;
+  /**
+   * Builds what `start` would run, and closes it.
+   * @throws ConfigError with pointers into the configuration
+   */
+  readonly compile: (config: CheckedConfig) => Promise<void>;
+}
+
+/**
+ * Checks a configuration and writes what was found.
+ * @returns the exit status: 0 when it can be used, 1 when not
+ */
+export async function check(options: CheckOptions, io: CommandIo, tools: CheckTools): Promise<0 | 1> {
+  let path = "";
+  let loaded: LoadedConfig | undefined;
+  let diagnostics: readonly Diagnostic[] = [];
+  try {
+    path = findConfig(options.file, io.cwd);
+    loaded = await loadConfig(path, { catalogue: tools.catalogue, env: io.env });
+    await tools.compile(loaded.config);
+  } catch (error) {
+    diagnostics = diagnosticsOf(error, loaded);
+  }
+  const isValid = diagnostics.length === 0;
+  if (options.format === "json") {
+    const problems = diagnostics.map((d) => toJson(d));
+    io.write(`${JSON.stringify({ ok: isValid, problems }, null, 2)}\n`);
+  } else if (isValid) {
+    io.write(`${relative(io.cwd, path)} is valid: ${countOf(loaded!.config)}\n`);
+  } else {
+    io.write(renderAll(diagnostics, io));
+  }
+  return isValid ? 0 : 1;
+}
+
+/** The diagnostics of what loading or building threw; anything else is a bug and is thrown on. */
+export function diagnosticsOf(error: unknown, loaded: LoadedConfig | undefined): readonly Diagnostic[] {
+  if (error instanceof ConfigLoadError) return error.diagnostics;
+  if (error instanceof ConfigError && loaded !== undefined) return loaded.locate(error.problems);
+  throw error;
+}
+
+/** Diagnostics as text, and how many there are. Coloured on a terminal, unless NO_COLOR is set. */
+export function renderAll(diagnostics: readonly Diagnostic[], io: CommandIo): string {
+  const colour = io.isTty && (io.env["NO_COLOR"] ?? "") === "";
+  const texts = diagnostics.map((d) => renderDiagnostic(d, { cwd: io.cwd, colour }));
+  const files = new Set(diagnostics.map((d) => d.file));
+  const inFiles = files.size > 1 ? ` in ${files.size} files` : "";
+  return `${texts.join("\n\n")}\n\n${plural(diagnostics.length, "problem")}${inFiles}\n`;
+}
+
+function countOf({ routes, upstreams }: CheckedConfig): string {
+  const stages = routes.reduce((sum, route) => sum + route.stages.length, 0);
+  const counts = [
+    plural(routes.length, "route"),
+    plural(Object.keys(upstreams).length, "upstream"),
+    plural(stages, "stage"),
+  ];
+  return counts.join(", ");
+}
+
+const plural = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? "" : "s"}`;
+
+function toJson({ code, message, file, line, column, endColumn, pointer, suggestion }: Diagnostic): object {
+  return { code, message, file, line, column, endColumn, pointer, suggestion };
+}

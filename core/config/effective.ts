@@ -1,0 +1,52 @@
+/** The configuration as it may be shown: with defaults or as it was written, secrets masked. */
+import { childPointer } from "./pointer.ts";
+import type { Pipelines, Show } from "./pipelines.ts";
+import type { CheckedRoute } from "./routes.ts";
+import type { StageConfig } from "./schema.ts";
+import { maskValue, type Secrets } from "./secrets.ts";
+import { findNode, type MapNode, toPlain } from "./tree.ts";
+
+type Shown = Record<string, unknown>;
+
+/** As it was written, all files joined, without `include`. */
+export function showWritten(tree: MapNode, secrets: Secrets): Shown {
+  const { include: _, ...plain } = toPlain(tree) as Shown;
+  return maskValue(plain, tree, "", secrets) as Shown;
+}
+
+/**
+ * With all defaults. Routes have their stages flat, the one that `upstream` stands for included; named pipelines
+ * are as they were written.
+ */
+export function showEffective(
+  plain: Shown,
+  routes: readonly CheckedRoute[],
+  pipelines: Pipelines,
+  tree: MapNode,
+  secrets: Secrets,
+): Shown {
+  const show: Show = (value, pointer) => {
+    const { node, exact } = findNode(tree, pointer);
+    return maskValue(value, exact ? node : undefined, pointer, secrets) as typeof value;
+  };
+  const { include: _, routes: list, pipelines: __, ...rest } = plain;
+  const shown: Shown = show(rest, "");
+  const { pipelines: written } = showWritten(tree, secrets);
+  if (written !== undefined) shown["pipelines"] = written;
+  shown["routes"] = routes.map(({ items }, i) => {
+    const { pipeline: _, upstream: __, ...route } = (list as Shown[])[i] ?? {};
+    const stages = pipelines.flatten(items, show) ?? [];
+    return { ...show(route, childPointer("/routes", i)), pipeline: stages.map(showStage) };
+  });
+  return shown;
+}
+
+function showStage({ plugin, name, when, onError, options }: StageConfig): Shown {
+  return {
+    plugin,
+    ...(name === plugin ? {} : { name }),
+    ...(when === undefined ? {} : { when }),
+    ...(onError === "fail" ? {} : { onError }),
+    ...options,
+  };
+}

@@ -1,0 +1,23 @@
+/** Finds the configuration file that is meant. */
+import { existsSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { ConfigLoadError } from "./load.ts";
+
+/** Names that are looked for, in this order. */
+const NAMES = ["gateway.yaml", "gateway.yml", "gateway.json"] as const;
+
+/**
+ * The path of the configuration: `file` if it is given, else the first of gateway.yaml, gateway.yml and
+ * gateway.json in `cwd`.
+ * @throws ConfigLoadError CONFIG_NOT_FOUND
+ */
+export function findConfig(file: string | undefined, cwd: string): string {
+  if (file !== undefined) return resolve(cwd, file);
+  for (const name of NAMES) {
+    const path = join(cwd, name);
+    if (existsSync(path)) return path;
+  }
+  const message = `There is no ${NAMES.join(", ")} in this folder; make one, or name a file with -c FILE`;
+  const files = NAMES.map((name) => join(cwd, name));
+  throw new ConfigLoadError([{ code: "CONFIG_NOT_FOUND", message, pointer: "" }], { files, folders: [] });
+}

@@ -1,0 +1,62 @@
+/** Checks routes and makes their pipelines flat. */
+import { asList, asRecord, type Checking } from "./checking.ts";
+import { checkMatch } from "./conditions.ts";
+import { type Pipelines, TOO_MANY_STAGES } from "./pipelines.ts";
+import type { RouteConfig } from "./schema.ts";
+import { checkStages, createBalanceStage, type Item } from "./stages.ts";
+
+/** A checked route, and its pipeline as written. */
+export interface CheckedRoute {
+  readonly config: RouteConfig;
+  readonly items: readonly Item[];
+}
+
+/** Every route of which enough is right to make one. When nothing was reported, that is all of them. */
+export function checkRoutes(
+  checking: Checking,
+  list: unknown,
+  pipelines: Pipelines,
+  upstreams: Record<string, unknown>,
+): CheckedRoute[] {
+  const names = new Map<string, string>();
+  return asList(list).map((value, i) => {
+    const pointer = `/routes/${i}`;
+    const { pipeline, upstream, ...route } = asRecord(value);
+    checkName(checking, route["name"], `${pointer}/name`, names);
+    checkMatch(checking, route["match"], `${pointer}/match`);
+    const items = checkStages(checking, pipeline, `${pointer}/pipeline`, upstreams);
+    pipelines.checkUses(items);
+    if (upstream !== undefined) {
+      items.push(createBalanceStage(checking, upstream, `${pointer}/upstream`, upstreams));
+    }
+    checkTerminal(checking, pipelines, items, pipeline, pointer);
+    const stages = pipelines.flatten(items);
+    if (stages === undefined) checking.report("CONFIG_VALUE", TOO_MANY_STAGES, `${pointer}/pipeline`);
+    return { config: { ...route, stages: stages ?? [], pointer } as unknown as RouteConfig, items };
+  });
+}
+
+function checkName(checking: Checking, name: unknown, pointer: string, names: Map<string, string>): void {
+  if (typeof name !== "string") return;
+  const first = names.get(name);
+  if (first === undefined) {
+    names.set(name, pointer);
+    return;
+  }
+  const message = `The route name${checking.quote(name, pointer)} is taken; the first is at ${checking.placeOf(first)}`;
+  checking.report("CONFIG_DUPLICATE_NAME", message, pointer);
+}
+
+function checkTerminal(
+  checking: Checking,
+  pipelines: Pipelines,
+  items: readonly Item[],
+  pipeline: unknown,
+  pointer: string,
+): void {
+  const isReadable = pipeline === undefined || Array.isArray(pipeline);
+  if (pipelines.checkEnd(items) !== false || !isReadable) return;
+  const message =
+    "Nothing answers the requests of this route; add `upstream: NAME`, or a stage such as `respond` at the end";
+  checking.report("CONFIG_NO_TERMINAL", message, pointer);
+}
