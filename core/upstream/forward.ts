@@ -154,6 +154,7 @@ class Call implements PoolHandler, Producer {
     this.#x.upstreamMs = Math.max(0, this.#x.upstreamMs) + ms;
     this.#to.onAnswered(ms);
     const headers = replyHeaders(raw);
+    headers.raw.push("via", `1.1 ${VIA}`);
     const reply = new Reply(status, headers);
     reply.reason = reason;
     if (this.#x.method !== "HEAD" && status !== 204 && status !== 304) {
