@@ -19,6 +19,7 @@ export interface CommandIo {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly isTty: boolean;
   write(text: string): void;
+  writeError(text: string): void;
 }
 
 /** What `check` needs to know of the gateway. */

@@ -24,7 +24,7 @@ export async function dump(options: DumpOptions, io: CommandIo, catalogue: Catal
     io.write(options.format === "json" ? `${JSON.stringify(shown, null, 2)}\n` : toYaml(shown));
     return 0;
   } catch (error) {
-    io.write(renderAll(diagnosticsOf(error, undefined), io));
+    io.writeError(renderAll(diagnosticsOf(error, undefined), io));
     return 1;
   }
 }

@@ -2,6 +2,7 @@
 import type { Catalogue, JsonSchema } from "../plugin.ts";
 import type { ConfigCode } from "./codes.ts";
 import { explainErrors } from "./explain.ts";
+import { nearest } from "./nearest.ts";
 import { parsePointer } from "./pointer.ts";
 import type { Secrets } from "./secrets.ts";
 import { placeText } from "./source.ts";
@@ -27,17 +28,24 @@ export class Checking {
     this.findings.push({ code, message, pointer, ...more });
   }
 
-  /** Reports a name that nothing has, with the nearest one that exists. */
+  /** Reports a name that nothing has, with the nearest one that exists, or all when they are few. */
   reportUnknown(
     code: ConfigCode,
     kind: string,
     name: string,
     pointer: string,
-    near: string | undefined,
+    known: Iterable<string>,
   ): void {
-    const shown = this.isHidden(pointer) ? "" : ` "${name}"`;
-    const message = `There is no ${kind}${shown || " of this name"}`;
-    this.report(code, message, pointer, near === undefined || shown === "" ? {} : { suggestion: near });
+    if (this.isHidden(pointer)) {
+      this.report(code, `There is no ${kind} of this name`, pointer);
+      return;
+    }
+    const names = [...known];
+    const near = nearest(name, names);
+    const message = `There is no ${kind} ${JSON.stringify(name)}`;
+    const list = near === undefined && names.length > 0 && names.length <= 15;
+    const all = list ? `; there ${names.length === 1 ? "is" : "are"} ${names.sort().join(", ")}` : "";
+    this.report(code, message + all, pointer, near === undefined ? {} : { suggestion: near });
   }
 
   /** True when the value at a pointer must not be repeated in a message. */

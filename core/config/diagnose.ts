@@ -65,11 +65,12 @@ export class Diagnoser {
     const { code, atKey } = problem;
     const message = printable(problem.message);
     const suggestion = problem.suggestion === undefined ? undefined : printable(problem.suggestion);
-    const { node, place: known } = problem as Finding;
+    const { node, place: known, file } = problem as Finding;
     const pointer = (node === undefined ? undefined : this.#pointerOf(node)) ?? problem.pointer;
     const diagnostic: Diagnostic = { code, message, pointer };
     if (atKey !== undefined) diagnostic.atKey = atKey;
     if (suggestion !== undefined) diagnostic.suggestion = suggestion;
+    if (file !== undefined) return { ...diagnostic, file };
     const place = known ?? this.#placeOf(pointer, atKey === true);
     if (place === undefined) return diagnostic;
     const { source } = place;
@@ -77,8 +78,9 @@ export class Diagnoser {
     const [lineStart, lineEnd] = source.lineRange(line);
     const start = Math.min(place.start, lineEnd);
     const end = Math.min(Math.max(place.end, start + 1), Math.max(lineEnd, start + 1));
-    const excerpt = this.#excerpt(source, lineStart, lineEnd, start, end);
-    return { ...diagnostic, file: source.path, line, column, endColumn: column + (end - start), excerpt };
+    const located = { ...diagnostic, file: source.path, line, column, endColumn: column + (end - start) };
+    if (source.text.slice(lineStart, lineEnd).trim() === "") return located;
+    return { ...located, excerpt: this.#excerpt(source, lineStart, lineEnd, start, end) };
   }
 
   #pointerOf(node: Node): string | undefined {

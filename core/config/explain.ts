@@ -77,6 +77,7 @@ function explainBranches(error: ErrorObject, left: ErrorObject[], context: Conte
       ),
     ];
   if (typed.every(({ errors }) => errors.every((e) => e.keyword === "required" && own(e)))) {
+    if (typed.length === 1) return errorsToFindings(typed[0]!.errors, context);
     const keys = typed.flatMap(({ errors }) => errors.map((e) => `"${e.params["missingProperty"]}"`));
     return [{ code: "CONFIG_MISSING_KEY", message: `One of ${either(keys)} must be there`, pointer }];
   }
@@ -94,7 +95,7 @@ function explainBranches(error: ErrorObject, left: ErrorObject[], context: Conte
 
 /** How badly a branch fits: a wrong discriminator says more than a missing key. */
 function misfit({ errors }: Attempt): number {
-  const weights: Record<string, number> = { const: 5, enum: 3, additionalProperties: 3, required: 2 };
+  const weights: Record<string, number> = { const: 10, enum: 3, additionalProperties: 3, required: 2 };
   return errors.reduce((sum, { keyword }) => sum + (weights[keyword] ?? 1), 0);
 }
 
@@ -120,7 +121,23 @@ function mismatch(schemas: readonly JsonSchema[], error: ErrorObject, context: C
   const words = error.parentSchema?.["x-expected"];
   const wanted = typeof words === "string" ? words : either(schemas.map(expected));
   const code: ConfigCode = schemas.every(isUnit) ? "CONFIG_UNIT" : "CONFIG_TYPE";
-  return { code, message: `Expected ${wanted}, found ${describe(error.data, pointer, context)}`, pointer };
+  const message = `Expected ${wanted}, found ${describe(error.data, pointer, context)}${quotesHint(schemas, error.data)}`;
+  return { code, message, pointer };
+}
+
+/** Says when quotes are what is wrong. */
+function quotesHint(schemas: readonly JsonSchema[], data: unknown): string {
+  const types = schemas.flatMap((schema) => schema.type ?? []);
+  const isPlainText = schemas.some(({ type, pattern }) => type === "string" && pattern === undefined);
+  if (isPlainText && (typeof data === "number" || typeof data === "boolean")) return "; put it in quotes";
+  if (typeof data !== "string") return "";
+  const isNumber = types.includes("integer")
+    ? /^-?\d+$/
+    : types.includes("number")
+      ? /^-?\d+(\.\d+)?$/
+      : /^\b$/;
+  const isBoolean = types.includes("boolean") && /^(true|false)$/.test(data);
+  return isNumber.test(data) || isBoolean ? "; write it without quotes" : "";
 }
 
 function describe(value: unknown, pointer: string, context: Context): string {
@@ -153,6 +170,7 @@ function unknownKey(error: ErrorObject, context: Context): Finding {
     pointer,
     atKey: true,
   };
+  if (key === "<<") return { ...finding, message: "YAML's merge key `<<` is not supported" };
   if (near !== undefined) {
     if (properties[near]?.writeOnly === true) context.onSecret(pointer);
     return { ...finding, suggestion: near };
@@ -225,7 +243,8 @@ function explainOne(error: ErrorObject, context: Context): Finding {
       return {
         code: "CONFIG_MISSING_KEY",
         message: `"${params["property"]}" needs "${params["missingProperty"]}" beside it`,
-        pointer,
+        pointer: childPointer(pointer, String(params["property"])),
+        atKey: true,
       };
     case "not": {
       const keys = (error.schema as JsonSchema)["required"] as string[] | undefined;

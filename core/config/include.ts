@@ -140,9 +140,7 @@ function reportUnreadable(
       place: item.place,
     });
   } else {
-    const message =
-      error.code === "CONFIG_NOT_FOUND" ? `There is no file ${path}` : `${error.message}: ${path}`;
-    reading.findings.push({ code: error.code, message, pointer: "" });
+    reading.findings.push({ code: error.code, message: error.message, pointer: "", file: path });
   }
 }
 

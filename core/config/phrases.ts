@@ -96,6 +96,7 @@ export function repair(text: string, pattern: string): string | undefined {
     text.toUpperCase(),
     text.toLowerCase(),
     `/${text}`,
+    `${text}%`,
     text.trim().replace(/\s+/g, "-"),
   ];
   const regex = new RegExp(pattern, "u");

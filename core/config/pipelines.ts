@@ -1,7 +1,6 @@
 /** Named pipelines: which exist, what `use` of them means, where they end. */
 import semver from "semver";
 import { asRecord, type Checking } from "./checking.ts";
-import { nearest } from "./nearest.ts";
 import { childPointer } from "./pointer.ts";
 import type { Condition, StageConfig } from "./schema.ts";
 import { checkStages, type Item, type UseItem } from "./stages.ts";
@@ -73,8 +72,7 @@ export class Pipelines {
     const at = `${pointer}/use`;
     const pipeline = this.#pipelines.get(name);
     if (pipeline === undefined) {
-      const near = nearest(name, this.#pipelines.keys());
-      this.#checking.reportUnknown("CONFIG_UNKNOWN_PIPELINE", "pipeline", name, at, near);
+      this.#checking.reportUnknown("CONFIG_UNKNOWN_PIPELINE", "pipeline", name, at, this.#pipelines.keys());
       return;
     }
     const problem = range === undefined ? undefined : rangeProblem(pipeline, range);
@@ -131,7 +129,10 @@ export class Pipelines {
       if (ends !== true) continue;
       const next = items[i + 1];
       if (next !== undefined) {
-        const message = `This stage never runs: the one at ${this.#checking.placeOf(item.pointer)} answers every request`;
+        const what = next.pointer.endsWith("/upstream")
+          ? "This upstream is never asked"
+          : "This stage never runs";
+        const message = `${what}: the stage at ${this.#checking.placeOf(item.pointer)} answers every request`;
         this.#checking.report("CONFIG_UNREACHABLE", message, next.pointer);
       }
       return true;

@@ -1,5 +1,6 @@
 /** Parses a configuration file: YAML 1.2 core schema, or strict JSON. Everything dubious is refused with its place. */
 import {
+  type Document,
   isAlias,
   isMap,
   isScalar,
@@ -7,6 +8,7 @@ import {
   type Node as YamlNode,
   parseDocument,
   type Scalar as YamlScalar,
+  visit,
   type YAMLError,
 } from "yaml";
 import { findJsonError } from "./json.ts";
@@ -42,12 +44,12 @@ export function parseSource(source: Source, findings: Finding[]): MapNode | unde
     merge: false,
     uniqueKeys: false, // checked below: with both places, and in linear time
     prettyErrors: false, // they quote the text, which may hold secrets
-    logLevel: "silent",
+    logLevel: "error", // "silent" would let a second document pass
   });
   const [problem] = [...document.errors, ...document.warnings].sort((a, b) => a.pos[0] - b.pos[0]);
   if (problem !== undefined) {
     source.broken = true;
-    findings.push(describeYamlError(problem, source));
+    findings.push(describeYamlError(problem, document, source));
     return undefined;
   }
   if (document.contents === null) return undefined;
@@ -71,9 +73,11 @@ function syntax(message: string, place: Place): Finding {
   return { code: "CONFIG_SYNTAX", message, pointer: "", place };
 }
 
+const NO_ANCHOR = "This names no anchor that stands before it; text that starts with * must be in quotes";
+
 /** The parser's own words for these are about its grammar, or repeat the text. */
 const MESSAGES: Partial<Record<YAMLError["code"], string>> = {
-  BAD_ALIAS: "This alias names no anchor that stands before it",
+  BAD_ALIAS: NO_ANCHOR,
   BAD_DIRECTIVE: "This directive is not supported",
   BAD_DQ_ESCAPE: "This escape sequence does not exist; write `\\\\` for a backslash, or use single quotes",
   BAD_SCALAR_START: "A value cannot start with this character unless it is in quotes",
@@ -86,18 +90,38 @@ const MESSAGES: Partial<Record<YAMLError["code"], string>> = {
   TAG_RESOLVE_FAILED: "Tags (`!name`) are not supported",
 };
 
-function describeYamlError(error: YAMLError, source: Source): Finding {
-  let [start, end] = error.pos;
-  let message = MESSAGES[error.code];
-  if (error.message.startsWith("Missing closing")) {
-    message = "This text has no closing quote";
-  } else if (error.code === "MULTILINE_IMPLICIT_KEY" || error.code === "BAD_INDENT") {
-    message ??= "This line is not indented like its neighbours";
+function describeYamlError(error: YAMLError, document: Document, source: Source): Finding {
+  const { code, pos } = error;
+  const { text } = source;
+  const closing = /^Missing closing (.)|end with an? (.)$/.exec(error.message);
+  if (closing !== null) {
+    const mark = closing[1] ?? closing[2] ?? "";
+    const start = findUnclosed(document, text, mark) ?? pos[0];
+    return syntax(`This ${openingOf(mark)} is never closed`, { source, start, end: start + 1 });
+  }
+  let message = MESSAGES[code];
+  if (code === "BAD_INDENT" || error.message.startsWith("Sequence item without")) {
+    message = "This line is not indented like those it belongs to";
   }
   message ??= /^[\w\s,:'"()[\]{}.-]{1,120}$/.test(error.message) ? error.message : "This is not valid YAML";
-  start = Math.min(start, source.text.length);
-  end = Math.max(start + 1, end);
-  return syntax(message, { source, start, end });
+  const indent = /^ +(?=\S)/.exec(text.slice(pos[0]))?.[0].length ?? 0;
+  const start = Math.min(pos[0] + indent, text.length);
+  return syntax(message, { source, start, end: Math.max(start + 1, pos[1]) });
+}
+
+const openingOf = (mark: string): string => ({ "]": "[", "}": "{" })[mark] ?? mark;
+
+/** Where the innermost text or list starts that should end with `mark` but does not. */
+function findUnclosed(document: Document, text: string, mark: string): number | undefined {
+  let found: number | undefined;
+  const opening = openingOf(mark);
+  visit(document, {
+    Node(_key, node) {
+      const [start, end] = node.range ?? [0, 0];
+      if (text[start] === opening && (text[end - 1] !== mark || end - start === 1)) found = start;
+    },
+  });
+  return found;
 }
 
 /** Turns parsed nodes into ours. */
@@ -167,7 +191,7 @@ class Converter {
 
   #convertAlias(name: string, place: Place, depth: number): Node {
     const target = this.#anchors.get(name);
-    if (target === undefined) return this.#refuse("This alias names no anchor that stands before it", place);
+    if (target === undefined) return this.#refuse(NO_ANCHOR, place);
     if (this.#open.has(target)) return this.#refuse("This alias stands inside its own anchor", place);
     if (this.#aliased > MAX_ALIASED) return { kind: "scalar", value: null, place };
     this.#inAlias++;

@@ -132,8 +132,8 @@ function buildStage(
 ): StageItem | undefined {
   const plugin = checking.catalogue.get(name);
   if (plugin === undefined) {
-    const near = nearest(name, checking.catalogue.keys());
-    checking.reportUnknown("CONFIG_UNKNOWN_PLUGIN", "plugin", name, `${pointer}/plugin`, near);
+    const known = checking.catalogue.keys();
+    checking.reportUnknown("CONFIG_UNKNOWN_PLUGIN", "plugin", name, `${pointer}/plugin`, known);
     return undefined;
   }
   const options: Record<string, unknown> = {};
@@ -187,8 +187,7 @@ function checkUpstreamName(
   upstreams: Record<string, unknown>,
 ): void {
   if (Object.hasOwn(upstreams, name)) return;
-  const near = nearest(name, Object.keys(upstreams));
-  checking.reportUnknown("CONFIG_UNKNOWN_UPSTREAM", "upstream", name, pointer, near);
+  checking.reportUnknown("CONFIG_UNKNOWN_UPSTREAM", "upstream", name, pointer, Object.keys(upstreams));
 }
 
 /** The stage that a route's `upstream: name` stands for. */

@@ -42,6 +42,8 @@ export interface Entry {
 export interface Finding extends Problem {
   code: ConfigCode;
   place?: Place | undefined;
+  /** The file it is about, when it has no text to point into. */
+  file?: string;
   /** The node it is about; the pointer is found later. */
   node?: Node;
   /** For CONFIG_MISSING_KEY: the key. */

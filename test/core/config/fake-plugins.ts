@@ -1,0 +1,96 @@
+/** Plugins that only have schemas, so that tests of configuration do not depend on the real ones. */
+import type { Catalogue, JsonSchema, Plugin } from "../../../core/plugin.ts";
+import { UNITS } from "../../../core/units.ts";
+
+const map = (properties: JsonSchema["properties"], more: object = {}): JsonSchema => ({
+  type: "object",
+  description: "A fake.",
+  ...(properties === undefined ? {} : { properties }),
+  additionalProperties: false,
+  ...more,
+});
+
+const upstream = { type: "string", minLength: 1, "x-reference": "upstream", description: "An upstream." };
+
+const balance = map(
+  {
+    upstream,
+    strategy: { type: "string", enum: ["round-robin", "random"], default: "round-robin", description: "How." },
+  },
+  { required: ["upstream"] },
+);
+
+const respond = map({
+  status: { type: "integer", minimum: 200, maximum: 599, default: 200, description: "Status." },
+  body: { type: "string", default: "", description: "Body." },
+  headers: { type: "object", additionalProperties: { type: "string" }, default: {}, description: "Headers." },
+});
+
+const stamp = map({
+  text: { type: "string", default: "stamped", description: "A text." },
+  count: { type: "integer", minimum: 1, maximum: 10, default: 1, description: "A number." },
+  loud: { type: "boolean", default: false, description: "A boolean." },
+  delay: { type: "string", pattern: UNITS.duration.pattern, default: "10ms", description: "A duration." },
+  limit: { type: "string", pattern: UNITS.size.pattern, description: "A size." },
+  share: { type: "string", pattern: UNITS.percent.pattern, description: "A percentage." },
+  mode: { type: "string", enum: ["fast", "careful"], description: "A choice." },
+  code: { type: "string", pattern: "^[a-z]{3}-\\d+$", description: "A text of a form that nothing explains." },
+  token: { type: "string", writeOnly: true, description: "A secret." },
+  keys: {
+    type: "array",
+    items: map({ id: { type: "string", description: "Name." }, value: { type: "string", writeOnly: true, description: "Secret." } }),
+    uniqueItems: true,
+    description: "Secrets in a list.",
+  },
+  mirror: { ...upstream, description: "Another upstream." },
+});
+
+/** One of two keys must be there, and a key with several forms. */
+const choose = map(
+  {
+    allow: { type: "array", items: { type: "string" }, minItems: 1, description: "Allowed." },
+    deny: { type: "array", items: { type: "string" }, minItems: 1, description: "Denied." },
+    target: {
+      description: "Several forms.",
+      anyOf: [
+        map({ kind: { const: "file", description: "Kind." }, path: { type: "string", description: "Path." } }, { required: ["kind", "path"] }),
+        map({ kind: { const: "url", description: "Kind." }, url: { type: "string", description: "URL." } }, { required: ["kind", "url"] }),
+        { type: "string", enum: ["none"] },
+      ],
+    },
+    first: { type: "string", description: "Needs second." },
+    second: { type: "string", description: "Second." },
+  },
+  { anyOf: [{ required: ["allow"] }, { required: ["deny"] }], dependencies: { first: ["second"] } },
+);
+
+const exclusive = map(
+  { left: { type: "string", description: "Left." }, right: { type: "string", description: "Right." } },
+  { oneOf: [{ required: ["left"] }, { required: ["right"] }] },
+);
+
+function plugin(name: string, schema: JsonSchema, terminal?: true): Plugin {
+  return { name, schema, build: () => (next) => next, ...(terminal === undefined ? {} : { terminal }) };
+}
+
+const PLUGINS = [
+  plugin("balance", balance, true),
+  plugin("choose", choose),
+  plugin("exclusive", exclusive),
+  plugin("respond", respond, true),
+  plugin("stamp", stamp),
+];
+
+export const fakeCatalogue: Catalogue = new Map(PLUGINS.map((p) => [p.name, p]));
+
+/** The environment that tests of configuration run in. */
+export const ENV: Readonly<Record<string, string>> = {
+  PORT: "8080",
+  COUNT: "3",
+  LOUD: "true",
+  MANY: "many",
+  EMPTY: "",
+  SECRET: "hunter2-from-env",
+  UPSTREAM: "users",
+  USERS_URL: "http://127.0.0.1:8081",
+};
