@@ -1,0 +1,70 @@
+/** Starts what is measured: Sluice as its users run it, and the yardstick. */
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type StartOptions, SUBJECT_CORE, Subject } from "./process.ts";
+
+const MAIN = join(import.meta.dirname, "..", "..", "core", "main.ts");
+
+/** A process that answers HTTP. */
+export interface Server {
+  readonly url: string;
+  readonly subject: Subject;
+  stop(): Promise<void>;
+}
+
+export interface SluiceServer extends Server {
+  /** Its configuration file, for rewriting. */
+  readonly file: string;
+}
+
+export interface SluiceOptions {
+  /** Reload when the file changes. */
+  watch?: boolean;
+  /** Arguments for Node. */
+  nodeArgs?: readonly string[];
+  onLine?: (line: string) => void;
+}
+
+/** Runs `sluice start` on a configuration in a folder of its own. */
+export async function startSluice(config: object, options: SluiceOptions = {}): Promise<SluiceServer> {
+  const folder = mkdtempSync(join(tmpdir(), "sluice-bench-"));
+  const file = join(folder, "gateway.json");
+  writeFileSync(file, JSON.stringify(config));
+  const args = [...(options.nodeArgs ?? []), MAIN, "start", "-c", file];
+  if (options.watch !== true) args.push("--no-watch");
+  const start: StartOptions = { core: SUBJECT_CORE };
+  if (options.onLine !== undefined) start.onLine = options.onLine;
+  const subject = new Subject(process.execPath, args, start);
+  const url = await subject.line((line) => {
+    if (!line.includes("sluice is serving")) return undefined;
+    return (JSON.parse(line) as { listeners: string[] }).listeners[0];
+  });
+  return {
+    url,
+    file,
+    subject,
+    async stop() {
+      await subject.stop();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Runs the yardstick in front of an upstream. */
+export async function startFloor(upstream: string): Promise<Server> {
+  const file = join(import.meta.dirname, "floor-proxy.ts");
+  const subject = new Subject(process.execPath, [file, upstream], { core: SUBJECT_CORE });
+  const url = await subject.line((line) => /^listening on (\S+)$/.exec(line)?.[1]);
+  return { url, subject, stop: () => subject.stop() };
+}
+
+/** A configuration with one listener on a free port, no admin listener and no access log. */
+export function benchConfig(parts: object): object {
+  return {
+    apiVersion: "sluice/v1",
+    listeners: [{ address: "127.0.0.1:0" }],
+    log: { access: false, format: "json" },
+    ...parts,
+  };
+}

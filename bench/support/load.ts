@@ -1,0 +1,64 @@
+/** Load on a URL: wrk when it is installed, else a generator of our own in another process. */
+import { spawn } from "node:child_process";
+import { join } from "node:path";
+import { canPin, findProgram, LOAD_CORE } from "./process.ts";
+
+/** What a run of load came to. */
+export interface LoadResult {
+  requests: number;
+  perSecond: number;
+  p50Ms: number;
+  p99Ms: number;
+  /** Replies that were not 2xx, and connections that failed. */
+  failures: number;
+}
+
+const wrk = findProgram("wrk");
+
+/** What makes the load, for the output. */
+export const loadKind = wrk === undefined ? "a generator in Node (wrk is not installed)" : "wrk";
+
+/** Sends requests over `connections` connections, each as soon as the last was answered. */
+export async function load(url: string, connections: number, seconds: number): Promise<LoadResult> {
+  if (wrk === undefined) {
+    const file = join(import.meta.dirname, "generator.ts");
+    const text = await run([process.execPath, file, url, String(connections), String(seconds)]);
+    return JSON.parse(text) as LoadResult;
+  }
+  const args = ["-t1", `-c${connections}`, `-d${Math.ceil(seconds)}s`, "--latency", url];
+  return parseWrk(await run([wrk, ...args]));
+}
+
+function run(command: readonly string[]): Promise<string> {
+  const line = canPin ? ["taskset", "-c", String(LOAD_CORE), ...command] : command;
+  const child = spawn(line[0]!, line.slice(1), { stdio: ["ignore", "pipe", "inherit"] });
+  let text = "";
+  child.stdout.setEncoding("utf8").on("data", (chunk: string) => {
+    text += chunk;
+  });
+  return new Promise((resolve, reject) => {
+    child.on("error", reject);
+    child.on("close", (status) =>
+      status === 0 ? resolve(text) : reject(new Error(`${command[0]} ended with ${status}`)),
+    );
+  });
+}
+
+function parseWrk(text: string): LoadResult {
+  const number = (pattern: RegExp): number => Number(pattern.exec(text)?.[1] ?? 0);
+  const latency = (percent: number): number => {
+    const [, value, unit] = new RegExp(`^\\s+${percent}%\\s+([\\d.]+)(us|ms|s)`, "m").exec(text) ?? [];
+    return Number(value) * (unit === "us" ? 0.001 : unit === "ms" ? 1 : 1000);
+  };
+  const socketErrors =
+    /Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)/.exec(text) ?? [];
+  return {
+    requests: number(/(\d+) requests in/),
+    perSecond: number(/Requests\/sec:\s+([\d.]+)/),
+    p50Ms: latency(50),
+    p99Ms: latency(99),
+    failures:
+      number(/Non-2xx or 3xx responses: (\d+)/) +
+      socketErrors.slice(1).reduce((sum, count) => sum + Number(count), 0),
+  };
+}
