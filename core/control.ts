@@ -217,7 +217,7 @@ export class Control {
   }
 
   #follow(sources: ConfigSources): void {
-    this.#watcher?.update(sources.files, sources.folders);
+    this.#watcher?.update(sources);
   }
 }
 

@@ -1,7 +1,10 @@
 /** Puts a gateway together from its parts: what `sluice start` and embedding share. */
 import type { LoadedConfig } from "./config/load.ts";
+import type { CheckedConfig } from "./config/schema.ts";
 import { Control } from "./control.ts";
 import { Gateway } from "./gateway.ts";
+import { buildGeneration } from "./generation.ts";
+import { KeepStore } from "./keep.ts";
 import { createLog, type RootLog } from "./observe/log.ts";
 import { GatewayMetrics } from "./observe/metrics.ts";
 import type { Catalogue, Clock } from "./plugin.ts";
@@ -43,4 +46,22 @@ export async function startRuntime(
   });
   await control.start();
   return { control, log };
+}
+
+/**
+ * Gives a function that builds what a configuration says and closes it again, for `sluice check`.
+ * It throws a ConfigError with pointers into the configuration.
+ */
+export function compileOnce(catalogue: Catalogue): (config: CheckedConfig) => Promise<void> {
+  return async (config) => {
+    const around = {
+      catalogue,
+      log: createLog({ level: "silent", format: "json" }),
+      clock: systemClock,
+      metrics: new GatewayMetrics(),
+      kept: new KeepStore(),
+    };
+    const generation = await buildGeneration(0, config, around);
+    await generation.retire(0);
+  };
 }

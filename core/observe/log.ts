@@ -1,7 +1,8 @@
 /** The only door to pino: the gateway's log, JSON lines or pretty ones, on standard output. */
-import { type DestinationStream, destination, pino } from "pino";
+import { type DestinationStream, pino } from "pino";
 import pretty from "pino-pretty";
 import type { Log } from "../exchange.ts";
+import { LogOutput } from "./log-output.ts";
 
 export type LogLevel = "debug" | "info" | "warn" | "error" | "silent";
 
@@ -16,10 +17,6 @@ export interface RootLog extends Log {
   setLevel(level: LogLevel): void;
   flush(): void;
 }
-
-/** Bytes of access log lines that are collected before they are written. */
-const BUFFER_BYTES = 8192;
-const FLUSH_MS = 250;
 
 /**
  * Opens the log.
@@ -46,17 +43,8 @@ export function createLog(options: LogOptions, sink?: { write(line: string): voi
     });
     return wrap(pino(settings, stream), () => {});
   }
-  const file = destination({ fd: 1, sync: false, minLength: BUFFER_BYTES });
-  file.on("error", () => {}); // standard output was closed: there is nowhere left to say so
-  const timer = setInterval(() => file.flush(), FLUSH_MS);
-  timer.unref();
-  return wrap(pino(settings, file), () => {
-    try {
-      file.flushSync();
-    } catch {
-      // the file descriptor is not open yet, or closed already: nothing is left to write to
-    }
-  });
+  const output = new LogOutput(1);
+  return wrap(pino(settings, output), () => output.flush());
 }
 
 function wrap(logger: ReturnType<typeof pino>, flush: () => void): RootLog {
