@@ -18,6 +18,8 @@ export class RequestBody implements Body {
   #timer: NodeJS.Timeout | undefined;
   #sink: Sink | undefined;
   #started = false;
+  /** Why it broke off before anybody began to read. */
+  #error: Error | undefined;
 
   /**
    * @param length bytes, or undefined when chunked
@@ -46,6 +48,7 @@ export class RequestBody implements Body {
     if (this.length !== undefined && this.length > maxBytes)
       return sink.fail(new GatewayError("BODY_TOO_LARGE"));
     const request = this.#request;
+    if (this.#error !== undefined) return sink.fail(this.#error);
     if (request.destroyed && !request.complete) return sink.fail(new GatewayError("CLIENT_CLOSED"));
     this.#sink = sink;
     this.#started = true;
@@ -96,8 +99,9 @@ export class RequestBody implements Body {
     request.resume();
   }
 
-  /** The body cannot be completed: whoever reads it is told. */
+  /** The body cannot be completed: whoever reads it, or will, is told. */
   fail(error: Error): void {
+    this.#error ??= error;
     this.#settle()?.fail(error);
   }
 
