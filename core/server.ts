@@ -58,6 +58,10 @@ interface Connection {
    * things come and go in keeps dead ones alive: each of its outgrown tables points to the next.
    */
   readonly open: Transaction[];
+  /** Requests that began on it. */
+  requests: number;
+  /** Something that is not HTTP came: nothing that comes after it is believed. */
+  refused: boolean;
 }
 
 const CONNECTION = Symbol("connection");
@@ -109,9 +113,10 @@ export class Listener {
     server.on("connection", (socket: OurSocket) => this.#onConnection(socket));
     server.on("checkContinue", (request, response) => server.emit("request", request, response));
     server.on("checkExpectation", (request, response) => server.emit("request", request, response));
-    server.on("connect", (_request, socket: Socket) =>
-      this.#refuse(socket as OurSocket, "METHOD_UNSUPPORTED"),
-    );
+    server.on("connect", (_request, socket: Socket) => {
+      socket.on("error", () => {}); // Node has let go of the socket; its end is told by "close"
+      this.#onBadMessage(socket as OurSocket, new GatewayError("METHOD_UNSUPPORTED"));
+    });
     this.update(config);
   }
 
@@ -190,7 +195,7 @@ export class Listener {
       "http",
       this.#settings.isTrusted,
     );
-    const connection: Connection = { peer, open: [] };
+    const connection: Connection = { peer, open: [], requests: 0, refused: false };
     socket[CONNECTION] = connection;
     socket.on("close", () => {
       for (const transaction of connection.open.slice()) transaction.onClientGone();
@@ -200,6 +205,7 @@ export class Listener {
   #onRequest(request: IncomingMessage & { originalUrl: string }, response: ServerResponse): void {
     const socket = request.socket as OurSocket;
     const connection = socket[CONNECTION]!;
+    if (connection.refused) return; // it ends when the replies to what came before are out
     const { peer } = connection;
     const settings = this.#settings;
     const raw = request.rawHeaders;
@@ -230,9 +236,11 @@ export class Listener {
         log: this.service.log,
       });
     } catch (error) {
+      connection.refused = true;
       return this.#refuseRequest(response, peer, toGatewayError(error));
     }
-    const transaction = new Transaction(x, body, request, response, this, settings);
+    const number = ++connection.requests;
+    const transaction = new Transaction(x, body, request, response, this, settings, number);
     connection.open.push(transaction);
     this.#open++;
     this.service.onStart();
@@ -258,13 +266,23 @@ export class Listener {
 
   /** What Node's parser refused, and clients that were too slow. */
   #onClientError(error: Error & { code?: string }, socket: OurSocket): void {
+    if (error.code === "ECONNRESET" || error.code === "EPIPE" || !socket.writable) {
+      socket.destroy();
+      return;
+    }
     const code = CLIENT_ERRORS[error.code ?? ""] ?? "REQUEST_INVALID";
-    const open = socket[CONNECTION]?.open;
-    if (error.code === "ECONNRESET" || error.code === "EPIPE" || !socket.writable) socket.destroy();
-    else if (open === undefined || open.length === 0) this.#refuse(socket, code);
-    else
-      for (const transaction of open.slice())
-        transaction.onBadMessage(new GatewayError(code, { cause: error }));
+    this.#onBadMessage(socket, new GatewayError(code, { cause: error }));
+  }
+
+  /** The requests that came before it are answered in order; then the connection ends. */
+  #onBadMessage(socket: OurSocket, error: GatewayError): void {
+    const connection = socket[CONNECTION];
+    if (connection === undefined) return this.#refuse(socket, error.code);
+    if (connection.refused) return;
+    connection.refused = true;
+    const last = connection.open.at(-1);
+    if (last === undefined) this.#refuse(socket, error.code);
+    else last.onBadMessage(error, last.number === connection.requests);
   }
 
   #refuse(socket: OurSocket, code: ErrorCode): void {
@@ -285,6 +303,7 @@ const CLIENT_ERRORS: Record<string, ErrorCode> = {
   HPE_HEADER_OVERFLOW: "HEADERS_TOO_LARGE",
   HPE_CHUNK_EXTENSIONS_OVERFLOW: "BODY_TOO_LARGE",
   HPE_INVALID_VERSION: "VERSION_UNSUPPORTED",
+  HPE_PAUSED_H2_UPGRADE: "VERSION_UNSUPPORTED",
   HPE_INVALID_TRANSFER_ENCODING: "TRANSFER_ENCODING_INVALID",
   HPE_INVALID_URL: "REQUEST_TARGET_INVALID",
   ERR_HTTP_REQUEST_TIMEOUT: "REQUEST_TIMEOUT",
@@ -303,6 +322,8 @@ function readSettings(config: ListenerConfig): Settings {
 
 /** One exchange on a socket: runs it, writes its reply, and tells the service how it ended. */
 class Transaction implements Sink, Informant {
+  /** Which request of its connection it is, from 1. */
+  readonly number: number;
   readonly #x: Exchange;
   readonly #requestBody: RequestBody | null;
   readonly #request: IncomingMessage;
@@ -323,7 +344,9 @@ class Transaction implements Sink, Informant {
     response: ServerResponse,
     listener: Listener,
     settings: Settings,
+    number: number,
   ) {
+    this.number = number;
     this.#x = x;
     this.#requestBody = requestBody;
     this.#request = request;
@@ -425,10 +448,13 @@ class Transaction implements Sink, Informant {
     this.#reply?.body?.cancel(error);
   }
 
-  /** The client sent something after the head that is not HTTP: no more can be read from it. */
-  onBadMessage(error: GatewayError): void {
-    this.#closing = true;
-    if (this.#response.headersSent) this.#response.once("finish", () => this.#request.socket.destroySoon());
+  /**
+   * The client sent something after the head that is not HTTP: no more can be read from it.
+   * @param isLast no reply follows this one, not even one that is made already
+   */
+  onBadMessage(error: GatewayError, isLast: boolean): void {
+    this.#closing = isLast;
+    this.#response.once("finish", () => this.#request.socket.destroySoon());
     this.#requestBody?.fail(error);
   }
 
