@@ -138,6 +138,8 @@ export class Listener {
     this.#settings = readSettings(config);
     const server = this.#server as Server & { maxHeaderSize: number };
     server.maxHeaderSize = this.#settings.maxHeaderBytes;
+    // The size limits the count; beyond a count of its own Node would drop lines in silence.
+    server.maxHeadersCount = 0;
     server.headersTimeout = parseDuration(config.timeouts.headers);
     server.keepAliveTimeout = parseDuration(config.timeouts.keepAlive);
     server.maxRequestsPerSocket = config.limits.requestsPerConnection;
@@ -335,6 +337,8 @@ class Transaction implements Sink, Informant {
   #reply: Reply | undefined;
   #error: GatewayError | undefined;
   #bytesOut = 0;
+  /** Runs while the client takes nothing; undefined until it did so for the first time. */
+  #sendTimer: NodeJS.Timeout | undefined;
   #done = false;
 
   constructor(
@@ -412,13 +416,26 @@ class Transaction implements Sink, Informant {
     this.#bytesOut += chunk.length;
     const response = this.#response;
     if (response.write(chunk)) return true;
-    const timer = setTimeout(() => this.#request.socket.destroy(), this.#settings.sendTimeoutMs);
-    response.once("drain", () => {
-      clearTimeout(timer);
-      this.#reply?.body?.resume();
-    });
-    response.once("close", () => clearTimeout(timer));
+    if (this.#sendTimer === undefined) {
+      response.on("drain", () => this.#onDrain());
+      response.once("close", () => clearTimeout(this.#sendTimer));
+    }
+    this.#startSendTimer();
     return false;
+  }
+
+  #startSendTimer(): void {
+    clearTimeout(this.#sendTimer);
+    this.#sendTimer = setTimeout(() => {
+      // While the reply to an earlier request is on its way, the wait is not the client's fault.
+      if (this.#response.socket === null) this.#startSendTimer();
+      else this.#request.socket.destroy();
+    }, this.#settings.sendTimeoutMs);
+  }
+
+  #onDrain(): void {
+    clearTimeout(this.#sendTimer);
+    if (!this.#done) this.#reply?.body?.resume();
   }
 
   end(last?: Buffer, trailers?: string[]): void {
@@ -432,7 +449,18 @@ class Transaction implements Sink, Informant {
       this.#bytesOut += last.length;
       response.end(last);
     }
+    if (response.socket === null) response.once("socket", () => this.#watchFlush());
+    else if (response.socket.writableLength > 0) this.#watchFlush();
     this.#finish(this.#reply?.status ?? 500, this.#reply?.errorCode);
+  }
+
+  /** Drops a client that does not take what is left of a reply. The socket's own timer sees progress. */
+  #watchFlush(): void {
+    const { socket } = this.#request;
+    clearTimeout(this.#sendTimer);
+    socket.setTimeout(this.#settings.sendTimeoutMs);
+    // Before Node's own listener, which sets the timeout for keep-alive.
+    this.#response.prependOnceListener("finish", () => socket.setTimeout(0));
   }
 
   fail(error: Error): void {
