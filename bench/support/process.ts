@@ -112,6 +112,13 @@ export class Subject {
     writeFileSync(`/proc/${this.pid}/clear_refs`, "5");
   }
 
+  /** How it ended and what it said last; undefined while it runs. */
+  get ended(): string | undefined {
+    const { exitCode, signalCode } = this.#child;
+    if (exitCode === null && signalCode === null) return undefined;
+    return `the process under test ended with ${signalCode ?? exitCode}: ${this.#tail.join("\n")}`;
+  }
+
   signal(signal: NodeJS.Signals): void {
     this.#child.kill(signal);
   }
@@ -125,6 +132,7 @@ export class Subject {
   }
 
   #status(field: string): number {
+    if (this.ended !== undefined) throw new Error(this.ended);
     const status = readFileSync(`/proc/${this.pid}/status`, "utf8");
     return Number(new RegExp(`^${field}:\\s+(\\d+)`, "m").exec(status)?.[1]) * 1024;
   }
