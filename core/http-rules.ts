@@ -2,6 +2,7 @@
  * What a request must look like to be let in: the rules of RFC 9112 and RFC 9110 that Node's parser leaves to
  * its caller. Whatever could mean one thing to the gateway and another to an upstream is refused.
  */
+import { isIPv6 } from "node:net";
 import { GatewayError } from "./errors.ts";
 import { isHopByHop, isSameName, listMembers } from "./headers.ts";
 import { hasDotSegments } from "./path.ts";
@@ -13,6 +14,8 @@ export interface RequestHead {
   target: string;
   /** Such as `1.1`. */
   version: string;
+  /** Scheme of the connection. */
+  scheme: "http" | "https";
   /** Flat `[name, value, …]`; fields that are the connection's own are removed. */
   raw: string[];
 }
@@ -32,6 +35,8 @@ const FORWARDED = new Set([
 ]);
 /** Fields that say who the consumer is; only the gateway may set them. */
 const IDENTITY = new Set(["x-consumer-name", "x-consumer-roles"]);
+/** Many a server cannot tell `X_Consumer_Name` from `X-Consumer-Name`: both become HTTP_X_CONSUMER_NAME. */
+const withDashes = (lower: string): string => (lower.includes("_") ? lower.replaceAll("_", "-") : lower);
 
 /** What the head says, once it is found to be in order. */
 export interface HeadFacts {
@@ -45,7 +50,7 @@ export interface HeadFacts {
   expectsContinue: boolean;
 }
 
-const HOST = /^(?:[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_.])?|\[[0-9A-Fa-f:.]+\])(?::(\d{1,5}))?$/;
+const HOST = /^(?:[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_.])?|\[([0-9A-Fa-f:.]+)\])(?::(\d{1,5}))?$/;
 /** Never valid in a target, and read differently by different servers: controls, space, `\`, `#`, and NUL escaped. */
 const BAD_TARGET = /[\x00-\x20\x7f\\#]|%00/;
 const CODINGS = new Set(["gzip", "x-gzip", "deflate", "compress", "x-compress", "chunked"]);
@@ -55,7 +60,9 @@ const PROTECTED = new Set(["host", "content-length", "transfer-encoding"]);
 /** True for a valid Host value: a name or address and an optional port (RFC 9110 section 7.2). */
 export function isValidHost(host: string): boolean {
   const match = HOST.exec(host);
-  return match !== null && (match[1] === undefined || Number(match[1]) <= 65535);
+  if (match === null) return false;
+  const [, v6, port] = match;
+  return (v6 === undefined || isIPv6(v6)) && (port === undefined || Number(port) <= 65535);
 }
 
 /**
@@ -100,10 +107,10 @@ export function inspectHead(head: RequestHead, limits: HeadLimits, isTrusted: bo
       case 9:
       case 15:
       case 16:
-        if (!hasClaims) hasClaims = IDENTITY.has(name.toLowerCase()) || FORWARDED.has(name.toLowerCase());
+        if (!hasClaims) hasClaims = isClaim(name);
         break;
       case 17:
-        if (isSameName(name, "x-forwarded-proto")) hasClaims = true;
+        if (!hasClaims) hasClaims = isClaim(name);
         if (!isSameName(name, "transfer-encoding")) break;
         transferEncoding = transferEncoding === undefined ? value : `${transferEncoding},${value}`;
         break;
@@ -119,7 +126,7 @@ export function inspectHead(head: RequestHead, limits: HeadLimits, isTrusted: bo
     throw new GatewayError("HOST_INVALID", { detail: "Host is missing" });
   }
   if (host !== undefined && !isValidHost(host)) throw new GatewayError("HOST_INVALID");
-  if (head.target.charCodeAt(0) !== 47) resolveTarget(head, facts);
+  if (head.target.charCodeAt(0) !== 47) resolveTarget(head, facts, isTrusted);
   if (BAD_TARGET.test(facts.target) || hasDotSegments(pathOf(facts.target))) {
     throw new GatewayError("REQUEST_TARGET_INVALID");
   }
@@ -130,6 +137,13 @@ export function inspectHead(head: RequestHead, limits: HeadLimits, isTrusted: bo
   const nominates = connection !== undefined && !/^(keep-alive|close)$/i.test(connection);
   if (nominates || hasClaims) removeFields(raw, nominates ? listMembers(connection!) : [], isTrusted);
   return facts;
+}
+
+function isClaim(name: string): boolean {
+  const first = name.charCodeAt(0) | 32;
+  if (first !== 120 && first !== 102) return false; // x, f
+  const lower = withDashes(name.toLowerCase());
+  return IDENTITY.has(lower) || FORWARDED.has(lower);
 }
 
 function pathOf(target: string): string {
@@ -152,16 +166,19 @@ function checkTransferEncoding(value: string, version: string): void {
 }
 
 /** Targets that are not in origin form (RFC 9112 section 3.2): `*` for OPTIONS, and absolute ones. */
-function resolveTarget(head: RequestHead, facts: HeadFacts): void {
+function resolveTarget(head: RequestHead, facts: HeadFacts, isTrusted: boolean): void {
   const { target } = head;
   if (target === "*") {
     if (head.method !== "OPTIONS") throw new GatewayError("REQUEST_TARGET_INVALID");
     return;
   }
-  const match = /^https?:\/\/([^/?#]*)(.*)$/is.exec(target);
+  const match = /^(https?):\/\/([^/?#]*)(.*)$/is.exec(target);
   if (match === null) throw new GatewayError("REQUEST_TARGET_INVALID");
-  const [, authority = "", rest = ""] = match;
-  if (!isValidHost(authority)) throw new GatewayError("REQUEST_TARGET_INVALID");
+  const [, scheme = "", authority = "", rest = ""] = match;
+  // What is meant for a secured connection must not come over another (RFC 9110 section 7.4); a trusted
+  // proxy may have ended the secured one.
+  const isMisdirected = scheme.toLowerCase() !== head.scheme && !isTrusted;
+  if (isMisdirected || !isValidHost(authority)) throw new GatewayError("REQUEST_TARGET_INVALID");
   // The target's authority counts, whatever Host says, and Host is made to agree (RFC 9112 section 3.2.2).
   facts.authority = authority;
   const at = head.raw.findIndex((name, i) => i % 2 === 0 && isSameName(name, "host"));
@@ -185,7 +202,8 @@ function removeFields(raw: string[], nominated: string[], isTrusted: boolean): v
     const name = raw[i]!;
     const lower = name.toLowerCase();
     if (nominated.includes(lower) && !isHopByHop(lower)) continue;
-    if (IDENTITY.has(lower) || (!isTrusted && FORWARDED.has(lower))) continue;
+    const claim = withDashes(lower);
+    if (IDENTITY.has(claim) || (FORWARDED.has(claim) && (!isTrusted || claim !== lower))) continue;
     raw[to++] = name;
     raw[to++] = raw[i + 1]!;
   }

@@ -215,7 +215,13 @@ export class Listener {
     let body: RequestBody | null = null;
     try {
       const facts = inspectHead(
-        { method: request.method!, target: request.originalUrl, version: request.httpVersion, raw },
+        {
+          method: request.method!,
+          target: request.originalUrl,
+          version: request.httpVersion,
+          scheme: peer.scheme,
+          raw,
+        },
         settings,
         peer.trusted,
       );
