@@ -6,6 +6,7 @@ export default defineConfig({
     testTimeout: 20_000,
     hookTimeout: 30_000,
     pool: "forks",
+    execArgv: ["--expose-gc"],
     maxWorkers: 2,
     coverage: {
       provider: "v8",
