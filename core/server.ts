@@ -3,7 +3,7 @@
  * bytes on a socket. Everything a stage may ask of a connection is a value here; nothing else writes to one.
  */
 import { type FastifyInstance, fastify } from "fastify";
-import type { IncomingMessage, Server, ServerResponse } from "node:http";
+import { type IncomingMessage, STATUS_CODES, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 import type { Sink } from "./body.ts";
 import type { ListenerConfig } from "./config/schema.ts";
@@ -297,7 +297,7 @@ export class Listener {
     this.service.onRefused(code, socket[CONNECTION]?.peer.address ?? "");
     const text = problemBody(code);
     const head = [
-      `HTTP/1.1 ${ERRORS[code].status} ${ERRORS[code].title}`,
+      `HTTP/1.1 ${ERRORS[code].status} ${STATUS_CODES[ERRORS[code].status]}`,
       "content-type: application/problem+json",
       `content-length: ${Buffer.byteLength(text)}`,
       "connection: close",
