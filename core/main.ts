@@ -5,7 +5,7 @@ import { type CommandIo, check, diagnosticsOf, renderAll } from "./cli/check.ts"
 import { dump } from "./cli/dump.ts";
 import { type Running, start } from "./cli/start.ts";
 import { findConfig } from "./config/find.ts";
-import packageJson from "../package.json" with { type: "json" };
+import packageJson from "sluice/package.json" with { type: "json" };
 import { compileOnce } from "./runtime.ts";
 
 const HELP = `sluice ${packageJson.version}: an API gateway you script in TypeScript
