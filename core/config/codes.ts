@@ -25,6 +25,7 @@ export const CONFIG_CODES = {
   CONFIG_UNREACHABLE: "A stage can never run, because one before it always answers.",
   CONFIG_REGEX: "A regular expression is not valid.",
   CONFIG_ADDRESS: "An address cannot be listened on, or two listeners share it.",
+  CONFIG_LISTEN: "The system refuses to listen on an address, such as one that is in use.",
   CONFIG_ADMIN_EXPOSED: "The admin listener is open to other machines and has no token.",
   CONFIG_TARGET_URL: "A target is not a URL that requests can be sent to.",
   CONFIG_CIDR: "An entry of a list of addresses is neither an address nor a CIDR range.",

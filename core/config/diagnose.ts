@@ -140,7 +140,13 @@ export class Diagnoser {
   /** What follows a key that sounds like a secret, in a file that could not be parsed. */
   *#guessRanges(line: string): Generator<Range> {
     for (const { 0: whole, 1: key = "", index } of line.matchAll(/["']?([A-Za-z_][\w.-]*)["']?\s*[:=]\s*/g)) {
-      if (this.#secrets.isSecretName(key)) yield [index + whole.length, line.length];
+      if (!this.#secrets.isSecretName(key)) continue;
+      const from = index + whole.length;
+      const rest = line.slice(from);
+      for (const [start, end] of literalRanges(rest)) {
+        const text = rest.slice(start, end).replace(/[\s,}\]]+$/, "");
+        if (text !== "") yield [from + start, from + start + text.length];
+      }
     }
   }
 }

@@ -23,11 +23,14 @@ export interface Context {
 
 export function explainErrors(errors: readonly ErrorObject[], context: Context): Finding[] {
   const findings = errorsToFindings(errors, context);
-  return findings.filter(
-    ({ missing, pointer }) =>
-      missing === undefined ||
-      !findings.some((f) => f.suggestion === missing && f.atKey === true && parentOf(f.pointer) === pointer),
+  const id = (parent: string, key: string): string => JSON.stringify([parent, key]);
+  const meant = new Set(
+    findings.flatMap((f) =>
+      f.suggestion !== undefined && f.atKey === true ? id(parentOf(f.pointer), f.suggestion) : [],
+    ),
   );
+  // A missing key that is there, misspelt, is one mistake.
+  return findings.filter(({ missing, pointer }) => missing === undefined || !meant.has(id(pointer, missing)));
 }
 
 const parentOf = (pointer: string): string => pointer.slice(0, pointer.lastIndexOf("/"));
@@ -158,12 +161,8 @@ function unknownKey(error: ErrorObject, context: Context): Finding {
   const properties = error.parentSchema?.["properties"] ?? {};
   const others = error.instancePath === "" ? (context.alsoKnown ?? []) : [];
   const known = [...Object.keys(properties), ...others];
-  const present = new Set(Object.keys(error.data as object));
-  const near =
-    nearest(
-      key,
-      known.filter((name) => !present.has(name)),
-    ) ?? nearest(key, known);
+  const free = known.filter((name) => !Object.hasOwn(error.data as object, name));
+  const near = nearest(key, free) ?? nearest(key, known);
   const finding: Finding = {
     code: "CONFIG_UNKNOWN_KEY",
     message: `Unknown key "${key}"`,

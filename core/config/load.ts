@@ -129,7 +129,7 @@ function checkTree(tree: MapNode, reading: Reading, catalogue: Catalogue): Loade
   const diagnoser = new Diagnoser(tree, secrets, sources);
   if (findings.length > 0) {
     const left = [...findings.slice(0, read), ...reduce(findings.slice(read), tree, isPartial)];
-    throw new ConfigLoadError(diagnoser.diagnose(left), places);
+    throw new ConfigLoadError(diagnoser.diagnose(left.slice(0, MAX_PROBLEMS)), places);
   }
   const config = createConfig(
     plain,
@@ -144,6 +144,9 @@ function checkTree(tree: MapNode, reading: Reading, catalogue: Catalogue): Loade
     locate: (problems) => diagnoser.diagnose(problems),
   };
 }
+
+/** Most problems that are told at once. */
+const MAX_PROBLEMS = 1000;
 
 /** Problems of reading that leave parts of the configuration unknown. */
 const PARTIAL: ReadonlySet<ConfigCode> = new Set<ConfigCode>([

@@ -99,6 +99,10 @@ function describeYamlError(error: YAMLError, document: Document, source: Source)
     const start = findUnclosed(document, text, mark) ?? pos[0];
     return syntax(`This ${openingOf(mark)} is never closed`, { source, start, end: start + 1 });
   }
+  if (text.startsWith("${", pos[0] - 1)) {
+    const message = "Between brackets a text with ${…} must be in quotes";
+    return syntax(message, { source, start: pos[0] - 1, end: pos[0] + 1 });
+  }
   let message = MESSAGES[code];
   if (code === "BAD_INDENT" || error.message.startsWith("Sequence item without")) {
     message = "This line is not indented like those it belongs to";

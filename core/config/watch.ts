@@ -65,7 +65,8 @@ class FolderWatcher implements Watcher {
   #armed = "";
   #isDirty = false;
   #isClosed = false;
-  #toldAt = Number.POSITIVE_INFINITY;
+  /** When a change was told last; what is new to watch and younger may have been missed by the caller. */
+  #toldAt = Date.now();
   #timer: NodeJS.Timeout | undefined;
   #firstEventAt = 0;
   #work: Promise<void> = Promise.resolve();
@@ -143,6 +144,13 @@ class FolderWatcher implements Watcher {
       ignored: (path) => !this.#matters(resolve(path)),
     });
     watcher.on("all", (_event, path) => this.#onEvent(resolve(path)));
+    // chokidar drops changes that follow another within 50 ms; what the system says comes unfiltered as "raw".
+    watcher.on("raw", (_event, name, details) => {
+      const { watchedPath } = details as { watchedPath?: string };
+      const file = (name as string | null) ?? "";
+      if (watchedPath === undefined) this.#onEvent(resolve(file));
+      else this.#onEvent(folders.has(watchedPath) ? join(watchedPath, file) : watchedPath);
+    });
     try {
       await once(watcher, "ready");
     } catch (error) {
@@ -159,11 +167,14 @@ class FolderWatcher implements Watcher {
 const isIgnored = (name: string): boolean =>
   name === "node_modules" || (name.startsWith(".") && name !== "..data");
 
+/** Clocks of file systems lag behind by up to a tick. */
+const TICK_MS = 10;
+
 /** True when a path is not what it was, or is new here and changed since `since`. */
 function hasChanged(before: Scan, after: Scan, since: number): boolean {
   for (const [path, { identity, changedAt }] of after.states) {
     const known = before.states.get(path);
-    if (known === undefined ? changedAt > since : known.identity !== identity) return true;
+    if (known === undefined ? changedAt > since - TICK_MS : known.identity !== identity) return true;
   }
   return false;
 }

@@ -15,7 +15,12 @@ const upstream = { type: "string", minLength: 1, "x-reference": "upstream", desc
 const balance = map(
   {
     upstream,
-    strategy: { type: "string", enum: ["round-robin", "random"], default: "round-robin", description: "How." },
+    strategy: {
+      type: "string",
+      enum: ["round-robin", "random"],
+      default: "round-robin",
+      description: "How.",
+    },
   },
   { required: ["upstream"] },
 );
@@ -34,11 +39,18 @@ const stamp = map({
   limit: { type: "string", pattern: UNITS.size.pattern, description: "A size." },
   share: { type: "string", pattern: UNITS.percent.pattern, description: "A percentage." },
   mode: { type: "string", enum: ["fast", "careful"], description: "A choice." },
-  code: { type: "string", pattern: "^[a-z]{3}-\\d+$", description: "A text of a form that nothing explains." },
+  code: {
+    type: "string",
+    pattern: "^[a-z]{3}-\\d+$",
+    description: "A text of a form that nothing explains.",
+  },
   token: { type: "string", writeOnly: true, description: "A secret." },
   keys: {
     type: "array",
-    items: map({ id: { type: "string", description: "Name." }, value: { type: "string", writeOnly: true, description: "Secret." } }),
+    items: map({
+      id: { type: "string", description: "Name." },
+      value: { type: "string", writeOnly: true, description: "Secret." },
+    }),
     uniqueItems: true,
     description: "Secrets in a list.",
   },
@@ -53,8 +65,14 @@ const choose = map(
     target: {
       description: "Several forms.",
       anyOf: [
-        map({ kind: { const: "file", description: "Kind." }, path: { type: "string", description: "Path." } }, { required: ["kind", "path"] }),
-        map({ kind: { const: "url", description: "Kind." }, url: { type: "string", description: "URL." } }, { required: ["kind", "url"] }),
+        map(
+          { kind: { const: "file", description: "Kind." }, path: { type: "string", description: "Path." } },
+          { required: ["kind", "path"] },
+        ),
+        map(
+          { kind: { const: "url", description: "Kind." }, url: { type: "string", description: "URL." } },
+          { required: ["kind", "url"] },
+        ),
         { type: "string", enum: ["none"] },
       ],
     },
