@@ -3,6 +3,7 @@ import { type DestinationStream, pino } from "pino";
 import pretty from "pino-pretty";
 import type { Log } from "../exchange.ts";
 import { LogOutput } from "./log-output.ts";
+import { describeLine } from "./pretty.ts";
 
 export type LogLevel = "debug" | "info" | "warn" | "error" | "silent";
 
@@ -37,8 +38,8 @@ export function createLog(options: LogOptions, sink?: { write(line: string): voi
     const stream = pretty({
       colorize: process.stdout.isTTY === true && !process.env["NO_COLOR"],
       translateTime: "HH:MM:ss.l",
-      ignore: "pid,hostname",
-      singleLine: true,
+      hideObject: true,
+      messageFormat: describeLine,
       sync: true,
     });
     return wrap(pino(settings, stream), () => {});
