@@ -71,6 +71,7 @@ export class Pool {
   /** Clients that can take a request now, the last used on top. */
   readonly #idle: Client[] = [];
   readonly #waiting = new Set<Waiting>();
+  #closed = false;
 
   constructor(options: PoolOptions) {
     this.#options = options;
@@ -78,6 +79,7 @@ export class Pool {
 
   /** Sends a request; its handler hears of everything, failures included. */
   dispatch(request: PoolRequest, handler: PoolHandler): void {
+    if (this.#closed) return handler.onResponseError(null, new Error("the pool is closed"));
     const client = this.#idle.pop() ?? this.#open();
     if (client === undefined) this.#wait(request, handler);
     else this.#send(client, request, handler);
@@ -90,6 +92,7 @@ export class Pool {
 
   /** Lets requests in flight end, then closes the connections. */
   async close(): Promise<void> {
+    this.#closed = true;
     for (const waiting of this.#waiting) this.#giveUp(waiting, new Error("the pool is closed"));
     await Promise.all([...this.#clients].map((client) => client.close()));
   }
