@@ -7,7 +7,7 @@ import { ConfigLoadError, type ConfigSources, type Diagnostic, type LoadedConfig
 import { watchConfig, type Watcher } from "./config/watch.ts";
 import { ConfigError } from "./errors.ts";
 import type { Log } from "./exchange.ts";
-import type { DataThread, Prepared } from "./gateway.ts";
+import { type DataThread, listenError, type Prepared } from "./gateway.ts";
 import type { RootLog } from "./observe/log.ts";
 import type { GatewayMetrics } from "./observe/metrics.ts";
 import type { Clock } from "./plugin.ts";
@@ -47,6 +47,7 @@ export class Control {
   #watcher: Watcher | undefined;
   #admin: Admin | undefined;
   #queue: Promise<unknown> = Promise.resolve();
+  #stopped: Promise<number> | undefined;
   /** The reload that waits for its turn; all who ask meanwhile share it. */
   #waiting: Promise<ReloadResult> | undefined;
 
@@ -100,7 +101,9 @@ export class Control {
 
   /** Reloads whenever a file of the configuration changes. */
   async watch(): Promise<void> {
-    this.#watcher = await watchConfig(this.#loaded!, () => void this.reload());
+    this.#watcher = await watchConfig(this.#loaded!, () => void this.reload(), {
+      onError: (error) => this.log.error({ err: error }, "files of the configuration cannot be watched"),
+    });
   }
 
   /** Loads the configuration again and swaps it in, if it is sound and differs. Never throws for a bad one. */
@@ -116,7 +119,12 @@ export class Control {
    * Not ready, no new connections, requests under way end (up to `drainTimeout`), everything closed.
    * @returns how many requests were cut off
    */
-  async stop(): Promise<number> {
+  stop(): Promise<number> {
+    this.#stopped ??= this.#stop();
+    return this.#stopped;
+  }
+
+  async #stop(): Promise<number> {
     this.#state = "draining";
     await this.#watcher?.close();
     await this.#queue;
@@ -129,6 +137,8 @@ export class Control {
 
   async #reload(): Promise<ReloadResult> {
     const { clock, metrics } = this.#options;
+    // What is stopped stays so: nothing would close what a reload opens.
+    if (this.#stopped !== undefined) return { result: "unchanged", generation: this.#generation };
     let loaded: LoadedConfig;
     try {
       loaded = await this.#options.load();
@@ -196,15 +206,21 @@ export class Control {
     if (admin === undefined) return undefined;
     if (this.#admin?.address === admin.address) return this.#admin;
     const fresh = new Admin(admin, this);
-    await fresh.listen();
+    try {
+      await fresh.listen();
+    } catch (error) {
+      await fresh.close();
+      throw listenError(error, admin.address, "/admin/address");
+    }
     return fresh;
   }
 
   #refuse(error: unknown, loaded: LoadedConfig | undefined): ReloadResult {
-    const problems = toDiagnostics(error, loaded);
+    const problems = this.#toDiagnostics(error, loaded);
     this.#failure = { at: this.#options.clock.now(), problems };
     this.metrics.countReload("failure");
-    if (error instanceof ConfigLoadError) this.#follow(error);
+    const sources = error instanceof ConfigLoadError ? error : loaded;
+    if (sources !== undefined) this.#follow(sources);
     const generation = this.#generation;
     if (generation > 0) {
       for (const { code, message, file, line, column } of problems) {
@@ -216,6 +232,13 @@ export class Control {
     return { result: "refused", generation, problems };
   }
 
+  #toDiagnostics(error: unknown, loaded: LoadedConfig | undefined): Diagnostic[] {
+    if (error instanceof ConfigLoadError) return [...error.diagnostics];
+    if (error instanceof ConfigError && loaded !== undefined) return loaded.locate(error.problems);
+    this.log.error({ err: error }, "the configuration could not be used, for a reason that is not in it");
+    return [{ code: "INTERNAL", message: (error as Error)?.message ?? String(error), pointer: "" }];
+  }
+
   #follow(sources: ConfigSources): void {
     this.#watcher?.update(sources);
   }
@@ -223,10 +246,4 @@ export class Control {
 
 async function discardAll(prepared: readonly Prepared[]): Promise<void> {
   await Promise.all(prepared.map((one) => one.discard()));
-}
-
-function toDiagnostics(error: unknown, loaded: LoadedConfig | undefined): Diagnostic[] {
-  if (error instanceof ConfigLoadError) return [...error.diagnostics];
-  if (error instanceof ConfigError && loaded !== undefined) return loaded.locate(error.problems);
-  throw error;
 }

@@ -1,8 +1,9 @@
 /** Conditions on requests, compiled: header and query values, paths, and a stage's `when`. */
 import type { Condition, PathMatch, ValueMatch } from "./config/schema.ts";
+import { escapeKey } from "./config/pointer.ts";
 import { ConfigError } from "./errors.ts";
 import type { Exchange } from "./exchange.ts";
-import { collapseSlashes, PathTrie, pathPatternProblem } from "./path.ts";
+import { collapseSlashes, comparablePath, PathTrie, pathPatternProblem } from "./path.ts";
 
 export type Predicate = (x: Exchange) => boolean;
 
@@ -33,7 +34,7 @@ function compileValue(match: ValueMatch, pointer: string): (value: string | null
 export function compileHeaders(matches: Record<string, ValueMatch>, pointer: string): Predicate[] {
   return Object.entries(matches).map(([name, match]) => {
     const lower = name.toLowerCase();
-    const test = compileValue(match, `${pointer}/${escapePointer(name)}`);
+    const test = compileValue(match, `${pointer}/${escapeKey(name)}`);
     return (x) => test(x.headers.getJoined(lower));
   });
 }
@@ -41,7 +42,7 @@ export function compileHeaders(matches: Record<string, ValueMatch>, pointer: str
 /** Compiles conditions on query parameters; all must hold. */
 export function compileQuery(matches: Record<string, ValueMatch>, pointer: string): Predicate[] {
   return Object.entries(matches).map(([name, match]) => {
-    const test = compileValue(match, `${pointer}/${escapePointer(name)}`);
+    const test = compileValue(match, `${pointer}/${escapeKey(name)}`);
     return (x) => test(x.query.get(name));
   });
 }
@@ -50,7 +51,7 @@ export function compileQuery(matches: Record<string, ValueMatch>, pointer: strin
 function compilePath(match: PathMatch, pointer: string): Predicate {
   if (typeof match === "object" && !Array.isArray(match)) {
     const regex = compileRegex(match.regex, `${pointer}/regex`);
-    return (x) => regex.test(collapseSlashes(x.originalPath));
+    return (x) => regex.test(comparablePath(x.originalPath));
   }
   const trie = new PathTrie<true>();
   const isList = Array.isArray(match);
@@ -99,9 +100,4 @@ export function compileCondition(condition: Condition, pointer = "/when"): Predi
     for (const test of tests) if (!test(x)) return false;
     return true;
   };
-}
-
-/** Escapes a key for a JSON Pointer (RFC 6901 section 3). */
-export function escapePointer(key: string): string {
-  return key.replaceAll("~", "~0").replaceAll("/", "~1");
 }
