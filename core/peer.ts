@@ -63,7 +63,8 @@ export class Peer {
     if (this.#authority !== authority || this.#element === "") {
       this.#authority = authority;
       const by = this.address.includes(":") ? `"[${this.address}]"` : this.address;
-      this.#element = `for=${by};host="${authority}";proto=${this.scheme}`;
+      const host = authority === "" ? "" : `host="${authority}";`;
+      this.#element = `for=${by};${host}proto=${this.scheme}`;
     }
     return this.#element;
   }
@@ -110,7 +111,7 @@ function hopAddress(text: string): string | undefined {
   const bracketed = /^\[([0-9A-Fa-f:.]+)\](?::\d+)?$/.exec(hop)?.[1];
   const withPort = /^([\d.]+):\d+$/.exec(hop)?.[1];
   const address = bracketed ?? withPort ?? hop;
-  return ipaddr.isValid(address) && (address.includes(":") || address.split(".").length === 4)
+  return ipaddr.IPv4.isValidFourPartDecimal(address) || ipaddr.IPv6.isValid(address)
     ? plainAddress(address)
     : undefined;
 }

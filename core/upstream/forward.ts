@@ -46,7 +46,8 @@ export function forward(x: Exchange, to: Destination): Promise<Reply> {
 export function outgoingHeaders(x: Exchange, targetHost: string): string[] {
   const { raw } = x.headers;
   const { peer } = x;
-  const out = ["host", x.route.preserveHost ? x.authority : targetHost];
+  // HTTP/1.0 clients may have named no host: then there is none to preserve or to tell of.
+  const out = ["host", (x.route.preserveHost && x.authority) || targetHost];
   let forwardedProto: string | undefined;
   let forwardedFor: string | undefined;
   let forwarded: string | undefined;
@@ -98,7 +99,8 @@ export function outgoingHeaders(x: Exchange, targetHost: string): string[] {
   }
   out.push("x-forwarded-for", join(forwardedFor, peer.address));
   out.push("x-forwarded-proto", forwardedProto ?? x.scheme);
-  out.push("x-forwarded-host", forwardedHost ?? x.authority);
+  const host = forwardedHost ?? x.authority;
+  if (host !== "") out.push("x-forwarded-host", host);
   out.push("x-forwarded-port", forwardedPort ?? peer.localPort);
   out.push("forwarded", join(forwarded, peer.forwardedElement(x.authority)));
   out.push("via", join(via, `${x.httpVersion} ${VIA}`));
@@ -264,7 +266,7 @@ function mapError(error: Error): GatewayError {
   if (error instanceof GatewayError) return error;
   const { code } = error as NodeJS.ErrnoException;
   if (error instanceof AggregateError) return mapError(error.errors[0]);
-  if (code?.startsWith("HPE_")) return new GatewayError("UPSTREAM_REPLY_INVALID", { cause: error });
+  if (error.name === "HTTPParserError") return new GatewayError("UPSTREAM_REPLY_INVALID", { cause: error });
   return new GatewayError(CODES[code ?? ""] ?? "UPSTREAM_RESET", { cause: error });
 }
 
