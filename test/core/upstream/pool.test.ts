@@ -78,7 +78,7 @@ function send(pool: Pool, request: PoolRequest = get()): Call {
 }
 
 /** A connection is free one turn of the event loop after its reply has ended. */
-const freed = (): Promise<void> => new Promise(setImmediate);
+const freed = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 /** An upstream whose replies are given by hand, in the order of requests. */
 async function startHeldUpstream() {
