@@ -101,6 +101,7 @@ export class Peer {
 function forwardedChain(headers: HeaderList): (string | undefined)[] {
   const simple = headers.getJoined("x-forwarded-for");
   if (simple !== undefined) return simple.split(",").map(hopAddress);
+  // Split at every comma, in quotes or not: a quote that the client left open must not swallow what proxies added.
   const elements = headers.getJoined("forwarded")?.split(",") ?? [];
   return elements.map((element) => hopAddress(forwardedParameter(element, "for") ?? ""));
 }

@@ -62,6 +62,7 @@ describeRows("Request targets (3.2)", [
     "a tab in the target": target("/a\tb"),
     "a form feed in the target": target("/a\fb"),
     "DEL in the target": target("/a\x7fb"),
+    "high bytes in the target": target("/caf\xe9"),
     "an encoded NUL": target("/a%00b"),
     "a backslash": target("/a\\b"),
     "a fragment": target("/a#b"),
