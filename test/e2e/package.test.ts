@@ -54,7 +54,7 @@ async function startInstalled(config: string): Promise<{ url: string; stop(): Pr
   throw new Error("sluice ended before it served");
 }
 
-describe("the package", () => {
+describe("the package", { timeout: 60_000 }, () => {
   it("holds what it needs and nothing else", async () => {
     expect((await readdir(installed.packageFolder)).sort()).toEqual([
       "CHANGELOG.md",
@@ -190,7 +190,7 @@ export { ConfigLoadError };
   });
 });
 
-describe("the command", () => {
+describe("the command", { timeout: 60_000 }, () => {
   const bin = join(ROOT, "bin/sluice.js");
   const refusal = (version: string): string =>
     `sluice needs Node 26 or newer; this is ${version}. \`npm install node@26\` brings it into a project.\n`;
