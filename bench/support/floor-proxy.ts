@@ -34,9 +34,11 @@ class Call {
     }
   }
   onResponseData(controller: Controller, chunk: Buffer): void {
-    if (this.#response.write(chunk)) return;
+    const response = this.#response;
+    if (response.write(chunk) || response.destroyed) return;
     controller.pause();
-    this.#response.once("drain", () => controller.resume());
+    const resume = (): void => controller.resume();
+    response.once("drain", resume).once("close", resume);
   }
   onResponseEnd(): void {
     this.#response.end();
