@@ -1,4 +1,5 @@
 /** Content codings (RFC 9110 section 8.4.1): gzip, br, zstd and deflate, decoded with a cap on what comes out. */
+import { constants } from "node:buffer";
 import { promisify } from "node:util";
 import { brotliDecompress, gunzip, inflate, zstdDecompress } from "node:zlib";
 import { BodyTooLarge } from "./body.ts";
@@ -6,14 +7,14 @@ import { listMembers } from "./headers.ts";
 
 type Decode = (bytes: Buffer, options: { maxOutputLength: number }) => Promise<Buffer>;
 
-const DECODERS: Record<string, Decode> = {
-  gzip: promisify(gunzip) as Decode,
-  "x-gzip": promisify(gunzip) as Decode,
-  deflate: promisify(inflate) as Decode,
-  br: promisify(brotliDecompress) as Decode,
-  zstd: promisify(zstdDecompress) as Decode,
-  identity: async (bytes) => bytes,
-};
+const DECODERS: ReadonlyMap<string, Decode> = new Map([
+  ["gzip", promisify(gunzip) as Decode],
+  ["x-gzip", promisify(gunzip) as Decode],
+  ["deflate", promisify(inflate) as Decode],
+  ["br", promisify(brotliDecompress) as Decode],
+  ["zstd", promisify(zstdDecompress) as Decode],
+  ["identity", async (bytes) => bytes],
+]);
 
 /** Raised for a coding that is not known. */
 export class UnknownCoding extends Error {
@@ -22,7 +23,7 @@ export class UnknownCoding extends Error {
 
 /**
  * Undoes the codings named by a Content-Encoding value, last first.
- * @param contentEncoding the field value, or undefined for none
+ * @param contentEncoding the field value, or undefined for none; a body without bytes has nothing to undo
  * @throws BodyTooLarge when more than `maxBytes` come out, UnknownCoding, or zlib's error for damaged bytes
  */
 export async function decode(
@@ -33,15 +34,22 @@ export async function decode(
   if (contentEncoding === undefined) return bytes;
   const codings = listMembers(contentEncoding);
   if (codings.length > 3) throw new UnknownCoding("more than three content codings");
-  for (const coding of codings.reverse()) {
-    const decoder = DECODERS[coding];
+  const decoders = codings.reverse().map((coding) => {
+    const decoder = DECODERS.get(coding);
     if (decoder === undefined) throw new UnknownCoding(coding);
+    return decoder;
+  });
+  if (bytes.length === 0) return bytes;
+  // zlib wants a finite cap of at least one byte.
+  const maxOutputLength = Math.max(1, Math.min(maxBytes, constants.MAX_LENGTH));
+  for (const decoder of decoders) {
     try {
-      bytes = await decoder(bytes, { maxOutputLength: maxBytes });
+      bytes = await decoder(bytes, { maxOutputLength });
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === "ERR_BUFFER_TOO_LARGE") throw new BodyTooLarge(maxBytes);
       throw error;
     }
+    if (bytes.length > maxBytes) throw new BodyTooLarge(maxBytes);
   }
   return bytes;
 }
