@@ -11,7 +11,7 @@ export type Template = (x: Exchange, reply?: Reply) => string | undefined;
 
 type Variable = Template;
 
-const FIXED: Record<string, Variable> = {
+const FIXED: Readonly<Record<string, Variable>> = {
   "request.id": (x) => x.id,
   "request.method": (x) => x.originalMethod,
   "request.path": (x) => x.originalPath,
@@ -33,13 +33,18 @@ const PREFIXED: Record<string, (rest: string) => Variable> = {
   "request.query.": (name) => (x) => x.query.get(name) ?? undefined,
   "request.cookie.": (name) => (x) => readCookie(x.headers.getJoined("cookie"), name),
   "response.header.": (name) => (_x, reply) => reply?.headers.getJoined(name.toLowerCase()),
-  "consumer.claim.": (name) => (x) => claimText(x.consumer?.claims?.[name]),
+  "consumer.claim.": (name) => (x) => claimText(ownValue(x.consumer?.claims, name)),
   "env.": (name) => {
     const value = process.env[name];
     if (value === undefined) throw new ConfigError(`The environment variable ${name} is not set`);
     return () => value;
   },
 };
+
+/** A property that is the object's own: `constructor` and the like are names as any other. */
+function ownValue<T>(values: Readonly<Record<string, T>> | undefined, name: string): T | undefined {
+  return values !== undefined && Object.hasOwn(values, name) ? values[name] : undefined;
+}
 
 function claimText(value: unknown): string | undefined {
   if (value === undefined) return undefined;
@@ -55,12 +60,11 @@ function readCookie(header: string | undefined, name: string): string | undefine
 }
 
 function compileVariable(name: string): Variable {
-  const fixed = FIXED[name];
-  if (fixed !== undefined) return fixed;
+  if (Object.hasOwn(FIXED, name)) return FIXED[name]!;
   for (const [prefix, make] of Object.entries(PREFIXED)) {
     if (name.startsWith(prefix) && name.length > prefix.length) return make(name.slice(prefix.length));
   }
-  if (/^([A-Za-z_]\w*|\*)$/.test(name)) return (x) => x.params[name];
+  if (/^([A-Za-z_]\w*|\*)$/.test(name)) return (x) => ownValue(x.params, name);
   const known = [...Object.keys(FIXED), ...Object.keys(PREFIXED).map((prefix) => `${prefix}NAME`)];
   throw new ConfigError(`The template variable {${name}} is not known; known are ${known.join(", ")}`);
 }
