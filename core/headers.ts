@@ -117,10 +117,10 @@ export class HeaderList {
 
   /** Adds `member` to a comma-separated field such as Vary unless it is there already (any case) or is `*`. */
   addMember(name: string, member: string): void {
-    const present = this.getJoined(name);
-    if (present === undefined) return this.append(name, member);
-    const members = present.split(",").map((m) => m.trim().toLowerCase());
-    if (!members.includes(member.toLowerCase()) && !members.includes("*"))
+    const present = this.getJoined(name) ?? "";
+    const members = listMembers(present);
+    if (members.length === 0) this.set(name, member);
+    else if (!members.includes(member.toLowerCase()) && !members.includes("*"))
       this.set(name, `${present}, ${member}`);
   }
 
