@@ -47,6 +47,24 @@ export class BytesBody implements Body {
   cancel(): void {}
 }
 
+/** What is left of a body that could not be read: whoever wants it hears why. */
+export class BrokenBody implements Body {
+  readonly length = undefined;
+  readonly #error: Error;
+
+  constructor(error: Error) {
+    this.#error = error;
+  }
+
+  start(sink: Sink): void {
+    sink.fail(this.#error);
+  }
+
+  resume(): void {}
+
+  cancel(): void {}
+}
+
 /** What a {@link QueuedBody} needs of whatever fills it. */
 export interface Producer {
   pause(): void;
@@ -64,7 +82,7 @@ export class QueuedBody implements Body {
   readonly length: number | undefined;
   #producer: Producer | undefined;
   #sink: Sink | undefined;
-  #queue: Buffer[] = [];
+  readonly #queue: Buffer[] = [];
   #queuedBytes = 0;
   #blocked = false;
   #paused = false;
@@ -79,6 +97,7 @@ export class QueuedBody implements Body {
 
   /** The producer's side: a chunk came. */
   push(chunk: Buffer): void {
+    if (this.#error !== undefined) return;
     if (this.#sink !== undefined && !this.#blocked && this.#queue.length === 0) {
       if (!this.#sink.write(chunk)) this.#block();
       return;
@@ -110,13 +129,14 @@ export class QueuedBody implements Body {
   }
 
   resume(): void {
-    if (!this.#blocked) return;
+    if (!this.#blocked || this.#error !== undefined) return;
     this.#blocked = false;
     this.#flush();
   }
 
   cancel(reason: Error = new Error("body not wanted")): void {
-    this.#queue = [];
+    this.#error ??= reason; // what was queued is gone: a sink that comes later must not take it for an empty body
+    this.#queue.length = 0;
     const producer = this.#producer;
     this.#producer = undefined;
     producer?.abort(reason);
@@ -131,6 +151,7 @@ export class QueuedBody implements Body {
       this.#queuedBytes -= chunk.length;
       if (!sink.write(chunk)) return this.#block();
     }
+    if (this.#error !== undefined) return; // cancelled by the sink meanwhile
     if (this.#ended) sink.end(queue.shift(), this.#trailers);
     else if (this.#paused) {
       this.#paused = false;

@@ -1,5 +1,5 @@
 /** What requests and replies have in common: headers, and a body that streams unless a stage reads it. */
-import { type Body, BodyTooLarge, BytesBody, collect } from "./body.ts";
+import { type Body, BodyTooLarge, BrokenBody, BytesBody, collect } from "./body.ts";
 import { decode, UnknownCoding } from "./content-coding.ts";
 import { type ErrorCode, GatewayError } from "./errors.ts";
 import type { HeaderList } from "./headers.ts";
@@ -36,7 +36,8 @@ export abstract class Message {
 
   /**
    * The whole body with content codings (gzip, br, zstd, deflate) undone. The bytes that travel on stay as
-   * they came until {@link setBody}. May be called again.
+   * they came until {@link setBody}. May be called again. A body that cannot be read whole is lost: it fails
+   * whoever wants it later.
    * @param maxBytes cap on the body, both as it came and decoded
    * @throws GatewayError when it is larger, broken, or in an unknown coding
    */
@@ -46,19 +47,30 @@ export abstract class Message {
       return this.#decoded;
     }
     if (this.body === null) return Buffer.alloc(0);
+    let bytes: Buffer;
     try {
-      const bytes = await collect(this.body, maxBytes);
-      this.body = new BytesBody(bytes);
-      this.#decoded = await decode(bytes, this.headers.getJoined("content-encoding"), maxBytes);
-      return this.#decoded;
+      bytes = await collect(this.body, maxBytes);
     } catch (error) {
-      if (error instanceof GatewayError) throw error;
-      if (error instanceof BodyTooLarge) {
-        throw new GatewayError(this.bodyErrors.tooLarge, { detail: `${error.message}`, cause: error });
-      }
-      const code = error instanceof UnknownCoding ? this.bodyErrors.unknownCoding : this.bodyErrors.invalid;
-      throw new GatewayError(code, { cause: error });
+      const failure = this.#bodyFailure(error);
+      this.body = new BrokenBody(failure); // a part of it is gone: the rest must never pass for the whole
+      throw failure;
     }
+    this.body = new BytesBody(bytes);
+    try {
+      this.#decoded = await decode(bytes, this.headers.getJoined("content-encoding"), maxBytes);
+    } catch (error) {
+      throw this.#bodyFailure(error);
+    }
+    return this.#decoded;
+  }
+
+  #bodyFailure(error: unknown): GatewayError {
+    if (error instanceof GatewayError) return error;
+    const { tooLarge, unknownCoding, invalid } = this.bodyErrors;
+    if (error instanceof BodyTooLarge) {
+      return new GatewayError(tooLarge, { detail: error.message, cause: error });
+    }
+    return new GatewayError(error instanceof UnknownCoding ? unknownCoding : invalid, { cause: error });
   }
 
   /** Replaces the body by bytes in the clear and corrects the fields that described the old ones. */
