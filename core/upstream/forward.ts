@@ -267,6 +267,10 @@ function mapError(error: Error): GatewayError {
   const { code } = error as NodeJS.ErrnoException;
   if (error instanceof AggregateError) return mapError(error.errors[0]);
   if (error.name === "HTTPParserError") return new GatewayError("UPSTREAM_REPLY_INVALID", { cause: error });
+  // 100 or 101 that nobody asked for: undici knows them by message alone.
+  if (/^bad (response|upgrade)$/.test(error.message)) {
+    return new GatewayError("UPSTREAM_REPLY_INVALID", { cause: error });
+  }
   return new GatewayError(CODES[code ?? ""] ?? "UPSTREAM_RESET", { cause: error });
 }
 
