@@ -2,11 +2,12 @@
 
 /** Anything that makes comparing the path byte by byte unsafe: escapes, empty segments, dot segments, backslashes. */
 const UNUSUAL = /%|\/\/|\/\.|\\/;
-const DOT_SEGMENT = /(?:^|[/\\])(?:\.|%2e){1,2}(?=$|[/\\;])/i;
+const DOT_SEGMENT = /(?:^|[/\\]|%2f|%5c)(?:\.|%2e){1,2}(?=$|[/\\;]|%2f|%5c)/i;
 
 /**
- * True when a segment is `.` or `..`, plain or percent-encoded (RFC 3986 section 5.2.4). Such a path means one
- * thing to a gateway and another to an upstream, so it is refused rather than guessed at.
+ * True when a segment is `.` or `..` (RFC 3986 section 5.2.4), plain or percent-encoded, also for those who take
+ * `\`, `%2F` and `%5C` for slashes. Such a path means one thing to a gateway and another to an upstream, so it
+ * is refused rather than guessed at.
  */
 export function hasDotSegments(path: string): boolean {
   return UNUSUAL.test(path) && DOT_SEGMENT.test(path);
@@ -17,8 +18,19 @@ export function collapseSlashes(path: string): string {
   return UNUSUAL.test(path) ? path.replace(/\/{2,}/g, "/") : path;
 }
 
+/**
+ * The path as regular expressions see it: runs of slashes are one slash, and what needs no percent-encoding has
+ * none (RFC 3986 section 6.2.2.2), so that `/%61dmin` cannot pass for another path than `/admin`.
+ */
+export function comparablePath(path: string): string {
+  if (!UNUSUAL.test(path)) return path;
+  return collapseSlashes(path).replace(/%(?:2d|2e|3\d|[46][1-9a-f]|[57][0-9a]|5f|7e)/gi, (escape) =>
+    String.fromCharCode(Number.parseInt(escape.slice(1), 16)),
+  );
+}
+
 /** Decodes a segment; one that is not valid UTF-8 stays as it is. */
-function decodeSegment(segment: string): string {
+export function decodeSegment(segment: string): string {
   try {
     return decodeURIComponent(segment);
   } catch {

@@ -7,14 +7,24 @@
  * 3. `priority`, higher first;
  * 4. more header and query conditions, then routes that list methods.
  *
- * Two routes that are equal in all of these and could match the same request are a configuration error.
+ * Two routes that are equal in all of these and could match the same request are a configuration error. Whether
+ * two different regular expressions could is not known: of those equal in all of these the first written wins.
  * A route whose conditions do not hold is passed over for the next best.
  */
-import type { RouteConfig, ValueMatch } from "./config/schema.ts";
+import type { RouteConfig } from "./config/schema.ts";
 import { ConfigError, type Problem } from "./errors.ts";
 import type { Exchange } from "./exchange.ts";
 import { compileHeaders, compileQuery, compileRegex, type Predicate } from "./match.ts";
-import { type Accept, collapseSlashes, PathTrie, paramNames, pathPatternProblem } from "./path.ts";
+import {
+  type Accept,
+  collapseSlashes,
+  comparablePath,
+  decodeSegment,
+  PathTrie,
+  paramNames,
+  pathPatternProblem,
+} from "./path.ts";
+import { compareRank, conflictsIn } from "./route-conflicts.ts";
 
 /** What the router must know of a route. */
 export interface Routable {
@@ -23,7 +33,8 @@ export interface Routable {
   readonly answersPreflight: boolean;
 }
 
-interface Candidate<T> {
+/** A route as one path holds it. */
+export interface Candidate<T> {
   readonly route: T;
   /** Names of the path's params, in order. */
   readonly params: readonly string[];
@@ -38,15 +49,17 @@ interface Candidate<T> {
 type Bucket<T> = Candidate<T>[];
 
 interface RegexRoute<T> {
-  readonly source: string;
   readonly regex: RegExp;
-  readonly bucket: Bucket<T>;
+  readonly bucket: readonly [Candidate<T>];
 }
 
 /** Routes of one host. */
 class HostRoutes<T extends Routable> {
   readonly trie = new PathTrie<Bucket<T>>();
+  /** By path: what may conflict. */
   readonly buckets: Bucket<T>[] = [];
+  readonly regexBuckets = new Map<string, Bucket<T>>();
+  /** The best first. */
   readonly regexes: RegexRoute<T>[] = [];
 }
 
@@ -65,15 +78,17 @@ export function createRouter<T extends Routable>(routes: readonly T[]): Router<T
   const hosts = new Map<string, HostRoutes<T>>();
   const problems: Problem[] = [];
   for (const route of routes) {
-    try {
-      for (const host of hostsOf(route.config)) addRoute(hosts, host, route);
-    } catch (error) {
-      if (!(error instanceof ConfigError)) throw error;
-      problems.push(...error.problems);
+    for (const host of hostsOf(route.config, problems)) {
+      try {
+        addRoute(hosts, host, route, problems);
+      } catch (error) {
+        if (!(error instanceof ConfigError)) throw error;
+        problems.push(...error.problems);
+      }
     }
   }
   for (const host of hosts.values()) {
-    host.regexes.sort((a, b) => b.source.length - a.source.length);
+    host.regexes.sort(compareRegexes);
     for (const bucket of host.buckets) {
       bucket.sort((a, b) => compareRank(a.rank, b.rank));
       problems.push(...conflictsIn(bucket));
@@ -118,15 +133,16 @@ class CompiledRouter<T extends Routable> implements Router<T> {
 
   allowed(x: Exchange): string[] {
     const path = collapseSlashes(x.path);
+    const comparable = comparablePath(x.path);
     const methods = new Set<string>();
-    const collect = (bucket: Bucket<T>): undefined => {
+    const collect = (bucket: readonly Candidate<T>[]): undefined => {
       for (const { methods: own, conditions } of bucket) {
         if (own !== undefined && conditions.every((holds) => holds(x))) for (const m of own) methods.add(m);
       }
     };
     for (const host of this.#hostsFor(x)) {
       host.trie.findFull(path, collect);
-      for (const { regex, bucket } of host.regexes) if (regex.test(path)) collect(bucket);
+      for (const { regex, bucket } of host.regexes) if (regex.test(comparable)) collect(bucket);
       host.trie.findPrefix(path, collect);
     }
     return [...methods].sort();
@@ -162,14 +178,34 @@ function findIn<T extends Routable>(
 ): T | undefined {
   const full = host.trie.findFull(path, accept);
   if (full !== undefined) return full;
-  for (const { regex, bucket } of host.regexes) {
-    const match = regex.exec(path);
-    const candidate = match === null ? undefined : select(bucket, x, preflight);
-    if (candidate === undefined) continue;
-    if (match?.groups !== undefined) x.params = { ...match.groups };
-    return candidate.route;
+  return (
+    (host.regexes.length > 0 ? findRegex(host.regexes, x, preflight) : undefined) ??
+    host.trie.findPrefix(path, accept)
+  );
+}
+
+function findRegex<T extends Routable>(
+  regexes: readonly RegexRoute<T>[],
+  x: Exchange,
+  preflight: string | undefined,
+): T | undefined {
+  const path = comparablePath(x.path);
+  for (const { regex, bucket } of regexes) {
+    const candidate = select(bucket, x, preflight);
+    const match = candidate === undefined ? null : regex.exec(path);
+    if (match === null) continue;
+    if (match.groups !== undefined) x.params = decodeGroups(match.groups);
+    return candidate!.route;
   }
-  return host.trie.findPrefix(path, accept);
+  return undefined;
+}
+
+function decodeGroups(groups: Readonly<Record<string, string | undefined>>): Record<string, string> {
+  const params: Record<string, string> = {};
+  for (const [name, value] of Object.entries(groups)) {
+    if (value !== undefined) params[name] = decodeSegment(value);
+  }
+  return params;
 }
 
 function bindParams(
@@ -184,7 +220,11 @@ function bindParams(
 }
 
 /** The first candidate whose conditions hold. */
-function select<T>(bucket: Bucket<T>, x: Exchange, preflight: string | undefined): Candidate<T> | undefined {
+function select<T>(
+  bucket: readonly Candidate<T>[],
+  x: Exchange,
+  preflight: string | undefined,
+): Candidate<T> | undefined {
   next: for (const candidate of bucket) {
     const { methods, conditions, answersPreflight } = candidate;
     if (methods !== undefined && !methods.has(x.method)) {
@@ -201,25 +241,28 @@ function preflightMethod(x: Exchange): string | undefined {
   return x.headers.has("origin") ? x.headers.get("access-control-request-method") : undefined;
 }
 
-function hostsOf(config: Routable["config"]): string[] {
+function hostsOf(config: Routable["config"], problems: Problem[]): string[] {
   const { host } = config.match;
   if (host === undefined) return [""];
   const isList = Array.isArray(host);
-  return [host].flat().map((name, i) => {
+  return [host].flat().flatMap((name, i) => {
     const labels = name.startsWith("*.") ? name.slice(2) : name;
     if (!/^([A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.|$))+$|^\[[0-9A-Fa-f:.]+\]$/.test(labels)) {
       const pointer = `${config.pointer}/match/host${isList ? `/${i}` : ""}`;
-      throw new ConfigError(
-        "A host is a name without port, such as api.example.com or *.example.com",
-        pointer,
-        "CONFIG_PATTERN",
-      );
+      const message = "A host is a name without port, such as api.example.com or *.example.com";
+      problems.push({ code: "CONFIG_PATTERN", message, pointer });
+      return [];
     }
-    return hostName(name);
+    return [hostName(name)];
   });
 }
 
-function addRoute<T extends Routable>(hosts: Map<string, HostRoutes<T>>, name: string, route: T): void {
+function addRoute<T extends Routable>(
+  hosts: Map<string, HostRoutes<T>>,
+  name: string,
+  route: T,
+  problems: Problem[],
+): void {
   const { config } = route;
   let host = hosts.get(name);
   if (host === undefined) hosts.set(name, (host = new HostRoutes()));
@@ -227,20 +270,21 @@ function addRoute<T extends Routable>(hosts: Map<string, HostRoutes<T>>, name: s
   const path = config.match.path ?? "/*";
   const pointer = `${config.pointer}/match/path`;
   if (typeof path === "object" && !Array.isArray(path)) {
-    let same = host.regexes.find((r) => r.source === path.regex);
-    if (same === undefined) {
-      const regex = compileRegex(path.regex, `${pointer}/regex`);
-      same = { source: path.regex, regex, bucket: createBucket(host) };
-      host.regexes.push(same);
-    }
-    same.bucket.push(candidate);
+    const regex = compileRegex(path.regex, `${pointer}/regex`);
+    host.regexes.push({ regex, bucket: [candidate] });
+    let same = host.regexBuckets.get(path.regex);
+    if (same === undefined) host.regexBuckets.set(path.regex, (same = createBucket(host)));
+    same.push(candidate);
     return;
   }
   const isList = Array.isArray(path);
   for (const [i, pattern] of (isList ? path : [path]).entries()) {
     const problem = pathPatternProblem(pattern);
-    if (problem !== undefined)
-      throw new ConfigError(problem, isList ? `${pointer}/${i}` : pointer, "CONFIG_PATTERN");
+    if (problem !== undefined) {
+      const at = isList ? `${pointer}/${i}` : pointer;
+      problems.push({ code: "CONFIG_PATTERN", message: problem, pointer: at });
+      continue;
+    }
     const bucket = host.trie.leaf(pattern, () => createBucket(host));
     bucket.push({ ...candidate, params: paramNames(pattern) });
   }
@@ -268,61 +312,8 @@ function createCandidate<T extends Routable>(route: T): Candidate<T> {
   };
 }
 
-function compareRank(a: Candidate<unknown>["rank"], b: Candidate<unknown>["rank"]): number {
-  return b[0] - a[0] || b[1] - a[1] || b[2] - a[2];
-}
-
-function conflictsIn<T extends Routable>(bucket: Bucket<T>): Problem[] {
-  const problems: Problem[] = [];
-  for (let i = 0; i < bucket.length; i++) {
-    for (let j = i + 1; j < bucket.length; j++) {
-      const [a, b] = [bucket[i]!, bucket[j]!];
-      if (compareRank(a.rank, b.rank) !== 0) break;
-      if (a.route !== b.route && overlap(a, b)) {
-        problems.push({
-          code: "CONFIG_ROUTE_CONFLICT",
-          message: `The routes "${a.route.config.name}" and "${b.route.config.name}" match the same requests; add a condition to one, or give one a higher \`priority\``,
-          pointer: `${b.route.config.pointer}/match`,
-        });
-      }
-    }
-  }
-  return problems;
-}
-
-/** False only when no request can meet the conditions of both. */
-function overlap<T extends Routable>(a: Candidate<T>, b: Candidate<T>): boolean {
-  if (a.methods !== undefined && b.methods !== undefined && a.methods.isDisjointFrom(b.methods)) return false;
-  const [x, y] = [a.route.config.match, b.route.config.match];
-  return !excludes(lowerKeys(x.headers), lowerKeys(y.headers)) && !excludes(x.query ?? {}, y.query ?? {});
-}
-
-function lowerKeys(matches: Record<string, ValueMatch> = {}): Record<string, ValueMatch> {
-  return Object.fromEntries(Object.entries(matches).map(([name, match]) => [name.toLowerCase(), match]));
-}
-
-/** True when one name is asked to have values that cannot be the same. */
-function excludes(a: Record<string, ValueMatch>, b: Record<string, ValueMatch>): boolean {
-  return Object.entries(a).some(([name, match]) => {
-    const other = Object.hasOwn(b, name) ? b[name] : undefined;
-    return other !== undefined && (disjoint(match, other) || disjoint(other, match));
-  });
-}
-
-function disjoint(a: ValueMatch, b: ValueMatch): boolean {
-  if (a === false) return b !== false;
-  const literals = literalsOf(a);
-  if (literals === undefined) return false;
-  const others = literalsOf(b);
-  if (others !== undefined) return literals.every((value) => !others.includes(value));
-  if (typeof b !== "object" || Array.isArray(b)) return false;
-  const { regex } = b;
-  return literals.every((value) => !new RegExp(regex).test(value));
-}
-
-function literalsOf(match: ValueMatch): string[] | undefined {
-  if (typeof match === "string") return [match];
-  return Array.isArray(match) ? match : undefined;
+function compareRegexes(a: RegexRoute<unknown>, b: RegexRoute<unknown>): number {
+  return b.regex.source.length - a.regex.source.length || compareRank(a.bucket[0].rank, b.bucket[0].rank);
 }
 
 function dedupe(problems: Problem[]): Problem[] {
