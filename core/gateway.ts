@@ -125,16 +125,21 @@ export class Gateway implements DataThread, Service {
   async #openListeners(configs: readonly ListenerConfig[]): Promise<Map<string, Listener>> {
     const opened = new Map<string, Listener>();
     try {
-      for (const config of configs) {
-        if (this.#listeners.has(config.address)) continue;
+      for (const [i, config] of configs.entries()) {
+        const { address } = config;
+        if (this.#listeners.has(address)) continue;
         const listener = new Listener(config, this);
-        opened.set(config.address, listener);
-        await listener.listen();
+        opened.set(address, listener);
+        try {
+          await listener.listen();
+        } catch (error) {
+          throw listenError(error, address, `/listeners/${i}/address`);
+        }
       }
       return opened;
     } catch (error) {
       await Promise.all([...opened.values()].map((listener) => listener.close(0)));
-      throw listenError(error, configs);
+      throw error;
     }
   }
 
@@ -181,15 +186,12 @@ const LISTEN_ERRORS: Record<string, string> = {
   ENOTFOUND: "is not a known host",
 };
 
-/** A listener that could not be opened, as a problem of the configuration: one clear line. */
-function listenError(error: unknown, configs: readonly ListenerConfig[]): unknown {
-  const { code, port } = error as NodeJS.ErrnoException & { port?: number };
-  const reason = LISTEN_ERRORS[code ?? ""];
-  if (reason === undefined) return error;
-  const at = Math.max(
-    0,
-    configs.findIndex(({ address }) => port === undefined || address.endsWith(`:${port}`)),
-  );
-  const message = `The address ${configs[at]?.address} ${reason}`;
-  return new ConfigError([{ code: "CONFIG_LISTEN", message, pointer: `/listeners/${at}/address` }]);
+/**
+ * A listener that could not be opened, as a problem of the configuration: one clear line.
+ * @param pointer where the address is written
+ */
+export function listenError(error: unknown, address: string, pointer: string): ConfigError {
+  const { code, message: text } = error as NodeJS.ErrnoException;
+  const reason = LISTEN_ERRORS[code ?? ""] ?? `cannot be listened on: ${text}`;
+  return new ConfigError(`The address ${address} ${reason}`, pointer, "CONFIG_LISTEN");
 }

@@ -6,6 +6,7 @@ import type { CheckedConfig, RouteConfig, StageConfig } from "./config/schema.ts
 import { ConfigError, GatewayError, type Problem } from "./errors.ts";
 import { type Exchange, type Log, NO_ROUTE, type RouteInfo } from "./exchange.ts";
 import type { KeepStore } from "./keep.ts";
+import type { Predicate } from "./match.ts";
 import type { GatewayMetrics } from "./observe/metrics.ts";
 import { collapseSlashes, hasDotSegments, staticPrefix } from "./path.ts";
 import {
@@ -158,8 +159,7 @@ export async function buildGeneration(
     });
     const onTiming = config.log.stageTimings ? stageTimings(around.metrics) : undefined;
     for (const route of config.routes) {
-      const built = await buildRoute(route, hostFor, around, onTiming, problems);
-      if (built !== undefined) routes.push(built);
+      routes.push(await buildRoute(route, hostFor, around, onTiming, problems));
     }
     let router: Router<Route> | undefined;
     try {
@@ -177,26 +177,34 @@ export async function buildGeneration(
   }
 }
 
+/** Stands for what could not be built; a generation that has one never serves. */
+const UNBUILT: Handler = () => {
+  throw new GatewayError("INTERNAL");
+};
+
+/** Builds a route as far as it can be built; what is wrong with it is added to `problems`. */
 async function buildRoute(
   config: RouteConfig,
   hostFor: (route: string, stage: StageConfig) => Host,
   around: Surroundings,
   onTiming: TimingListener | undefined,
   problems: Problem[],
-): Promise<Route | undefined> {
+): Promise<Route> {
   const stages: PipelineStage[] = [];
   let answersPreflight = false;
-  const before = problems.length;
   for (const stage of config.stages) {
+    const { name, onError } = stage;
+    const plugin = around.catalogue.get(stage.plugin)!;
+    answersPreflight ||= plugin.answersPreflight === true;
+    let when: Predicate | undefined;
     try {
-      const plugin = around.catalogue.get(stage.plugin)!;
-      answersPreflight ||= plugin.answersPreflight === true;
-      stages.push({
-        name: stage.name,
-        stage: await plugin.build(stage.options as never, hostFor(config.name, stage)),
-        when: compileWhen(stage),
-        onError: stage.onError,
-      });
+      when = compileWhen(stage);
+    } catch (error) {
+      problems.push(...locateProblems(error, stage));
+    }
+    try {
+      const built = await plugin.build(stage.options as never, hostFor(config.name, stage));
+      stages.push({ name, stage: built, when, onError });
     } catch (error) {
       problems.push(...locateProblems(error, stage));
     }
@@ -208,8 +216,13 @@ async function buildRoute(
     if (!(error instanceof ConfigError)) throw error;
     problems.push(...error.problems.map((p) => ({ ...p, pointer: `${config.pointer}${p.pointer}` })));
   }
-  if (problems.length > before) return undefined;
-  const pipeline = composePipeline(stages, onTiming);
+  let pipeline: Handler = UNBUILT;
+  try {
+    pipeline = composePipeline(stages, onTiming);
+  } catch (error) {
+    const message = `The stages could not be composed: ${(error as Error)?.message ?? error}`;
+    problems.push({ code: "CONFIG_OPTION_INVALID", message, pointer: `${config.pointer}/pipeline` });
+  }
   const limit = config.limits?.bodySize;
   return {
     name: config.name,

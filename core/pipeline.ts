@@ -17,9 +17,9 @@ export interface PipelineStage {
 /** Told how long a stage took by itself, in milliseconds, without the stages below. */
 export type TimingListener = (x: Exchange, stage: string, ms: number) => void;
 
-/** The condition of a stage, compiled. Problems point into the configuration. */
+/** The condition of a stage, compiled. Problems have pointers relative to the stage, as a plugin's have. */
 export function compileWhen(config: StageConfig): Predicate | undefined {
-  return config.when === undefined ? undefined : compileCondition(config.when, `${config.pointer}/when`);
+  return config.when === undefined ? undefined : compileCondition(config.when);
 }
 
 /**
@@ -90,6 +90,7 @@ function withTiming(spec: PipelineStage, next: Handler, onTiming: TimingListener
     }
   });
   return async (x) => {
+    below.delete(x); // a stage above may try again
     const start = performance.now();
     try {
       return await handler(x);
