@@ -47,6 +47,7 @@ interface Settings {
   maxBodyBytes: number;
   bodyTimeoutMs: number;
   sendTimeoutMs: number;
+  maxRequests: number;
   isTrusted: TrustTest;
 }
 
@@ -142,6 +143,7 @@ export class Listener {
     server.maxHeadersCount = 0;
     server.headersTimeout = parseDuration(config.timeouts.headers);
     server.keepAliveTimeout = parseDuration(config.timeouts.keepAlive);
+    // Node refuses requests beyond this, but leaves the closing to the client.
     server.maxRequestsPerSocket = config.limits.requestsPerConnection;
     // Zero would mean "none at all" to Node.
     server.maxConnections = config.limits.connections || Number.POSITIVE_INFINITY;
@@ -324,6 +326,7 @@ function readSettings(config: ListenerConfig): Settings {
     maxBodyBytes: parseSize(config.limits.bodySize),
     bodyTimeoutMs: parseDuration(config.timeouts.body),
     sendTimeoutMs: parseDuration(config.timeouts.send),
+    maxRequests: config.limits.requestsPerConnection || Number.POSITIVE_INFINITY,
     isTrusted: compileTrust(config.trustedProxies, "/trustedProxies"),
   };
 }
@@ -397,7 +400,8 @@ class Transaction implements Sink, Informant {
     }
     if (status === 204) reply.headers.delete("content-length");
     else if (reply.body === null && !isHead && status !== 304) reply.headers.set("content-length", "0");
-    if (this.#closing || this.#listener.draining || this.#requestBody?.awaitsContinue) {
+    const isLast = this.#closing || this.number >= this.#settings.maxRequests;
+    if (isLast || this.#listener.draining || this.#requestBody?.awaitsContinue) {
       raw.push("connection", "close");
     }
     try {
