@@ -52,13 +52,24 @@ export class RawClient {
   isClosed = false;
   /** How it failed, if it did. */
   error: NodeJS.ErrnoException | undefined;
-  #received: Buffer = Buffer.alloc(0);
+  /** What came, from `#start` to `#end`; it doubles when it is full. */
+  #buffer = Buffer.alloc(65_536);
+  #start = 0;
+  #end = 0;
   #wake: (() => void) | undefined;
 
   constructor(port: number, host = "127.0.0.1") {
     this.socket = connect({ port, host, noDelay: true });
     this.socket.on("data", (chunk: Buffer) => {
-      this.#received = this.#received.length === 0 ? chunk : Buffer.concat([this.#received, chunk]);
+      if (this.#end + chunk.length > this.#buffer.length) {
+        const grown = Buffer.alloc((this.#buffer.length + chunk.length) * 2);
+        this.#buffer.copy(grown, 0, this.#start, this.#end);
+        this.#buffer = grown;
+        this.#end -= this.#start;
+        this.#start = 0;
+      }
+      chunk.copy(this.#buffer, this.#end);
+      this.#end += chunk.length;
       this.#wake?.();
     });
     this.socket.on("error", (error) => {
@@ -75,7 +86,7 @@ export class RawClient {
 
   /** Bytes that came and were not read as a reply. */
   get rest(): Buffer {
-    return this.#received;
+    return this.#buffer.subarray(this.#start, this.#end);
   }
 
   /** Sends bytes; resolves when they are on their way. */
@@ -86,8 +97,8 @@ export class RawClient {
 
   /** Waits until `count` bytes are there. */
   async receive(count: number): Promise<Buffer> {
-    while (this.#received.length < count && !this.isClosed) await this.#more();
-    return this.#received;
+    while (this.rest.length < count && !this.isClosed) await this.#more();
+    return this.rest;
   }
 
   /**
@@ -107,13 +118,13 @@ export class RawClient {
   /** Reads the next reply, which may be informational. */
   async readOne(method = "GET", interim: RawReply[] = []): Promise<RawReply> {
     for (;;) {
-      const parsed = parseReply(this.#received, method, this.isClosed, interim);
+      const parsed = parseReply(this.rest, method, this.isClosed, interim);
       if (parsed !== undefined) {
-        this.#received = this.#received.subarray(parsed.length);
+        this.#start += parsed.length;
         return parsed.reply;
       }
       if (this.isClosed) {
-        const text = this.#received.toString("latin1", 0, 200);
+        const text = this.rest.toString("latin1", 0, 200);
         throw new NotHttp(
           `the connection ended early (${this.error?.code ?? "clean"}): ${JSON.stringify(text)}`,
         );
