@@ -70,9 +70,9 @@ describe("paths as they are compared", () => {
 
   it("by regular expressions: unreserved characters and nothing else are decoded", () => {
     for (let code = 0; code < 256; code++) {
-      const escape = `%${code.toString(16).padStart(2, "0")}`;
+      const encoded = `%${code.toString(16).padStart(2, "0")}`;
       const c = String.fromCharCode(code);
-      expect(comparablePath(`/${escape}`)).toBe(/[A-Za-z0-9._~-]/.test(c) ? `/${c}` : `/${escape}`);
+      expect(comparablePath(`/${encoded}`)).toBe(/[A-Za-z0-9._~-]/.test(c) ? `/${c}` : `/${encoded}`);
     }
   });
 
