@@ -151,7 +151,9 @@ export class Listener {
 
   /** @throws Error with a code such as EADDRINUSE */
   async listen(): Promise<void> {
-    await this.#app.listen(parseAddress(this.address));
+    const { host, port } = parseAddress(this.address);
+    // For `localhost` fastify would open a second server on ::1, which knows nothing of what is set up here.
+    await this.#app.listen({ host: host === "localhost" ? "127.0.0.1" : host, port });
   }
 
   /**
