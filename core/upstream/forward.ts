@@ -126,6 +126,7 @@ class Call implements PoolHandler, Producer {
   #body: QueuedBody | undefined;
   #answered = false;
   #abortReason: Error | undefined;
+  #connectionError: Error | undefined;
 
   constructor(
     x: Exchange,
@@ -173,8 +174,13 @@ class Call implements PoolHandler, Producer {
 
   onResponseEnd(controller: PoolController): void {
     this.done = true;
+    if (this.#connectionError !== undefined) return this.#body?.break(mapError(this.#connectionError));
     const trailers = controller.rawTrailers;
     this.#body?.finish(trailers && trailers.length > 0 ? replyTrailers(trailers) : undefined);
+  }
+
+  onConnectionError(error: Error): void {
+    this.#connectionError = error;
   }
 
   onResponseError(_controller: PoolController | null, error: Error): void {

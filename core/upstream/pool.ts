@@ -3,7 +3,7 @@
  * so that few stay warm; a new one is opened when none is idle, up to a maximum; beyond it requests wait in
  * order. (undici's own Pool looks through all its connections for a free one, twice a request.)
  */
-import { Client, type Dispatcher } from "undici";
+import { buildConnector, Client, type Dispatcher } from "undici";
 
 /** How to connect to a target. Durations in milliseconds. */
 export interface PoolOptions {
@@ -50,6 +50,8 @@ export interface PoolHandler {
   onResponseStart(controller: PoolController, status: number, headers: unknown, reason?: string): void;
   onResponseData(controller: PoolController, chunk: Buffer): void;
   onResponseEnd(controller: PoolController): void;
+  /** The connection failed. What follows may call the reply complete all the same. */
+  onConnectionError?(error: Error): void;
   /** No controller when the request failed before it was sent. */
   onResponseError(controller: PoolController | null, error: Error): void;
 }
@@ -65,16 +67,23 @@ export class QueueTimeout extends Error {
   readonly code = "SLUICE_QUEUE_TIMEOUT";
 }
 
+/** A connection, and whom to tell of its failure. */
+class PooledClient extends Client {
+  handler: PoolHandler | undefined;
+}
+
 export class Pool {
   readonly #options: PoolOptions;
-  readonly #clients = new Set<Client>();
+  readonly #connect: ReturnType<typeof buildConnector>;
+  readonly #clients = new Set<PooledClient>();
   /** Clients that can take a request now, the last used on top. */
-  readonly #idle: Client[] = [];
+  readonly #idle: PooledClient[] = [];
   readonly #waiting = new Set<Waiting>();
   #closed = false;
 
   constructor(options: PoolOptions) {
     this.#options = options;
+    this.#connect = buildConnector({ timeout: options.connectTimeoutMs, allowH2: false });
   }
 
   /** Sends a request; its handler hears of everything, failures included. */
@@ -97,7 +106,8 @@ export class Pool {
     await Promise.all([...this.#clients].map((client) => client.close()));
   }
 
-  #send(client: Client, request: PoolRequest, handler: PoolHandler): void {
+  #send(client: PooledClient, request: PoolRequest, handler: PoolHandler): void {
+    client.handler = handler;
     // A refused request (`done`) leaves the client free; one that was taken frees it with "drain".
     const took = client.dispatch(
       request as Dispatcher.DispatchOptions,
@@ -106,12 +116,17 @@ export class Pool {
     if (took || handler.done) this.#onFree(client);
   }
 
-  #open(): Client | undefined {
+  #open(): PooledClient | undefined {
     const o = this.#options;
     if (this.#clients.size >= o.connections) return undefined;
-    const client = new Client(o.origin, {
+    const client = new PooledClient(o.origin, {
       pipelining: 1,
-      connectTimeout: o.connectTimeoutMs,
+      connect: (options, callback) =>
+        this.#connect(options, (...result) => {
+          // Heard before undici hears it, to whom a reset is a good end of a reply without a length.
+          result[1]?.on("error", (error) => client.handler?.onConnectionError?.(error));
+          callback(...result);
+        }),
       headersTimeout: o.headersTimeoutMs,
       bodyTimeout: o.bodyTimeoutMs,
       keepAliveTimeout: o.keepAliveMs,
@@ -124,7 +139,8 @@ export class Pool {
     return client;
   }
 
-  #onFree(client: Client): void {
+  #onFree(client: PooledClient): void {
+    client.handler = undefined;
     for (const waiting of this.#waiting) {
       this.#waiting.delete(waiting);
       clearTimeout(waiting.timer);
@@ -134,7 +150,7 @@ export class Pool {
   }
 
   /** Drops a client whose idle connection ended; a busy one comes back by itself. */
-  #forget(client: Client): void {
+  #forget(client: PooledClient): void {
     const at = this.#idle.indexOf(client);
     if (at === -1) return;
     this.#idle.splice(at, 1);
