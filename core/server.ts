@@ -278,7 +278,7 @@ export class Listener {
 
   /** What Node's parser refused, and clients that were too slow. */
   #onClientError(error: Error & { code?: string }, socket: OurSocket): void {
-    if (error.code === "ECONNRESET" || error.code === "EPIPE" || !socket.writable) {
+    if (CLIENT_GONE.has(error.code ?? "") || !socket.writable) {
       socket.destroy();
       return;
     }
@@ -310,6 +310,9 @@ export class Listener {
     socket.destroySoon();
   }
 }
+
+/** The connection broke or ended, the last also in the middle of a message: there is nobody to answer. */
+const CLIENT_GONE = new Set(["ECONNRESET", "EPIPE", "HPE_INVALID_EOF_STATE"]);
 
 const CLIENT_ERRORS: Record<string, ErrorCode> = {
   HPE_HEADER_OVERFLOW: "HEADERS_TOO_LARGE",
