@@ -104,6 +104,8 @@ export class Listener {
         connectionsCheckingInterval: CHECK_INTERVAL_MS,
         noDelay: true,
         keepAlive: true,
+        // A request without a body needs no stream; one with a body says so in its head (RFC 9112 section 6.3).
+        optimizeEmptyRequests: true,
       },
     });
     this.#app.addHook("onRequest", (request, reply) => {
