@@ -24,8 +24,8 @@ export function collapseSlashes(path: string): string {
  */
 export function comparablePath(path: string): string {
   if (!UNUSUAL.test(path)) return path;
-  return collapseSlashes(path).replace(/%(?:2d|2e|3\d|[46][1-9a-f]|[57][0-9a]|5f|7e)/gi, (escape) =>
-    String.fromCharCode(Number.parseInt(escape.slice(1), 16)),
+  return collapseSlashes(path).replace(/%(?:2d|2e|3\d|[46][1-9a-f]|[57][0-9a]|5f|7e)/gi, (encoded) =>
+    String.fromCharCode(Number.parseInt(encoded.slice(1), 16)),
   );
 }
 

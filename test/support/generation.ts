@@ -1,0 +1,45 @@
+/** Checked configurations and what generations are built in, without files and sockets. */
+import { loadConfigObject } from "../../core/config/load.ts";
+import type { CheckedConfig } from "../../core/config/schema.ts";
+import type { Surroundings } from "../../core/generation.ts";
+import { KeepStore } from "../../core/keep.ts";
+import { GatewayMetrics } from "../../core/observe/metrics.ts";
+import type { Catalogue, Host, JsonSchema, Plugin, Stage } from "../../core/plugin.ts";
+import { config } from "./gateway.ts";
+import { FakeClock, FakeLog } from "./harness.ts";
+
+/** A plugin without options checks, built by `build`. */
+export function fakePlugin(
+  name: string,
+  build: (options: Record<string, unknown>, host: Host) => Stage | Promise<Stage>,
+  more: Partial<Plugin> = {},
+): Plugin {
+  const schema: JsonSchema = {
+    type: "object",
+    description: "A plugin of a test.",
+    properties: { id: { type: "string", description: "Whatever the test wants." } },
+    additionalProperties: false,
+  };
+  return { name, schema, build: build as Plugin["build"], ...more };
+}
+
+export const catalogueOf = (...plugins: Plugin[]): Catalogue =>
+  new Map(plugins.map((plugin) => [plugin.name, plugin]));
+
+/** Checks a configuration with `routes` as loading a file would. */
+export async function checked(
+  parts: { routes: object[]; [key: string]: unknown },
+  catalogue: Catalogue,
+): Promise<CheckedConfig> {
+  return (await loadConfigObject(config(parts), { catalogue, env: {} })).config;
+}
+
+export function surroundings(catalogue: Catalogue): Surroundings & { log: FakeLog } {
+  return {
+    catalogue,
+    log: new FakeLog(),
+    clock: new FakeClock(),
+    metrics: new GatewayMetrics(),
+    kept: new KeepStore(),
+  };
+}
