@@ -99,11 +99,15 @@ export class Control {
     this.#state = "ready";
   }
 
-  /** Reloads whenever a file of the configuration changes. */
+  /** Reloads whenever a file of the configuration changes. Where the system cannot watch, that is logged. */
   async watch(): Promise<void> {
-    this.#watcher = await watchConfig(this.#loaded!, () => void this.reload(), {
-      onError: (error) => this.log.error({ err: error }, "files of the configuration cannot be watched"),
-    });
+    const onError = (error: unknown): void =>
+      this.log.error({ err: error }, "the configuration cannot be watched; reload it by hand");
+    try {
+      this.#watcher = await watchConfig(this.#loaded!, () => void this.reload(), { onError });
+    } catch (error) {
+      onError(error);
+    }
   }
 
   /** Loads the configuration again and swaps it in, if it is sound and differs. Never throws for a bad one. */

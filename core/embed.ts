@@ -78,9 +78,12 @@ export async function createGateway(config: string | object, options: GatewayOpt
     get generation() {
       return control.generation;
     },
-    reload(next) {
+    async reload(next) {
+      const before = source;
       if (next !== undefined) source = next;
-      return control.reload();
+      const result = await control.reload();
+      if (result.result === "refused") source = before;
+      return result;
     },
     async stop() {
       await control.stop();

@@ -17,7 +17,7 @@ export function findConfig(file: string | undefined, cwd: string): string {
     const path = join(cwd, name);
     if (existsSync(path)) return path;
   }
-  const message = `There is no ${NAMES.join(", ")} in this folder; make one, or name a file with -c FILE`;
+  const message = `There is no gateway.yaml, gateway.yml or gateway.json in this folder; make one, or name a file with -c FILE`;
   const files = NAMES.map((name) => join(cwd, name));
   throw new ConfigLoadError([{ code: "CONFIG_NOT_FOUND", message, pointer: "" }], { files, folders: [] });
 }

@@ -80,7 +80,7 @@ describe("sluice check", () => {
   it("says what to do in a folder without a configuration", async () => {
     expect(await run({})).toEqual({
       status: 1,
-      text: "error CONFIG_NOT_FOUND  There is no gateway.yaml, gateway.yml, gateway.json in this folder; make one, or name a file with -c FILE\n\n1 problem\n",
+      text: "error CONFIG_NOT_FOUND  There is no gateway.yaml, gateway.yml or gateway.json in this folder; make one, or name a file with -c FILE\n\n1 problem\n",
     });
   });
 
