@@ -220,6 +220,15 @@ describe("reload", () => {
   });
 });
 
+describe("reload", () => {
+  it("goes on with the configuration it had after one that was refused", async () => {
+    const gateway = await open(answering("one"));
+    const refused = await gateway.reload({ ...answering("two"), routes: [] });
+    expect(refused).toMatchObject({ result: "refused", problems: [{ pointer: "/routes" }] });
+    expect(await gateway.reload()).toEqual({ result: "unchanged", generation: 1 });
+  });
+});
+
 describe("stop", () => {
   it("closes the listeners, may be called again, and no reload opens them any more", async () => {
     const gateway = await open(answering("one", { admin: { address: "127.0.0.1:0" } }));
