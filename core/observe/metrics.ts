@@ -141,6 +141,7 @@ export class GatewayMetrics implements Metrics {
   counter(name: string, help: string, labelNames: readonly string[] = []): ReturnType<Metrics["counter"]> {
     const metric = this.#plugin(
       name,
+      Counter,
       () => new Counter({ name, help, labelNames, registers: [this.#registry] }),
     );
     return { inc: (labels: Labels = {}, by = 1) => metric.inc(labels, by) };
@@ -149,6 +150,7 @@ export class GatewayMetrics implements Metrics {
   gauge(name: string, help: string, labelNames: readonly string[] = []): ReturnType<Metrics["gauge"]> {
     const metric = this.#plugin(
       name,
+      Gauge,
       () => new Gauge({ name, help, labelNames, registers: [this.#registry] }),
     );
     return { set: (value, labels: Labels = {}) => metric.set(labels, value) };
@@ -162,12 +164,18 @@ export class GatewayMetrics implements Metrics {
   ): ReturnType<Metrics["histogram"]> {
     const create = (): Histogram =>
       new Histogram({ name, help, labelNames, buckets: [...buckets], registers: [this.#registry] });
-    const metric = this.#plugin(name, create);
+    const metric = this.#plugin(name, Histogram, create);
     return { observe: (value, labels: Labels = {}) => metric.observe(labels, value) };
   }
 
-  #plugin<M extends Counter | Gauge | Histogram>(name: string, create: () => M): M {
-    return getOrCreate(this.#own, name, create) as M;
+  #plugin<M extends Counter | Gauge | Histogram>(
+    name: string,
+    kind: new (...args: never[]) => M,
+    create: () => M,
+  ): M {
+    const metric = getOrCreate(this.#own, name, create);
+    if (!(metric instanceof kind)) throw new TypeError(`The metric ${name} is of another kind already`);
+    return metric;
   }
 
   #requestSamples(): Sample[] {
