@@ -1,0 +1,116 @@
+import { describe, expect, it } from "vitest";
+import type { ConfigError } from "../../core/errors.ts";
+import { KeepStore } from "../../core/keep.ts";
+import { type Exchange, type Target, textReply, type Upstream } from "../../core/plugin.ts";
+import { balance } from "../../plugins/balance.ts";
+import { bodyText, buildStage, exchange, FakeHost } from "../support/harness.ts";
+
+function upstream(name: string, ...urls: string[]): Upstream {
+  const targets = urls.map((url): Target => ({ url, forward: async () => textReply(200, url) }));
+  return { name, targets };
+}
+
+function hostWith(...upstreams: Upstream[]): FakeHost {
+  const host = new FakeHost();
+  for (const each of upstreams) host.upstreams.set(each.name, each);
+  return host;
+}
+
+const never = (): never => expect.unreachable("balance calls next");
+const build = (host: FakeHost, options: object = { upstream: "users" }) =>
+  buildStage(balance, { ...options }, never, host);
+
+/** Which targets `count` requests go to. */
+async function targets(handler: Awaited<ReturnType<typeof build>>, count: number): Promise<string> {
+  let all = "";
+  for (let i = 0; i < count; i++) all += await bodyText(await handler(exchange()));
+  return all;
+}
+
+describe("balance", () => {
+  it("sends requests to each target in turn", async () => {
+    const handler = await build(hostWith(upstream("users", "a", "b", "c"), upstream("other", "x")));
+    expect(await targets(handler, 7)).toBe("abcabca");
+  });
+
+  it("takes turns by default, and when it is told to", async () => {
+    const handler = await build(hostWith(upstream("users", "a", "b")), {
+      upstream: "users",
+      strategy: "round-robin",
+    });
+    expect(await targets(handler, 3)).toBe("aba");
+    await expect(build(hostWith(), { upstream: "users", strategy: "best" })).rejects.toThrow("/strategy");
+  });
+
+  it("spreads requests that come at once", async () => {
+    const handler = await build(hostWith(upstream("users", "a", "b")));
+    const replies = await Promise.all([1, 2, 3, 4].map(() => handler(exchange())));
+    const texts = await Promise.all(replies.map((reply) => bodyText(reply)));
+    expect(texts.toSorted().join("")).toBe("aabb");
+  });
+
+  it("gives the target's exchange and reply unchanged", async () => {
+    const seen: Exchange[] = [];
+    const reply = textReply(418, "tea");
+    const target: Target = {
+      url: "a",
+      forward: async (x) => {
+        seen.push(x);
+        return reply;
+      },
+    };
+    const handler = await build(hostWith({ name: "users", targets: [target] }));
+    const x = exchange();
+    expect(await handler(x)).toBe(reply);
+    expect(seen).toEqual([x]);
+  });
+
+  it("goes on with the turn of the generation before, whatever became of the targets", async () => {
+    const kept = new KeepStore().lease();
+    const next = (...urls: string[]) => {
+      const host = hostWith(upstream("users", ...urls));
+      host.keep = (key, create) => kept.keep(key, create as () => object) as ReturnType<typeof create>;
+      return build(host);
+    };
+    expect(await targets(await next("a", "b", "c"), 2)).toBe("ab");
+    expect(await targets(await next("a", "b", "c"), 1)).toBe("c");
+    expect(await targets(await next("a"), 2)).toBe("aa");
+    expect((await targets(await next("a", "b"), 4)).split("").toSorted().join("")).toBe("aabb");
+  });
+
+  it("shares the turn among routes of one upstream, and not among upstreams", async () => {
+    const host = hostWith(upstream("users", "a", "b"), upstream("other", "x", "y"));
+    const [one, two, other] = [
+      await build(host),
+      await build(host),
+      await build(host, { upstream: "other" }),
+    ];
+    expect((await targets(one, 1)) + (await targets(two, 1)) + (await targets(other, 1))).toBe("abx");
+  });
+
+  it("fails with 503 and Retry-After when there is no target", async () => {
+    const handler = await build(hostWith(upstream("users")));
+    expect(() => handler(exchange())).toThrow(
+      expect.objectContaining({ code: "UPSTREAM_UNAVAILABLE", status: 503, headers: ["retry-after", "1"] }),
+    );
+  });
+
+  it("refuses an upstream that does not exist", async () => {
+    const error: ConfigError = await build(hostWith()).then(
+      () => expect.unreachable(),
+      (e: ConfigError) => e,
+    );
+    expect(error.problems).toEqual([
+      { code: "CONFIG_UNKNOWN_UPSTREAM", message: 'There is no upstream "users"', pointer: "/upstream" },
+    ]);
+  });
+
+  it("needs the name of an upstream", async () => {
+    await expect(build(hostWith(), {})).rejects.toThrow("upstream");
+    await expect(build(hostWith(), { upstream: "" })).rejects.toThrow("/upstream");
+  });
+
+  it("ends a pipeline", () => {
+    expect(balance.terminal).toBe(true);
+  });
+});
