@@ -23,7 +23,9 @@ export function isHeaderValue(value: string): boolean {
  * @param lower a name in lower case
  */
 export function isSameName(name: string, lower: string): boolean {
-  return name.length === lower.length && (name === lower || name.toLowerCase() === lower);
+  // Most names of the same length differ in their first letter, whatever its case.
+  if (name.length !== lower.length || (name.charCodeAt(0) | 32) !== lower.charCodeAt(0)) return false;
+  return name === lower || name.toLowerCase() === lower;
 }
 
 function assertField(name: string, value: string): void {

@@ -16,6 +16,8 @@ export interface RequestHead {
   version: string;
   /** Scheme of the connection. */
   scheme: "http" | "https";
+  /** A Host that was found valid before, on the same connection. */
+  knownHost?: string | undefined;
   /** Flat `[name, value, …]`; fields that are the connection's own are removed. */
   raw: string[];
 }
@@ -125,7 +127,8 @@ export function inspectHead(head: RequestHead, limits: HeadLimits, isTrusted: bo
   if (host === undefined && version === "1.1") {
     throw new GatewayError("HOST_INVALID", { detail: "Host is missing" });
   }
-  if (host !== undefined && !isValidHost(host)) throw new GatewayError("HOST_INVALID");
+  if (host !== undefined && host !== head.knownHost && !isValidHost(host))
+    throw new GatewayError("HOST_INVALID");
   if (head.target.charCodeAt(0) !== 47) resolveTarget(head, facts, isTrusted);
   if (BAD_TARGET.test(facts.target) || hasDotSegments(pathOf(facts.target))) {
     throw new GatewayError("REQUEST_TARGET_INVALID");

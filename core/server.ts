@@ -59,6 +59,8 @@ interface Connection {
    * things come and go in keeps dead ones alive: each of its outgrown tables points to the next.
    */
   readonly open: Transaction[];
+  /** The last valid Host that came on it. */
+  host: string | undefined;
   /** Requests that began on it. */
   requests: number;
   /** Something that is not HTTP came: nothing that comes after it is believed. */
@@ -67,6 +69,9 @@ interface Connection {
 
 const CONNECTION = Symbol("connection");
 type OurSocket = Socket & { [CONNECTION]?: Connection };
+
+/** Bodies up to this length are copied behind the head. */
+const SMALL_BODY_BYTES = 4096;
 
 /** How often slow clients are looked for. */
 const CHECK_INTERVAL_MS = 1000;
@@ -203,7 +208,7 @@ export class Listener {
       "http",
       this.#settings.isTrusted,
     );
-    const connection: Connection = { peer, open: [], requests: 0, refused: false };
+    const connection: Connection = { peer, open: [], host: undefined, requests: 0, refused: false };
     socket[CONNECTION] = connection;
     socket.on("close", () => {
       for (const transaction of connection.open.slice()) transaction.onClientGone();
@@ -226,11 +231,13 @@ export class Listener {
           target: request.originalUrl,
           version: request.httpVersion,
           scheme: peer.scheme,
+          knownHost: connection.host,
           raw,
         },
         settings,
         peer.trusted,
       );
+      connection.host = facts.authority || undefined;
       if (facts.bodyLength !== 0) {
         const onStart = facts.expectsContinue ? () => response.writeContinue() : undefined;
         body = new RequestBody(request, facts.bodyLength, settings.bodyTimeoutMs, onStart);
@@ -414,7 +421,7 @@ class Transaction implements Sink, Informant {
     try {
       // The reason phrase is the upstream's business only while it is printable (RFC 9112 section 4).
       const { reason } = reply;
-      if (reason !== undefined && reason !== "" && /^[\t\x20-\x7e\x80-\xff]*$/.test(reason))
+      if (reason && reason !== STATUS_CODES[status] && /^[\t\x20-\x7e\x80-\xff]*$/.test(reason))
         this.#response.writeHead(status, reason, raw);
       else this.#response.writeHead(status, raw);
     } catch (error) {
@@ -464,7 +471,9 @@ class Transaction implements Sink, Informant {
     if (last === undefined || last.length === 0) response.end();
     else {
       this.#bytesOut += last.length;
-      response.end(last);
+      // Node sends a string together with the head in one write, and a buffer in another.
+      if (last.length <= SMALL_BODY_BYTES) response.end(last.toString("latin1"), "latin1");
+      else response.end(last);
     }
     if (response.socket === null) response.once("socket", () => this.#watchFlush());
     else if (response.socket.writableLength > 0) this.#watchFlush();
