@@ -61,6 +61,8 @@ export type Accept<T, R> = (leaf: T, values: readonly string[], rest: string | u
 export class PathTrie<T> {
   readonly #root = new TrieNode<T>();
   readonly #values: string[] = [];
+  #hasFull = false;
+  #hasPrefix = false;
 
   /** What the pattern holds, made if it holds nothing. Names of params do not matter here. */
   leaf(pattern: string, create: () => T): T {
@@ -78,18 +80,24 @@ export class PathTrie<T> {
         node = child;
       }
     }
-    if (isPrefix) return (node.prefix ??= create());
+    if (isPrefix) {
+      this.#hasPrefix = true;
+      return (node.prefix ??= create());
+    }
+    this.#hasFull = true;
     return (node.exact ??= create());
   }
 
   /** Looks among full patterns. `path` comes from {@link collapseSlashes}. */
   findFull<R>(path: string, accept: Accept<T, R>): R | undefined {
+    if (!this.#hasFull) return undefined;
     this.#values.length = 0;
     return this.#find(this.#root, path, 1, path.includes("%"), accept, false);
   }
 
   /** Looks among patterns that end in `/*`. */
   findPrefix<R>(path: string, accept: Accept<T, R>): R | undefined {
+    if (!this.#hasPrefix) return undefined;
     this.#values.length = 0;
     return this.#find(this.#root, path, 1, path.includes("%"), accept, true);
   }
@@ -102,7 +110,9 @@ export class PathTrie<T> {
     accept: Accept<T, R>,
     prefix: boolean,
   ): R | undefined {
-    if (start <= path.length) {
+    if (start > path.length) {
+      if (!prefix) return node.exact === undefined ? undefined : accept(node.exact, this.#values, undefined);
+    } else if (node.literals.size > 0 || node.param !== undefined) {
       const slash = path.indexOf("/", start);
       const end = slash === -1 ? path.length : slash;
       const raw = path.slice(start, end);
@@ -118,8 +128,6 @@ export class PathTrie<T> {
         if (found !== undefined) return found;
         this.#values.pop();
       }
-    } else if (!prefix) {
-      return node.exact === undefined ? undefined : accept(node.exact, this.#values, undefined);
     }
     return prefix && node.prefix !== undefined
       ? accept(node.prefix, this.#values, path.slice(start))
