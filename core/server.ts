@@ -431,8 +431,10 @@ class Transaction implements Sink, Informant {
       const code = x.upstream === "" ? "HEADER_INVALID" : "UPSTREAM_REPLY_INVALID";
       return this.#sendFailure(new GatewayError(code, { cause: error }));
     }
-    if (reply.body === null) this.end();
-    else reply.body.start(this);
+    if (reply.body === null) return this.end();
+    reply.body.start(this);
+    // Nothing of the body is there yet: the client need not wait for it to see the head.
+    if (!this.#done && this.#bytesOut === 0) this.#response.flushHeaders();
   }
 
   write(chunk: Buffer): boolean {
