@@ -147,16 +147,18 @@ class Call implements PoolHandler, Producer {
   }
 
   onResponseStart(controller: PoolController, status: number, _headers: unknown, reason?: string): void {
-    const raw = controller.rawHeaders ?? [];
+    const headers = replyHeaders(controller.rawHeaders ?? []);
+    if (headers === undefined) {
+      return this.abort(new GatewayError("UPSTREAM_REPLY_INVALID", { cause: UNKNOWN_CODING }));
+    }
     if (status < 200) {
-      this.#x.informant?.inform(status, replyHeaders(raw).raw);
+      this.#x.informant?.inform(status, headers.raw);
       return;
     }
     this.#answered = true;
     const ms = performance.now() - this.#sentAt;
     this.#x.upstreamMs = Math.max(0, this.#x.upstreamMs) + ms;
     this.#to.onAnswered(ms);
-    const headers = replyHeaders(raw);
     headers.raw.push("via", `1.1 ${VIA}`);
     const reply = new Reply(status, headers);
     reply.reason = reason;
@@ -211,8 +213,13 @@ class Call implements PoolHandler, Producer {
   }
 }
 
-/** Headers of an upstream's reply, without those that concern its connection only. */
-function replyHeaders(raw: readonly RawBytes[]): HeaderList {
+const UNKNOWN_CODING = new Error("a Transfer-Encoding other than chunked");
+
+/**
+ * Headers of an upstream's reply, without those that concern its connection only. Undefined when its body has a
+ * transfer coding that undici leaves on it: nobody would know any more.
+ */
+function replyHeaders(raw: readonly RawBytes[]): HeaderList | undefined {
   const out: string[] = [];
   let nominated: string[] | undefined;
   for (let i = 0; i < raw.length; i += 2) {
@@ -222,6 +229,7 @@ function replyHeaders(raw: readonly RawBytes[]): HeaderList {
       if (isSameName(name, "connection") && !/^(close|keep-alive)$/i.test(value)) {
         nominated = [...(nominated ?? []), ...listMembers(value)];
       }
+      if (isSameName(name, "transfer-encoding") && value.toLowerCase() !== "chunked") return undefined;
       continue;
     }
     out.push(name, value);
@@ -239,7 +247,7 @@ const NOT_IN_TRAILERS = new Set(
 );
 
 function replyTrailers(raw: readonly RawBytes[]): string[] | undefined {
-  const list = replyHeaders(raw).raw;
+  const list = replyHeaders(raw)?.raw ?? [];
   const trailers: string[] = [];
   for (let i = 0; i < list.length; i += 2) {
     if (!NOT_IN_TRAILERS.has(list[i]!.toLowerCase())) trailers.push(list[i]!, list[i + 1]!);
