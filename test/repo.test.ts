@@ -1,0 +1,365 @@
+/** The repository tests itself: what STYLE and DESIGN promise about files, imports, docs and examples holds. */
+import { globSync, readFileSync } from "node:fs";
+import { basename, dirname, join, matchesGlob, relative, resolve } from "node:path";
+import { describe, expect, it } from "vitest";
+import { parse } from "yaml";
+import { findStale, renderSchemas } from "../core/cli/write-schemas.ts";
+import { CONFIG_CODES } from "../core/config/codes.ts";
+import { loadConfig } from "../core/config/load.ts";
+import { createGateway } from "../core/embed.ts";
+import { ERRORS } from "../core/errors.ts";
+import type { JsonSchema } from "../core/plugin.ts";
+import { catalogue } from "../plugins/index.ts";
+import vitestConfig from "../vitest.config.ts";
+
+const ROOT = resolve(import.meta.dirname, "..");
+const read = (path: string): string => readFileSync(join(ROOT, path), "utf8");
+const list = (...patterns: string[]): string[] => globSync(patterns, { cwd: ROOT }).sort();
+
+const SOURCES = list("core/**/*.ts", "plugins/**/*.ts");
+
+const COMMENT_OR_TEXT =
+  /\/\*[\s\S]*?\*\/|\/\/[^\n]*|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|`(?:[^`\\]|\\.)*`/g;
+
+/** Source without comments. */
+function withoutComments(path: string): string {
+  return read(path).replace(COMMENT_OR_TEXT, (text) => (text.startsWith("/") ? "" : text));
+}
+
+/** Source without comments and with the contents of texts taken out, so that only code is searched. */
+function codeOf(path: string): string {
+  return read(path).replace(COMMENT_OR_TEXT, (text) => (text.startsWith("/") ? "" : '""'));
+}
+
+/** What a file imports when it runs, as it is written. */
+function importsOf(path: string): string[] {
+  const statement =
+    /^\s*(?:import|export)\s+(?!type\b)(?:[^"';]*?\sfrom\s+)?"([^"]+)"|\bimport\("([^"]+)"\)/gm;
+  return [...withoutComments(path).matchAll(statement)].map(([, from, dynamic]) => (from ?? dynamic)!);
+}
+
+/** The same, with types. */
+function allImportsOf(path: string): string[] {
+  const source = withoutComments(path);
+  return [...source.matchAll(/\bfrom\s+"([^"]+)"|\bimport\s*\(?"([^"]+)"/g)].map(([, a, b]) => (a ?? b)!);
+}
+
+/** The file that a relative import means. */
+const target = (path: string, from: string): string => join(dirname(path), from);
+
+describe.each([...catalogue.values()])("the plugin $name", ({ name, schema }) => {
+  it("has a file, a schema, a test, an example and a docs page of its name", () => {
+    const files = [
+      `plugins/${name}.ts`,
+      `schemas/plugins/${name}.json`,
+      `test/plugins/${name}.test.ts`,
+      `examples/${name}.yaml`,
+      `docs/plugins/${name}.md`,
+    ];
+    expect(list(...files)).toEqual(files.toSorted());
+  });
+
+  it("has a closed schema, and every option has a description and is in the docs", () => {
+    const docs = read(`docs/plugins/${name}.md`);
+    const options = describedOptions(schema, "");
+    expect(schema["additionalProperties"]).toBe(false);
+    expect(options.filter(({ description }) => description.trim() === "").map(({ path }) => path)).toEqual(
+      [],
+    );
+    const missing = options.filter(({ key }) => !new RegExp(`(?<![\\w-])${key}(?![\\w-])`).test(docs));
+    expect(missing.map(({ path }) => path)).toEqual([]);
+  });
+
+  it("says in its file what it does, and is used by its example", () => {
+    expect(read(`plugins/${name}.ts`)).toMatch(/^\/\*\*\n \* \S/);
+    expect(read(`examples/${name}.yaml`)).toMatch(new RegExp(`plugin: ${name}\\b`));
+  });
+
+  it("links its example in its docs", () => {
+    expect(read(`docs/plugins/${name}.md`)).toContain(`../../examples/${name}.yaml`);
+  });
+});
+
+interface Option {
+  key: string;
+  path: string;
+  description: string;
+}
+
+/** All options of a schema, at any depth. */
+function describedOptions(schema: JsonSchema, path: string): Option[] {
+  const below = Object.entries(schema).flatMap(([keyword, value]): Option[] => {
+    if (keyword === "properties") return [];
+    const schemas = Array.isArray(value) ? value : [value];
+    return schemas.flatMap((each: unknown) =>
+      typeof each === "object" && each !== null ? describedOptions(each as JsonSchema, path) : [],
+    );
+  });
+  const own = Object.entries(schema.properties ?? {}).flatMap(([key, option]) => {
+    if (typeof option === "boolean") return [];
+    const at = `${path}/${key}`;
+    return [{ key, path: at, description: option.description ?? "" }, ...describedOptions(option, at)];
+  });
+  return [...own, ...below];
+}
+
+describe("the catalogue", () => {
+  it("is sorted and lists every plugin's file", () => {
+    const names = [...catalogue.keys()];
+    expect(names).toEqual(names.toSorted());
+    const files = list("plugins/*.ts").map((file) => basename(file, ".ts"));
+    expect(files.filter((name) => name !== "index")).toEqual(names);
+  });
+
+  it("is what the published schemas were made from", () => {
+    expect(findStale(join(ROOT, "schemas"), renderSchemas(catalogue))).toEqual([]);
+  });
+
+  it("is all that there are pages and examples of plugins for", () => {
+    expect(list("docs/plugins/*.md").map((file) => basename(file, ".md"))).toEqual([...catalogue.keys()]);
+    expect(list("schemas/plugins/*.json").map((file) => basename(file, ".json"))).toEqual([
+      ...catalogue.keys(),
+    ]);
+  });
+});
+
+describe("error codes", () => {
+  const docs = read("docs/errors.md");
+  const documented = [...docs.matchAll(/^\| `([A-Z_]+)` \|/gm)].map(([, code]) => code!);
+
+  it("are documented, each once, and no others are", () => {
+    const codes = [...Object.keys(ERRORS), ...Object.keys(CONFIG_CODES)];
+    expect(documented.toSorted()).toEqual(codes.toSorted());
+  });
+
+  it("have the status that the docs say", () => {
+    for (const [code, { status }] of Object.entries(ERRORS))
+      expect(docs).toContain(`| \`${code}\` | ${status} |`);
+  });
+
+  it("of the configuration are all in the table, wherever they are raised", () => {
+    const raised = SOURCES.flatMap((file) =>
+      [...read(file).matchAll(/"(CONFIG_[A-Z_]+)"/g)].map(([, code]) => code!),
+    );
+    expect([...new Set(raised)].filter((code) => !(code in CONFIG_CODES))).toEqual([]);
+  });
+});
+
+describe("tests", () => {
+  const files = list("test/**/*.ts").filter((file) => !file.startsWith("test/support/"));
+
+  it("are all found by the runner", () => {
+    const globs = vitestConfig.test!.include!;
+    const tests = files.filter(
+      (file) => /from "vitest"/.test(read(file)) && /^\s*(describe|it|test)[.(]/m.test(read(file)),
+    );
+    expect(tests.length).toBeGreaterThan(30);
+    expect(tests.filter((file) => !globs.some((glob) => matchesGlob(file, glob)))).toEqual([]);
+    expect(list("{core,plugins,bench,examples}/**/*.test.ts")).toEqual([]);
+  });
+
+  it("are all run", () => {
+    const off =
+      /\b(?:describe|it|test)\s*\.\s*(?:only|skip|todo|fails)\b|\b(?:xit|xdescribe|fit|fdescribe)\(/;
+    expect(files.filter((file) => off.test(codeOf(file)))).toEqual([]);
+  });
+});
+
+describe("imports", () => {
+  /** Files that put the gateway and its built-in plugins together. */
+  const ASSEMBLY = ["core/cli/write-schemas.ts", "core/embed.ts", "core/main.ts"];
+
+  it("never go from the core to plugins", () => {
+    const offenders = SOURCES.filter((file) => file.startsWith("core/")).filter((file) =>
+      allImportsOf(file).some((from) => target(file, from).startsWith("plugins/")),
+    );
+    expect(offenders.filter((file) => !ASSEMBLY.includes(file))).toEqual([]);
+  });
+
+  it("never go from one plugin to another", () => {
+    const owner = (file: string): string => file.split("/")[1]!.replace(/\.ts$/, "");
+    const offenders = SOURCES.filter(
+      (file) => file.startsWith("plugins/") && file !== "plugins/index.ts",
+    ).flatMap((file) =>
+      allImportsOf(file)
+        .filter((from) => from.startsWith("."))
+        .map((from) => target(file, from))
+        .filter((to) => to.startsWith("plugins/") && owner(to) !== owner(file))
+        .map((to) => `${file} -> ${to}`),
+    );
+    expect(offenders).toEqual([]);
+  });
+
+  it("of plugins know nothing of how the core does it", () => {
+    const closed =
+      /^core\/(server|gateway|generation|control|embed|runtime|main|pool|router|pipeline|keep)\.ts$|^core\/(upstream|admin|cli)\//;
+    const offenders = SOURCES.filter((file) => file.startsWith("plugins/")).flatMap((file) =>
+      allImportsOf(file)
+        .map((from) => target(file, from))
+        .filter((to) => closed.test(to))
+        .map((to) => `${file} -> ${to}`),
+    );
+    expect(offenders).toEqual([]);
+  });
+
+  it("have no cycles", () => {
+    const graph = new Map(
+      SOURCES.map((file) => [
+        file,
+        importsOf(file)
+          .filter((from) => from.startsWith("."))
+          .map((from) => target(file, from))
+          .filter((to) => to.endsWith(".ts")),
+      ]),
+    );
+    const edges = [...graph.values()].flat();
+    expect(edges.length).toBeGreaterThan(SOURCES.length);
+    expect(edges.filter((to) => !graph.has(to))).toEqual([]);
+    expect(findCycles(graph)).toEqual([]);
+  });
+
+  it("end in .ts and say node: for Node's modules", () => {
+    const builtIn =
+      /^(?:fs|net|http|path|stream|events|util|url|crypto|os|zlib|child_process|buffer)(?:\/|$)/;
+    const offenders = SOURCES.flatMap((file) =>
+      allImportsOf(file)
+        .filter((from) => (from.startsWith(".") ? !/\.(ts|json)$/.test(from) : builtIn.test(from)))
+        .map((from) => `${file} -> ${from}`),
+    );
+    expect(offenders).toEqual([]);
+  });
+
+  it.each([
+    ["fastify", ["core/server.ts"]],
+    ["undici", ["core/upstream/pool.ts"]],
+    ["ajv", ["core/config/validate.ts"]],
+    ["pino", ["core/observe/log.ts"]],
+    ["pino-pretty", ["core/observe/log.ts"]],
+    ["prom-client", ["core/observe/metrics.ts"]],
+    ["chokidar", ["core/config/watch.ts"]],
+    ["semver", ["core/config/pipelines.ts"]],
+    ["yaml", ["core/cli/dump.ts", "core/config/read.ts"]], // writing, reading
+  ])("of %s have one door", (name, doors) => {
+    const users = SOURCES.filter((file) =>
+      allImportsOf(file).some((from) => from === name || from.startsWith(`${name}/`)),
+    );
+    expect(users).toEqual(doors);
+  });
+
+  it("are of packages that package.json has", () => {
+    const { name: own, dependencies } = JSON.parse(read("package.json")) as {
+      name: string;
+      dependencies: Record<string, string>;
+    };
+    const names = SOURCES.flatMap((file) => allImportsOf(file)).filter((from) => !/^(\.|node:)/.test(from));
+    const packages = new Set(
+      names.map((from) =>
+        from
+          .split("/")
+          .slice(0, from.startsWith("@") ? 2 : 1)
+          .join("/"),
+      ),
+    );
+    expect([...packages].filter((name) => name !== own && !(name in dependencies))).toEqual([]);
+    expect(Object.keys(dependencies).filter((name) => !packages.has(name))).toEqual([]);
+  });
+});
+
+/** One cycle for each edge that closes one. */
+function findCycles(graph: ReadonlyMap<string, readonly string[]>): string[] {
+  const cycles: string[] = [];
+  const done = new Set<string>();
+  const visit = (file: string, trail: readonly string[]): void => {
+    const at = trail.indexOf(file);
+    if (at !== -1) cycles.push([...trail.slice(at), file].join(" -> "));
+    if (at !== -1 || done.has(file)) return;
+    for (const to of graph.get(file) ?? []) visit(to, [...trail, file]);
+    done.add(file);
+  };
+  for (const file of graph.keys()) visit(file, []);
+  return cycles;
+}
+
+describe("source files", () => {
+  /** Longer than two concepts should be, and why. */
+  const LONG: Record<string, string> = {
+    "core/config/schema.ts": "one literal: every key of the configuration with its description",
+  };
+
+  it("are at most 400 lines long", () => {
+    const long = SOURCES.filter((file) => read(file).split("\n").length - 1 > 400);
+    expect(long).toEqual(Object.keys(LONG).toSorted());
+  });
+
+  it("have no `any`, no default export, no enum and no namespace", () => {
+    const offences = SOURCES.flatMap((file) => {
+      const found = codeOf(file).match(
+        /(?<![#.\w])any(?!\w)|\bexport\s+default\b|^\s*(?:export\s+)?(?:const\s+)?enum\s|^\s*(?:export\s+)?namespace\s/gm,
+      );
+      return found === null ? [] : [`${file}: ${found.join(", ")}`];
+    });
+    expect(offences).toEqual([]);
+  });
+
+  it("have kebab-case names, none of which says nothing", () => {
+    const names = SOURCES.map((file) => basename(file, ".ts"));
+    expect(
+      names.filter(
+        (name) => !/^[a-z0-9]+(-[a-z0-9]+)*$/.test(name) || /^(utils?|common|helpers?|misc)$/.test(name),
+      ),
+    ).toEqual([]);
+  });
+
+  it("begin by saying what they are, or with the contract that they are", () => {
+    expect(
+      SOURCES.filter((file) => !/^\/\*\*/.test(read(file)) && !/^import\b[\s\S]*?\/\*\*/.test(read(file))),
+    ).toEqual([]);
+  });
+});
+
+describe("docs", () => {
+  it("link only to files that are there", () => {
+    const pages = list("docs/**/*.md", "*.md");
+    const broken = pages.flatMap((page) =>
+      [...read(page).matchAll(/\]\((?!https?:|#|mailto:)([^)#\s]+)[^)]*\)/g)]
+        .map(([, link]) => relative(ROOT, resolve(ROOT, dirname(page), link!)))
+        .filter((to) => list(to, to.replace(/\/$/, "")).length === 0)
+        .map((to) => `${page} -> ${to}`),
+    );
+    expect(broken).toEqual([]);
+  });
+
+  it("have YAML that can be read", () => {
+    const broken = list("docs/**/*.md", "README.md").flatMap((page) =>
+      [...read(page).matchAll(/^```yaml\n([\s\S]*?)^```/gm)].flatMap(([, text]) => {
+        try {
+          parse(text!);
+          return [];
+        } catch (error) {
+          return [`${page}: ${(error as Error).message.split("\n")[0]}`];
+        }
+      }),
+    );
+    expect(broken).toEqual([]);
+  });
+});
+
+describe.each(list("examples/**/*.yaml"))("%s", (file) => {
+  it("is a configuration without problems, with its schema on the first line", async () => {
+    const [first = ""] = read(file).split("\n");
+    const schema = /^# yaml-language-server: \$schema=(\S+)$/.exec(first)?.[1] ?? "";
+    expect(join(dirname(file), schema)).toBe("schemas/gateway.json");
+    const { config } = await loadConfig(join(ROOT, file), { catalogue });
+    expect(config.routes.length).toBeGreaterThan(0);
+  });
+
+  it("starts", async () => {
+    const config = parse(read(file)) as { listeners: { address: string }[]; admin?: { address: string } };
+    for (const listener of config.listeners) listener.address = "127.0.0.1:0";
+    if (config.admin !== undefined) config.admin.address = "127.0.0.1:0";
+    const baseDir = join(ROOT, dirname(file));
+    const gateway = await createGateway(config, { baseDir, logTo: { write() {} } });
+    expect(gateway.urls).toHaveLength(config.listeners.length);
+    await gateway.stop();
+  });
+});
