@@ -2,7 +2,7 @@
  * What finding the route costs as routes become more: the router alone, in this process, with 10, 1,000 and
  * 10,000 routes of all kinds. The figures are medians of interleaved rounds.
  */
-import type { RouteConfig } from "../core/config/schema.ts";
+import type { RouteConfig } from "../core/config/checked.ts";
 import { createExchange, type Exchange } from "../core/exchange.ts";
 import { createRouter, type Routable, type Router } from "../core/router.ts";
 import { pinSelf, SUBJECT_CORE } from "./support/process.ts";

@@ -2,7 +2,7 @@
  * Holds the generation that serves. A swap builds the next one whole, then changes one reference; the old one
  * drains and closes. This is the work of one data thread: {@link DataThread} is what a control thread sees.
  */
-import type { CheckedConfig, ListenerConfig } from "./config/schema.ts";
+import type { CheckedConfig, ListenerConfig } from "./config/checked.ts";
 import { ConfigError, type ErrorCode, GatewayError } from "./errors.ts";
 import type { Exchange, Log } from "./exchange.ts";
 import { buildGeneration, type Generation, type Surroundings } from "./generation.ts";
@@ -11,7 +11,8 @@ import type { GatewayMetrics } from "./observe/metrics.ts";
 import { accessLine } from "./observe/access-log.ts";
 import type { Catalogue, Clock } from "./plugin.ts";
 import type { Reply } from "./reply.ts";
-import { Listener, type Outcome, type Service } from "./server.ts";
+import { Listener, type Service } from "./server.ts";
+import type { Outcome } from "./transaction.ts";
 
 /** A configuration that is built and ready, on one thread: either of the two ends it. */
 export interface Prepared {

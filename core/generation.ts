@@ -2,7 +2,7 @@
  * A generation: everything that serves one state of the configuration. It is built whole or not at all, never
  * changed, and closed when the last request that began on it has ended.
  */
-import type { CheckedConfig, RouteConfig, StageConfig } from "./config/schema.ts";
+import type { CheckedConfig, RouteConfig, StageConfig } from "./config/checked.ts";
 import { ConfigError, GatewayError, type Problem } from "./errors.ts";
 import { type Exchange, type Log, NO_ROUTE, type RouteInfo } from "./exchange.ts";
 import type { KeepStore } from "./keep.ts";

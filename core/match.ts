@@ -1,5 +1,5 @@
 /** Conditions on requests, compiled: header and query values, paths, and a stage's `when`. */
-import type { Condition, PathMatch, ValueMatch } from "./config/schema.ts";
+import type { Condition, PathMatch, ValueMatch } from "./config/checked.ts";
 import { escapeKey } from "./config/pointer.ts";
 import { ConfigError } from "./errors.ts";
 import type { Exchange } from "./exchange.ts";

@@ -1,5 +1,5 @@
 /** Stages to one handler: `when`, `onError` and timing are wrapped around a stage only where they are asked for. */
-import type { OnError, StageConfig } from "./config/schema.ts";
+import type { OnError, StageConfig } from "./config/checked.ts";
 import { ConfigError, GatewayError, type Problem } from "./errors.ts";
 import type { Exchange } from "./exchange.ts";
 import { compileCondition, type Predicate } from "./match.ts";

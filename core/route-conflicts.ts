@@ -1,5 +1,5 @@
 /** Routes that nothing sets apart: they share host, path and rank, and one request could meet the conditions of both. */
-import type { ValueMatch } from "./config/schema.ts";
+import type { ValueMatch } from "./config/checked.ts";
 import type { Problem } from "./errors.ts";
 import type { Candidate, Routable } from "./router.ts";
 

@@ -11,7 +11,7 @@
  * two different regular expressions could is not known: of those equal in all of these the first written wins.
  * A route whose conditions do not hold is passed over for the next best.
  */
-import type { RouteConfig } from "./config/schema.ts";
+import type { RouteConfig } from "./config/checked.ts";
 import { ConfigError, type Problem } from "./errors.ts";
 import type { Exchange } from "./exchange.ts";
 import { compileHeaders, compileQuery, compileRegex, type Predicate } from "./match.ts";

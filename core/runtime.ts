@@ -1,6 +1,6 @@
 /** Puts a gateway together from its parts: what `sluice start` and embedding share. */
 import type { LoadedConfig } from "./config/load.ts";
-import type { CheckedConfig } from "./config/schema.ts";
+import type { CheckedConfig } from "./config/checked.ts";
 import { Control } from "./control.ts";
 import { Gateway } from "./gateway.ts";
 import { buildGeneration } from "./generation.ts";

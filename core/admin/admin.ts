@@ -1,6 +1,6 @@
 /** The admin listener: health, metrics and the configuration, over the same server as the gateway's own. */
 import { createHash, timingSafeEqual } from "node:crypto";
-import type { AdminConfig, ListenerConfig } from "../config/schema.ts";
+import type { AdminConfig, ListenerConfig } from "../config/checked.ts";
 import { listenerSchema } from "../config/schema.ts";
 import { createValidator } from "../config/validate.ts";
 import type { Control } from "../control.ts";

@@ -2,7 +2,7 @@
 import { findConfig } from "../config/find.ts";
 import { ConfigLoadError, type Diagnostic, type LoadedConfig, loadConfig } from "../config/load.ts";
 import { renderDiagnostic } from "../config/render.ts";
-import type { CheckedConfig } from "../config/schema.ts";
+import type { CheckedConfig } from "../config/checked.ts";
 import { ConfigError } from "../errors.ts";
 import type { Catalogue } from "../plugin.ts";
 import { relative } from "node:path";

@@ -2,7 +2,7 @@
 import { childPointer } from "./pointer.ts";
 import type { Pipelines, Show } from "./pipelines.ts";
 import type { CheckedRoute } from "./routes.ts";
-import type { StageConfig } from "./schema.ts";
+import type { StageConfig } from "./checked.ts";
 import { maskValue, type Secrets } from "./secrets.ts";
 import { findNode, type MapNode, toPlain } from "./tree.ts";
 

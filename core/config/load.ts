@@ -16,7 +16,8 @@ import { type Reading, readIncludes, readTree } from "./include.ts";
 import { Pipelines } from "./pipelines.ts";
 import { renderMessage, renderPlace } from "./render.ts";
 import { checkRoutes } from "./routes.ts";
-import { type CheckedConfig, gatewaySchema } from "./schema.ts";
+import type { CheckedConfig } from "./checked.ts";
+import { gatewaySchema } from "./schema.ts";
 import { Secrets } from "./secrets.ts";
 import { createMap, type Finding, findNode, fromPlain, type MapNode, toPlain } from "./tree.ts";
 

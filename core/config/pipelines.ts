@@ -2,7 +2,7 @@
 import semver from "semver";
 import { asRecord, type Checking } from "./checking.ts";
 import { childPointer } from "./pointer.ts";
-import type { Condition, StageConfig } from "./schema.ts";
+import type { Condition, StageConfig } from "./checked.ts";
 import { checkStages, type Item, type UseItem } from "./stages.ts";
 
 interface Pipeline {

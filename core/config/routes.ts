@@ -2,7 +2,7 @@
 import { asList, asRecord, type Checking } from "./checking.ts";
 import { checkMatch } from "./conditions.ts";
 import { type Pipelines, TOO_MANY_STAGES } from "./pipelines.ts";
-import type { RouteConfig } from "./schema.ts";
+import type { RouteConfig } from "./checked.ts";
 import { checkStages, createBalanceStage, type Item } from "./stages.ts";
 
 /** A checked route, and its pipeline as written. */

@@ -2,7 +2,7 @@
  * The schema of the gateway's configuration: the one place where keys, defaults and their descriptions live.
  * Plugins' options have schemas of their own; `stage` here holds only the keys that every stage has.
  */
-import type { FromSchema } from "json-schema-to-ts";
+import { conditionSchema, METHOD, PATH, pathMatchSchema, valueMatches } from "./condition-schema.ts";
 import { duration, size, UNITS } from "../units.ts";
 
 /** Of names: they appear in logs, metrics and pointers. */
@@ -12,13 +12,6 @@ const NAME = {
 } as const;
 
 const name = (description: string) => ({ type: "string", ...NAME, maxLength: 100, description }) as const;
-
-/** A path or the beginning of one. */
-const PATH = {
-  type: "string",
-  pattern: "^/",
-  "x-expected": "a path that starts with /",
-} as const;
 
 const ADDRESS = {
   type: "string",
@@ -34,81 +27,6 @@ const textOrList = (description: string) =>
       { type: "array", items: { type: "string", minLength: 1 }, minItems: 1 },
     ],
   }) as const;
-
-const METHOD = {
-  type: "string",
-  pattern: "^[A-Z][A-Z-]*$",
-  "x-expected": "a method in capitals, such as GET",
-} as const;
-
-/** How a header or a query parameter is compared. */
-export const valueMatchSchema = {
-  description:
-    "A value it must equal, a list of values, `true` for present, `false` for absent, or `{ regex }`.",
-  anyOf: [
-    { type: "string" },
-    { type: "boolean" },
-    { type: "array", items: { type: "string" }, minItems: 1 },
-    {
-      type: "object",
-      properties: {
-        regex: { type: "string", description: "A JavaScript regular expression that must match." },
-      },
-      required: ["regex"],
-      additionalProperties: false,
-    },
-  ],
-} as const;
-
-const valueMatches = (description: string) =>
-  ({ type: "object", description, additionalProperties: valueMatchSchema, minProperties: 1 }) as const;
-
-/** A path: exact, with `:params`, ending in `/*` for a prefix, or `{ regex }`. */
-const pathMatchSchema = {
-  description:
-    "Exact (`/a`), with parameters (`/a/:id`), a prefix (`/a/*`), `{ regex: ^/a }`, or a list of these.",
-  anyOf: [
-    PATH,
-    {
-      type: "object",
-      properties: {
-        regex: {
-          type: "string",
-          description: "A JavaScript regular expression; named groups become params.",
-        },
-      },
-      required: ["regex"],
-      additionalProperties: false,
-    },
-    { type: "array", items: PATH, minItems: 1 },
-  ],
-} as const;
-
-/** The conditions of a stage's `when`; all must hold. */
-export const conditionSchema = {
-  type: "object",
-  description: "The stage runs only for requests that meet all of these; others go on to the next stage.",
-  properties: {
-    method: {
-      description: "One of these methods.",
-      anyOf: [METHOD, { type: "array", items: METHOD, minItems: 1 }],
-    },
-    path: pathMatchSchema,
-    header: valueMatches("Request headers by name."),
-    query: valueMatches("Query parameters by name."),
-    consumer: {
-      description: "One of these consumers, or `true` for any known one, `false` for none.",
-      anyOf: [
-        { type: "boolean" },
-        { type: "string", minLength: 1 },
-        { type: "array", items: { type: "string", minLength: 1 }, minItems: 1 },
-      ],
-    },
-    not: { $ref: "#/definitions/condition", description: "These conditions must not all hold." },
-  },
-  additionalProperties: false,
-  minProperties: 1,
-} as const;
 
 /** What happens when a stage itself fails. */
 export const onErrorSchema = {
@@ -145,6 +63,9 @@ export const stageSchema = {
     onError: onErrorSchema,
   },
 } as const;
+
+/** Keys of a stage that are the core's, not the plugin's. */
+export const STAGE_KEYS = ["plugin", "use", "name", "when", "onError"] as const;
 
 const cidrs = (description: string) =>
   ({ type: "array", items: { type: "string", minLength: 1 }, default: [], description }) as const;
@@ -433,72 +354,3 @@ export const gatewaySchema = {
     condition: conditionSchema,
   },
 } as const;
-
-/** Options of one listener, defaults filled in. */
-export type ListenerConfig = FromSchema<typeof listenerSchema>;
-/** Options of the admin listener, defaults filled in. */
-export type AdminConfig = FromSchema<typeof adminSchema>;
-/** An upstream as configured, defaults filled in. */
-export type UpstreamConfig = FromSchema<typeof upstreamSchema>;
-/** How a header or query parameter is compared. */
-export type ValueMatch = FromSchema<typeof valueMatchSchema>;
-/** How a path is matched. */
-export type PathMatch = FromSchema<typeof pathMatchSchema>;
-/** What a stage does when it fails itself, complete. */
-export type OnError = "fail" | "skip" | { status: number; body: string };
-/** A stage's `when`. */
-export interface Condition {
-  method?: string | string[];
-  path?: PathMatch;
-  header?: Record<string, ValueMatch>;
-  query?: Record<string, ValueMatch>;
-  consumer?: boolean | string | string[];
-  not?: Condition;
-  /** Conditions of the `use` stages this one came through. */
-  all?: Condition[];
-}
-/** Keys of a stage that are the core's, not the plugin's. */
-export const STAGE_KEYS = ["plugin", "use", "name", "when", "onError"] as const;
-
-/** A stage of a checked configuration: no `use` any more, options complete. */
-export interface StageConfig {
-  /** Plugin to build. */
-  plugin: string;
-  /** Name in logs and metrics. */
-  name: string;
-  when?: Condition;
-  onError: OnError;
-  /** The plugin's options, checked against its schema, defaults filled in. */
-  options: Record<string, unknown>;
-  /** JSON Pointer to where the stage is written, for messages: in a route, in a pipeline, or a route's `upstream`. */
-  pointer: string;
-}
-
-/** A route of a checked configuration, its pipeline flat. */
-export interface RouteConfig extends Omit<FromSchema<typeof routeSchema>, "pipeline" | "upstream"> {
-  stages: StageConfig[];
-  /** JSON Pointer to the route in the configuration, for messages. */
-  pointer: string;
-}
-
-/**
- * A configuration that passed every check that can be made without building: plain data, which any thread can
- * be sent and can build a generation from.
- */
-export interface CheckedConfig {
-  listeners: ListenerConfig[];
-  admin: AdminConfig | undefined;
-  log: {
-    level: "debug" | "info" | "warn" | "error" | "silent";
-    format: "auto" | "json" | "pretty";
-    access: boolean;
-    stageTimings: boolean;
-  };
-  drainTimeoutMs: number;
-  upstreams: Record<string, UpstreamConfig>;
-  routes: RouteConfig[];
-  /** Folder of the main file; relative paths in options start here. */
-  baseDir: string;
-  /** Content hash of everything the configuration was made of. */
-  hash: string;
-}

@@ -4,7 +4,8 @@ import { asList, asRecord, type Checking } from "./checking.ts";
 import { checkCondition } from "./conditions.ts";
 import { nearest } from "./nearest.ts";
 import { childPointer } from "./pointer.ts";
-import { type Condition, type OnError, STAGE_KEYS, type StageConfig } from "./schema.ts";
+import type { Condition, OnError, StageConfig } from "./checked.ts";
+import { STAGE_KEYS } from "./schema.ts";
 import { findNode } from "./tree.ts";
 import { walkSchema } from "./walk-schema.ts";
 

@@ -1,6 +1,6 @@
 /** The fields of an access log line. */
 import type { Exchange } from "../exchange.ts";
-import type { Outcome } from "../server.ts";
+import type { Outcome } from "../transaction.ts";
 
 /**
  * One line a request. Durations in milliseconds; `gatewayMs` is the whole less the wait for the upstream.

@@ -1,5 +1,5 @@
 /** The upstreams of a generation: named groups of targets, each with its pool. */
-import type { UpstreamConfig } from "../config/schema.ts";
+import type { UpstreamConfig } from "../config/checked.ts";
 import type { Exchange } from "../exchange.ts";
 import type { DurationStats } from "../observe/metrics.ts";
 import type { Host, Target, Upstream } from "../plugin.ts";

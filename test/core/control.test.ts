@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { ConfigLoadError, type LoadedConfig, loadConfig, loadConfigObject } from "../../core/config/load.ts";
-import type { CheckedConfig } from "../../core/config/schema.ts";
+import type { CheckedConfig } from "../../core/config/checked.ts";
 import { Control } from "../../core/control.ts";
 import { ConfigError } from "../../core/errors.ts";
 import type { DataThread, Prepared } from "../../core/gateway.ts";

@@ -1,6 +1,6 @@
 import { createServer } from "node:net";
 import { describe, expect, it, onTestFinished } from "vitest";
-import type { CheckedConfig } from "../../core/config/schema.ts";
+import type { CheckedConfig } from "../../core/config/checked.ts";
 import { ConfigError, GatewayError } from "../../core/errors.ts";
 import { Gateway, listenError } from "../../core/gateway.ts";
 import { GatewayMetrics } from "../../core/observe/metrics.ts";

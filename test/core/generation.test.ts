@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { CheckedConfig, RouteConfig } from "../../core/config/schema.ts";
+import type { CheckedConfig, RouteConfig } from "../../core/config/checked.ts";
 import { ConfigError, GatewayError } from "../../core/errors.ts";
 import type { Exchange } from "../../core/exchange.ts";
 import { buildGeneration, type Generation } from "../../core/generation.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { Condition } from "../../core/config/schema.ts";
+import type { Condition } from "../../core/config/checked.ts";
 import type { ConfigError } from "../../core/errors.ts";
 import type { Consumer } from "../../core/exchange.ts";
 import { compileCondition } from "../../core/match.ts";

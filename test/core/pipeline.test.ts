@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import type { OnError, StageConfig } from "../../core/config/schema.ts";
+import type { OnError, StageConfig } from "../../core/config/checked.ts";
 import { ConfigError, GatewayError } from "../../core/errors.ts";
 import type { Exchange } from "../../core/exchange.ts";
 import { compileWhen, composePipeline, locateProblems, type PipelineStage } from "../../core/pipeline.ts";

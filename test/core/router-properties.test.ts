@@ -1,7 +1,7 @@
 /** The router against a slow matcher that is obviously right: every route is asked, then the best is picked. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import type { RouteConfig, ValueMatch } from "../../core/config/schema.ts";
+import type { RouteConfig, ValueMatch } from "../../core/config/checked.ts";
 import { ConfigError } from "../../core/errors.ts";
 import type { Exchange } from "../../core/exchange.ts";
 import { createRouter, type Routable } from "../../core/router.ts";

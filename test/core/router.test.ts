@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { RouteConfig } from "../../core/config/schema.ts";
+import type { RouteConfig } from "../../core/config/checked.ts";
 import type { ConfigError } from "../../core/errors.ts";
 import { createRouter, hostName, type Routable } from "../../core/router.ts";
 import { exchange } from "../support/harness.ts";

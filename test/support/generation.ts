@@ -1,6 +1,6 @@
 /** Checked configurations and what generations are built in, without files and sockets. */
 import { loadConfigObject } from "../../core/config/load.ts";
-import type { CheckedConfig } from "../../core/config/schema.ts";
+import type { CheckedConfig } from "../../core/config/checked.ts";
 import type { Surroundings } from "../../core/generation.ts";
 import { KeepStore } from "../../core/keep.ts";
 import { GatewayMetrics } from "../../core/observe/metrics.ts";

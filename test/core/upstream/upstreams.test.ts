@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { createValidator } from "../../../core/config/validate.ts";
-import { type UpstreamConfig, upstreamSchema } from "../../../core/config/schema.ts";
+import type { UpstreamConfig } from "../../../core/config/checked.ts";
+import { upstreamSchema } from "../../../core/config/schema.ts";
 import { KeepStore } from "../../../core/keep.ts";
 import { DurationStats } from "../../../core/observe/metrics.ts";
 import { createUpstream } from "../../../core/upstream/upstreams.ts";
