@@ -116,7 +116,7 @@ export function compileBodyEdit(options: BodyOptions | undefined, pointer: strin
   const needsJson = jsonEdits.length > 0;
   if (!needsJson && options.replace.length === 0) return undefined;
   const textEdits = new Map(
-    ESCAPES.map((escape) => [escape, compileReplacements(options.replace, escape, `${pointer}/replace`)]),
+    ESCAPES.map((quote) => [quote, compileReplacements(options.replace, quote, `${pointer}/replace`)]),
   );
   return {
     maxBytes: parseSize(options.max),
@@ -260,17 +260,17 @@ function compileSet(tokens: Tokens, value: unknown, at: string): JsonEdit {
 
 function compileReplacements(
   replacements: BodyOptions["replace"],
-  escape: (value: string) => string,
+  quote: (value: string) => string,
   pointer: string,
 ): TextEdit[] {
   return replacements.map(({ search, with: source }, i) => {
     const at = `${pointer}/${i}`;
     if (typeof search === "string") {
-      const text = compileText(source, `${at}/with`, escape);
+      const text = compileText(source, `${at}/with`, quote);
       return replacer(text, (body, value) => body.replaceAll(search, () => value));
     }
     const regex = compileRegex(search.regex, `${at}/search/regex`);
-    const text = compileText(source, `${at}/with`, (value) => escape(value).replaceAll("$", "$$$$"));
+    const text = compileText(source, `${at}/with`, (value) => quote(value).replaceAll("$", "$$$$"));
     return replacer(text, (body, value) => body.replace(regex, value));
   });
 }
