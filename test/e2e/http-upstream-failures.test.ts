@@ -12,7 +12,7 @@ const OK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 const head = (lines: string): string => `HTTP/1.1 200 OK\r\n${lines}\r\n`;
 
 /** Answers the first request by `reply`, all others well. */
-const startBad = (reply: string | ((end: () => void, reset: () => void) => string | void)) =>
+const startBad = (reply: string | ((end: () => void, reset: () => void) => unknown)) =>
   startScriptedUpstream((_head, socket, nth) => {
     if (nth > 1) return OK;
     if (typeof reply === "string") return reply;

@@ -18,7 +18,7 @@ export interface ScriptedUpstream {
  * @param onHead called per request head; a text is sent as it is, Latin-1
  */
 export async function startScriptedUpstream(
-  onHead: (head: string, socket: Socket, nth: number) => string | void,
+  onHead: (head: string, socket: Socket, nth: number) => unknown,
 ): Promise<ScriptedUpstream> {
   const heads: string[] = [];
   const sockets: Socket[] = [];
