@@ -87,7 +87,7 @@ export async function createGateway(config: string | object, options: GatewayOpt
     },
     async stop() {
       await control.stop();
-      log.flush();
+      await log.drain();
     },
   };
 }

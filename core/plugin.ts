@@ -113,6 +113,8 @@ export interface Plugin<Options = never> {
   readonly schema: JsonSchema;
   /** True when the stage always makes the reply itself and never calls `next`. */
   readonly terminal?: true;
+  /** True when the stage decides who may pass: `onError: skip` is refused, because it would let everybody in. */
+  readonly guard?: true;
   /** True when the stage answers CORS preflights, which then match routes that do not list OPTIONS. */
   readonly answersPreflight?: true;
   build(options: Options, host: Host): Stage | Promise<Stage>;

@@ -37,7 +37,7 @@ export async function start({ file, watch, catalogue }: StartOptions): Promise<R
       const cut = await control.stop();
       if (cut > 0) log.warn({ cut }, "requests were cut off at drainTimeout");
       log.info({}, "stopped");
-      log.flush();
+      await log.drain();
     },
     onBug(error) {
       control.metrics.countError("INTERNAL");

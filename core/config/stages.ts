@@ -144,6 +144,10 @@ function buildStage(
   const others = STAGE_KEYS.filter((key) => key !== "use" && key !== "plugin");
   const isValid = checking.applySchema(plugin.schema, options, pointer, others);
   checkReferences(checking, plugin.schema, options, pointer, upstreams);
+  if (plugin.guard === true && item["onError"] === "skip") {
+    const message = `"${name}" decides who may pass, so it cannot be skipped when it fails`;
+    checking.report("CONFIG_VALUE", message, `${pointer}/onError`);
+  }
   if (!isValid) return undefined;
   const when = item["when"] as Condition | undefined;
   const stage: StageConfig = {

@@ -41,7 +41,20 @@ export class LogOutput {
     if (this.#pending.length >= FLUSH_BYTES) this.#send();
   }
 
-  /** Writes out everything, waiting for a slow reader a little; for the end of the process. */
+  /** Writes out everything, giving a slow reader a moment; then nothing is left for {@link flush}. */
+  async drain(): Promise<void> {
+    const deadline = performance.now() + FLUSH_LIMIT_MS;
+    while ((this.#writing !== undefined || this.#pending !== "") && !this.#broken) {
+      if (performance.now() > deadline) return;
+      this.#send();
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+  }
+
+  /**
+   * Writes out everything at once, for a process that ends now. What {@link write} has handed to the system but
+   * not heard of may come twice; {@link drain} avoids that where there is time.
+   */
   flush(): void {
     let rest = Buffer.concat([this.#writing ?? Buffer.alloc(0), Buffer.from(this.#pending)]);
     this.#pending = "";

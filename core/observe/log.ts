@@ -17,6 +17,8 @@ export interface LogOptions {
 export interface RootLog extends Log {
   setLevel(level: LogLevel): void;
   flush(): void;
+  /** The same without hurry: nothing is written twice. */
+  drain(): Promise<void>;
 }
 
 /**
@@ -31,7 +33,7 @@ export function createLog(options: LogOptions, sink?: { write(line: string): voi
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: { level: (label: string) => ({ level: label }) },
   };
-  if (sink !== undefined) return wrap(pino(settings, sink as DestinationStream), () => {});
+  if (sink !== undefined) return wrap(pino(settings, sink as DestinationStream), DIRECT);
   const isPretty =
     options.format === "pretty" || (options.format === "auto" && process.stdout.isTTY === true);
   if (isPretty) {
@@ -42,17 +44,21 @@ export function createLog(options: LogOptions, sink?: { write(line: string): voi
       messageFormat: describeLine,
       sync: true,
     });
-    return wrap(pino(settings, stream), () => {});
+    return wrap(pino(settings, stream), DIRECT);
   }
   const output = new LogOutput(1);
-  return wrap(pino(settings, output), () => output.flush());
+  return wrap(pino(settings, output), output);
 }
 
-function wrap(logger: ReturnType<typeof pino>, flush: () => void): RootLog {
+/** A destination that has nothing to flush. */
+const DIRECT = { flush: () => {}, drain: async () => {} };
+
+function wrap(logger: ReturnType<typeof pino>, output: Pick<RootLog, "flush" | "drain">): RootLog {
   return Object.assign(logger as unknown as Log, {
     setLevel: (level: LogLevel) => {
       logger.level = level;
     },
-    flush,
+    flush: () => output.flush(),
+    drain: () => output.drain(),
   }) as RootLog;
 }

@@ -20,6 +20,7 @@ class FakeRootLog extends FakeLog implements RootLog {
     this.level = level;
   }
   flush(): void {}
+  async drain(): Promise<void> {}
 }
 
 /** A thread that writes down what it is told. */

@@ -1,7 +1,10 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { loadConfigObject } from "../../core/config/load.ts";
+import { catalogue } from "../../plugins/index.ts";
 import { ip } from "../../plugins/ip.ts";
 import { RangeSet } from "../../plugins/ip/ranges.ts";
+import { config } from "../support/gateway.ts";
 import { bodyText, buildStage, exchange } from "../support/harness.ts";
 
 const from = (clientAddress: string) => exchange({ init: { clientAddress } });
@@ -174,5 +177,17 @@ describe("a set of ranges", () => {
         expect(new RangeSet().add(text)).toBe(false);
       }),
     );
+  });
+});
+
+describe("ip in a configuration", () => {
+  it("cannot be skipped, because that would let everybody in", async () => {
+    const stage = { plugin: "ip", allow: ["10.0.0.1"], onError: "skip" };
+    const source = config({
+      routes: [{ name: "a", match: { path: "/*" }, pipeline: [stage, { plugin: "respond", body: "in" }] }],
+    });
+    await expect(loadConfigObject(source, { catalogue })).rejects.toMatchObject({
+      diagnostics: [{ code: "CONFIG_VALUE", pointer: "/routes/0/pipeline/0/onError" }],
+    });
   });
 });

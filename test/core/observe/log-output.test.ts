@@ -49,6 +49,14 @@ describe("the output of the log", () => {
     await expect.poll(read).toBe(numbered(0, 4));
   });
 
+  it("drains what was collected and what is under way, each line once", async () => {
+    const { output, read } = toFile();
+    for (let i = 0; i < 5000; i++) output.write(`line ${i}\n`);
+    await output.drain();
+    output.flush();
+    expect(read()).toBe(numbered(0, 5000));
+  });
+
   it("writes what was collected at once when it is flushed", () => {
     const { output, read } = toFile();
     output.flush();
