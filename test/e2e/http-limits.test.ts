@@ -5,7 +5,7 @@ import { textReply } from "../../core/reply.ts";
 import { config, proxyTo, startGateway } from "../support/gateway.ts";
 import { get, header, openRaw, problemCode, request } from "../support/raw-http.ts";
 import { closed, openBothEnds } from "../support/server-sockets.ts";
-import { startUpstream, type TestUpstream } from "../support/upstream.ts";
+import { type IncomingMessage, startUpstream, type TestUpstream } from "../support/upstream.ts";
 
 let upstream: TestUpstream;
 
@@ -168,6 +168,30 @@ describe("timeouts", () => {
     void client.send("0\r\n\r\n");
     expect((await client.read()).status).toBe(200);
     expect(upstream.seen.at(-1)!.body.length).toBe(200);
+  });
+
+  it("body: a client that waits for a slow upstream is not too slow", async () => {
+    let take!: (message: IncomingMessage) => void;
+    const taken = new Promise<IncomingMessage>((resolve) => (take = resolve));
+    await using slow = await startUpstream((message, response) => {
+      take(message);
+      message.on("end", () => response.end());
+    });
+    await using gateway = await startGateway(
+      proxyTo(slow.url, {}, { listeners: [{ address: "127.0.0.1:0", timeouts: { body: "300ms" } }] }),
+    );
+    await using client = await openRaw(gateway.port);
+    const size = 32 * 1024 * 1024;
+    void client.send(request("POST", "/", [`Content-Length: ${size}`]));
+    void client.send(Buffer.alloc(size));
+    const message = await taken;
+    // Another client's connection times out meanwhile, twice.
+    for (let i = 0; i < 2; i++) {
+      await using stalls = await openRaw(gateway.port);
+      expect((await stalls.ask(request("POST", "/", ["Content-Length: 2"], "a"))).status).toBe(408);
+    }
+    message.resume();
+    expect((await client.read()).status).toBe(200);
   });
 
   it("keepAlive: an idle connection is closed in silence", async () => {

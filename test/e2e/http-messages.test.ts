@@ -57,6 +57,7 @@ describe("Requests", () => {
     const next = await client.ask(request("HEAD", "/again"));
     expect(next.status).toBe(200);
     expect(client.rest.length).toBe(0);
+    expect(scripted.sockets).toHaveLength(2); // undici does not use a connection again after HEAD
   });
 
   it.each([
