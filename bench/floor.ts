@@ -1,17 +1,21 @@
 /**
  * What a request through Sluice costs, as CPU time per request relative to the yardstick (floor-proxy.ts) in the
- * same run. Every round starts each process anew, warms it up and measures it, in changing order; the figures
- * are medians over rounds, the ratio is the median of each round's own ratio.
+ * same run. All processes run side by side and take turns under load, a second at a time, so that whatever else
+ * the machine does hits all alike; every few rounds they are started anew, because two runs of one program are
+ * not compiled the same. Figures are medians over rounds; a ratio is the median of each round's own ratio.
  */
 import { benchConfig, type Server, startFloor, startSluice } from "./support/gateways.ts";
 import { type LoadResult, load, loadKind } from "./support/load.ts";
-import { canPin } from "./support/process.ts";
+import { canPin, LOAD_CORE, pinSelf } from "./support/process.ts";
 import { conclude, megabytes, printTable, readOptions, round, type Verdict } from "./support/report.ts";
 import { median } from "./support/stats.ts";
-import { BODY_BYTES, type BenchUpstream, startUpstream } from "./support/upstream.ts";
+import { BODY_BYTES, startUpstream } from "./support/upstream.ts";
 
 const CONNECTIONS = 64;
 const PATH = "/users/17?verbose=1";
+/** Rounds after which all processes are started anew. */
+const ROUNDS_OF_A_PROCESS = 5;
+const WARM_UP_SECONDS = 3;
 
 interface Sample extends LoadResult {
   cpuMicros: number;
@@ -58,34 +62,40 @@ const CONTENDERS: readonly Contender[] = [
   { name: "access log", limit: undefined, start: (upstream) => startSluice(proxied(upstream, [], true)) },
 ];
 
-async function measure(contender: Contender, upstream: BenchUpstream, seconds: number): Promise<Sample> {
-  const server = await contender.start(upstream.url);
-  try {
-    const url = server.url + PATH;
-    await load(url, CONNECTIONS, Math.max(2, seconds / 2));
-    const before = server.subject.cpuMicros();
-    const result = await load(url, CONNECTIONS, seconds);
-    const cpuMicros = (server.subject.cpuMicros() - before) / result.requests;
-    return { ...result, cpuMicros, rss: server.subject.rss() };
-  } finally {
-    await server.stop();
-  }
+async function measure({ url, subject }: Server, seconds: number): Promise<Sample> {
+  const before = subject.cpuMicros();
+  const result = await load(url + PATH, CONNECTIONS, seconds);
+  const cpuMicros = (subject.cpuMicros() - before) / result.requests;
+  return { ...result, cpuMicros, rss: subject.rss() };
 }
 
-const options = readOptions({ rounds: 5, seconds: 4 });
+const options = readOptions({ rounds: 15, seconds: 1 });
+pinSelf(LOAD_CORE);
 const upstream = await startUpstream();
 console.log(
   `${options.rounds} rounds of ${options.seconds} s, ${CONNECTIONS} connections, ${canPin ? "pinned" : "NOT pinned"}; upstream: ${upstream.kind}; load: ${loadKind}\n`,
 );
 const samples = new Map<string, Sample[]>(CONTENDERS.map(({ name }) => [name, []]));
+let servers: Server[] = [];
+const stopServers = (): Promise<unknown> => Promise.all(servers.map((server) => server.stop()));
 try {
   for (let i = 0; i < options.rounds; i++) {
-    const shift = i % CONTENDERS.length;
-    for (const contender of [...CONTENDERS.slice(shift), ...CONTENDERS.slice(0, shift)]) {
-      samples.get(contender.name)!.push(await measure(contender, upstream, options.seconds));
+    if (i % ROUNDS_OF_A_PROCESS === 0) {
+      await stopServers();
+      servers = [];
+      for (const contender of CONTENDERS) {
+        const server = await contender.start(upstream.url);
+        servers.push(server);
+        await load(server.url + PATH, CONNECTIONS, WARM_UP_SECONDS);
+      }
+    }
+    for (let turn = 0; turn < CONTENDERS.length; turn++) {
+      const at = (i + turn) % CONTENDERS.length;
+      samples.get(CONTENDERS[at]!.name)!.push(await measure(servers[at]!, options.seconds));
     }
   }
 } finally {
+  await stopServers();
   await upstream.stop();
 }
 
