@@ -30,6 +30,7 @@ export const ERRORS = {
   UPSTREAM_BODY_TOO_LARGE: { status: 502, title: "The upstream's body is too large to read" },
   UPSTREAM_BODY_INVALID: { status: 502, title: "The upstream's body could not be read" },
   UPSTREAM_UNAVAILABLE: { status: 503, title: "No target of the upstream is available" },
+  NOT_READY: { status: 503, title: "The gateway is not ready" },
   UPSTREAM_CONNECT_TIMEOUT: { status: 504, title: "The upstream did not accept a connection in time" },
   UPSTREAM_TIMEOUT: { status: 504, title: "The upstream did not reply in time" },
   HEADER_INVALID: { status: 500, title: "A stage produced an invalid header" },

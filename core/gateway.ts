@@ -44,7 +44,7 @@ export class Gateway implements DataThread, Service {
   readonly #around: Surroundings;
   readonly #metrics: GatewayMetrics;
   #generation: Generation | undefined;
-  /** By address; an address that stays keeps its socket. */
+  /** By {@link listenerKeys}; an address that stays keeps its socket. */
   #listeners = new Map<string, Listener>();
   #logAccess = false;
   /** Old generations and listeners that are still draining. */
@@ -91,7 +91,10 @@ export class Gateway implements DataThread, Service {
   }
 
   handle(x: Exchange): Reply | Promise<Reply> {
-    return this.#generation!.handle(x);
+    // A listener is open a moment before the first generation is activated.
+    if (this.#generation === undefined)
+      throw new GatewayError("NOT_READY", { headers: ["retry-after", "1"] });
+    return this.#generation.handle(x);
   }
 
   onStart(): void {
@@ -126,11 +129,12 @@ export class Gateway implements DataThread, Service {
   async #openListeners(configs: readonly ListenerConfig[]): Promise<Map<string, Listener>> {
     const opened = new Map<string, Listener>();
     try {
-      for (const [i, config] of configs.entries()) {
+      for (const [i, key] of listenerKeys(configs).entries()) {
+        if (this.#listeners.has(key)) continue;
+        const config = configs[i]!;
         const { address } = config;
-        if (this.#listeners.has(address)) continue;
         const listener = new Listener(config, this);
-        opened.set(address, listener);
+        opened.set(key, listener);
         try {
           await listener.listen();
         } catch (error) {
@@ -150,12 +154,11 @@ export class Gateway implements DataThread, Service {
     this.#generation = generation;
     this.#logAccess = config.log.access;
     const listeners = new Map<string, Listener>();
-    for (const listenerConfig of config.listeners) {
-      const { address } = listenerConfig;
-      const existing = this.#listeners.get(address);
-      existing?.update(listenerConfig);
-      listeners.set(address, existing ?? opened.get(address)!);
-      this.#listeners.delete(address);
+    for (const [i, key] of listenerKeys(config.listeners).entries()) {
+      const existing = this.#listeners.get(key);
+      existing?.update(config.listeners[i]!);
+      listeners.set(key, existing ?? opened.get(key)!);
+      this.#listeners.delete(key);
     }
     const removed = [...this.#listeners.values()];
     this.#listeners = listeners;
@@ -173,6 +176,16 @@ export class Gateway implements DataThread, Service {
       .finally(() => this.#draining.delete(tracked));
     this.#draining.add(tracked);
   }
+}
+
+/** What tells listeners apart: their addresses, and the place among equal ones, which port 0 allows. */
+function listenerKeys(configs: readonly ListenerConfig[]): string[] {
+  const seen = new Map<string, number>();
+  return configs.map(({ address }) => {
+    const nth = seen.get(address) ?? 0;
+    seen.set(address, nth + 1);
+    return `${address} ${nth}`;
+  });
 }
 
 function causeOf(error: GatewayError): string | undefined {

@@ -97,6 +97,13 @@ describe("a swap", () => {
     expect(trace).toEqual(["build 1", "build 2", "close 1"]);
   });
 
+  it("answers 503 to a request that comes before the first is activated", () => {
+    const { gateway } = setUp();
+    expect(() => gateway.handle(exchange())).toThrow(
+      expect.objectContaining({ code: "NOT_READY", status: 503 }),
+    );
+  });
+
   it("leaves the old serving when the new is discarded, with all that it opened closed", async () => {
     const { gateway, trace, config, swap } = setUp();
     const [first, second] = [await freePort(), await freePort()];
@@ -181,6 +188,17 @@ describe("listeners", () => {
         ),
       )
       .toBe(false);
+  });
+
+  it("may share an address that takes any free port", async () => {
+    const { gateway, config, swap } = setUp();
+    const twice = { listeners: [{ address: "127.0.0.1:0" }, { address: "127.0.0.1:0" }] };
+    await swap(await config("one", twice));
+    const [first, second] = gateway.urls;
+    expect(first).not.toBe(second);
+    await swap(await config("two", twice));
+    expect(gateway.urls).toEqual([first, second]);
+    expect([await text(first), await text(second)]).toEqual(["two", "two"]);
   });
 
   it("that stay keep their connections and take over new limits", async () => {
