@@ -4,6 +4,7 @@
  */
 import { Admin } from "./admin/admin.ts";
 import { ConfigLoadError, type ConfigSources, type Diagnostic, type LoadedConfig } from "./config/load.ts";
+import { renderMessage } from "./config/render.ts";
 import { watchConfig, type Watcher } from "./config/watch.ts";
 import { ConfigError } from "./errors.ts";
 import type { Log } from "./exchange.ts";
@@ -227,8 +228,9 @@ export class Control {
     if (sources !== undefined) this.#follow(sources);
     const generation = this.#generation;
     if (generation > 0) {
-      for (const { code, message, file, line, column } of problems) {
-        this.log.error({ code, file, line, column }, `configuration refused: ${message}`);
+      for (const problem of problems) {
+        const { code, file, line, column } = problem;
+        this.log.error({ code, file, line, column }, `configuration refused: ${renderMessage(problem)}`);
       }
       const count = problems.length;
       this.log.error({ generation, problems: count }, "the previous configuration keeps serving");

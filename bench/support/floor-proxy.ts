@@ -48,7 +48,8 @@ class Call {
   }
 }
 
-const server = createServer((request, response) => {
+// As Sluice does: no stream for requests without a body.
+const server = createServer({ optimizeEmptyRequests: true }, (request, response) => {
   const { method } = request;
   const body = method === "GET" || method === "HEAD" ? null : request;
   const headers = endToEnd(request.rawHeaders);

@@ -226,7 +226,7 @@ function replyHeaders(raw: readonly RawBytes[]): HeaderList | undefined {
     const name = raw[i]!.latin1Slice();
     const value = raw[i + 1]!.latin1Slice();
     if (isHopByHop(name)) {
-      if (isSameName(name, "connection") && !/^(close|keep-alive)$/i.test(value)) {
+      if (isSameName(name, "connection") && value !== "keep-alive" && value !== "close") {
         nominated = [...(nominated ?? []), ...listMembers(value)];
       }
       if (isSameName(name, "transfer-encoding") && value.toLowerCase() !== "chunked") return undefined;
