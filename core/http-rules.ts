@@ -34,6 +34,7 @@ const FORWARDED = new Set([
   "x-forwarded-host",
   "x-forwarded-port",
   "x-forwarded-proto",
+  "x-real-ip",
 ]);
 /** Fields that say who the consumer is; only the gateway may set them. */
 const IDENTITY = new Set(["x-consumer-name", "x-consumer-roles"]);

@@ -268,6 +268,7 @@ describe("what a client says about itself", () => {
     "x-forwarded-host",
     "X-Forwarded-Port",
     "X-Forwarded-Proto",
+    "X-Real-IP",
   ];
 
   it.each(forwarded)("by %s counts only from a trusted proxy", (name) => {
