@@ -13,7 +13,7 @@ import {
 } from "./config/load.ts";
 import type { ReloadResult } from "./control.ts";
 import type { Plugin } from "./plugin.ts";
-import { startRuntime } from "./runtime.ts";
+import { compileOnce, startRuntime } from "./runtime.ts";
 
 export { ConfigLoadError, type ReloadResult };
 
@@ -59,7 +59,10 @@ export async function createGateway(config: string | object, options: GatewayOpt
     catalogue.set(plugin.name, plugin);
   }
   let source = config;
-  const loadOptions: LoadOptions & { baseDir?: string } = { catalogue };
+  const loadOptions: LoadOptions & { baseDir?: string } = {
+    catalogue,
+    compile: compileOnce(catalogue),
+  };
   if (options.env !== undefined) Object.assign(loadOptions, { env: options.env });
   if (options.baseDir !== undefined) loadOptions.baseDir = options.baseDir;
   const load = (): Promise<LoadedConfig> =>

@@ -49,7 +49,7 @@ export async function startRuntime(
 }
 
 /**
- * Gives a function that builds what a configuration says and closes it again, for `sluice check`.
+ * Gives a function that builds what a configuration says and closes it again, to find what only building finds.
  * It throws a ConfigError with pointers into the configuration.
  */
 export function compileOnce(catalogue: Catalogue): (config: CheckedConfig) => Promise<void> {

@@ -42,7 +42,7 @@ export async function check(options: CheckOptions, io: CommandIo, tools: CheckTo
   let diagnostics: readonly Diagnostic[] = [];
   try {
     path = findConfig(options.file, io.cwd);
-    loaded = await loadConfig(path, { catalogue: tools.catalogue, env: io.env });
+    loaded = await loadConfig(path, { ...tools, env: io.env });
     await tools.compile(loaded.config);
   } catch (error) {
     diagnostics = diagnosticsOf(error, loaded);

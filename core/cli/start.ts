@@ -2,7 +2,7 @@
 import { resolve } from "node:path";
 import { loadConfig } from "../config/load.ts";
 import type { Catalogue } from "../plugin.ts";
-import { startRuntime } from "../runtime.ts";
+import { compileOnce, startRuntime } from "../runtime.ts";
 
 export interface StartOptions {
   /** Path of the configuration file. */
@@ -28,7 +28,8 @@ export interface Running {
  */
 export async function start({ file, watch, catalogue }: StartOptions): Promise<Running> {
   const path = resolve(file);
-  const { control, log } = await startRuntime(() => loadConfig(path, { catalogue }), catalogue);
+  const compile = compileOnce(catalogue);
+  const { control, log } = await startRuntime(() => loadConfig(path, { catalogue, compile }), catalogue);
   if (watch) await control.watch();
   log.info({ config: path, watch, listeners: control.urls, admin: control.adminUrl }, "sluice is serving");
   return {

@@ -16,7 +16,7 @@ import { type Reading, readIncludes, readTree } from "./include.ts";
 import { Pipelines } from "./pipelines.ts";
 import { renderMessage, renderPlace } from "./render.ts";
 import { checkRoutes } from "./routes.ts";
-import type { CheckedConfig } from "./checked.ts";
+import type { CheckedConfig, RouteConfig } from "./checked.ts";
 import { gatewaySchema } from "./schema.ts";
 import { Secrets } from "./secrets.ts";
 import { createMap, type Finding, findNode, fromPlain, type MapNode, toPlain } from "./tree.ts";
@@ -28,6 +28,12 @@ export interface LoadOptions {
   readonly catalogue: Catalogue;
   /** For `${env:…}`; the process's by default. */
   readonly env?: Readonly<Record<string, string | undefined>>;
+  /**
+   * Builds a configuration and closes it again. Used when there are problems, on the routes that have none, so
+   * that what only building finds is told at the same time. Nothing else is built here.
+   * @throws ConfigError with pointers into the configuration
+   */
+  readonly compile?: (config: CheckedConfig) => Promise<void>;
 }
 
 /** Files and folders that a configuration depends on, all absolute. */
@@ -74,7 +80,7 @@ export class ConfigLoadError extends ConfigError implements ConfigSources {
 export async function loadConfig(path: string, options: LoadOptions): Promise<LoadedConfig> {
   const file = resolve(path);
   const reading = createReading(dirname(file), options);
-  return checkTree(await readTree(file, reading), reading, options.catalogue);
+  return checkTree(await readTree(file, reading), reading, options);
 }
 
 /**
@@ -96,7 +102,7 @@ export async function loadConfigObject(
     });
     main = createMap();
   }
-  return checkTree(await readIncludes(main, reading), reading, options.catalogue);
+  return checkTree(await readIncludes(main, reading), reading, options);
 }
 
 function createReading(baseDir: string, { env = process.env }: LoadOptions): Reading {
@@ -111,7 +117,11 @@ function createReading(baseDir: string, { env = process.env }: LoadOptions): Rea
   };
 }
 
-function checkTree(tree: MapNode, reading: Reading, catalogue: Catalogue): LoadedConfig {
+async function checkTree(
+  tree: MapNode,
+  reading: Reading,
+  { catalogue, compile }: LoadOptions,
+): Promise<LoadedConfig> {
   const { findings, sources, baseDir } = reading;
   const schemas: JsonSchema[] = [gatewaySchema, ...[...catalogue.values()].map(({ schema }) => schema)];
   const secrets = new Secrets(schemas);
@@ -130,7 +140,15 @@ function checkTree(tree: MapNode, reading: Reading, catalogue: Catalogue): Loade
   const diagnoser = new Diagnoser(tree, secrets, sources);
   if (findings.length > 0) {
     const left = [...findings.slice(0, read), ...reduce(findings.slice(read), tree, isPartial)];
-    throw new ConfigLoadError(diagnoser.diagnose(left.slice(0, MAX_PROBLEMS)), places);
+    const sound = soundRoutes(
+      routes.map((route) => route.config),
+      left,
+    );
+    const more =
+      compile === undefined || isPartial || sound.length === 0
+        ? []
+        : await problemsOf(() => compile(createConfig(plain, sound, baseDir)));
+    throw new ConfigLoadError(diagnoser.diagnose([...left, ...more].slice(0, MAX_PROBLEMS)), places);
   }
   const config = createConfig(
     plain,
@@ -144,6 +162,25 @@ function checkTree(tree: MapNode, reading: Reading, catalogue: Catalogue): Loade
     written: () => showWritten(tree, secrets),
     locate: (problems) => diagnoser.diagnose(problems),
   };
+}
+
+/** Routes that can be built although other parts have problems: none while an upstream or a default is in doubt. */
+function soundRoutes(routes: readonly RouteConfig[], findings: readonly Finding[]): RouteConfig[] {
+  const elsewhere = findings.some(({ pointer }) => !/^\/(routes|pipelines|listeners|admin)\//.test(pointer));
+  if (elsewhere) return [];
+  const isSound = (at: string): boolean =>
+    findings.every(({ pointer }) => pointer !== at && !pointer.startsWith(`${at}/`));
+  return routes.filter(({ pointer, stages }) => [pointer, ...stages.map((s) => s.pointer)].every(isSound));
+}
+
+async function problemsOf(compile: () => Promise<void>): Promise<readonly Problem[]> {
+  try {
+    await compile();
+    return [];
+  } catch (error) {
+    if (error instanceof ConfigError) return error.problems;
+    throw error;
+  }
 }
 
 /** Most problems that are told at once. */

@@ -52,6 +52,27 @@ describe("sluice", () => {
     expect(stdout).toMatch(/gateway\.yaml:4:\d+ error CONFIG_OPTION_INVALID/);
   });
 
+  it("tells what only building finds together with everything else", async () => {
+    await write(`${RESPOND}  - { name: b, match: { path: /b }, pipeline: [{ plugin: respond, body: "{nope" }] }
+  - { name: c, match: { path: /c }, pipeline: [{ plugin: respond, bodi: hello }] }
+  - { name: d, match: { path: /* }, pipeline: [{ plugin: respond }] }
+`);
+    const { stdout } = await runCli(["check"], { cwd: folder });
+    expect(stdout.match(/^gateway\.yaml:\d+:\d+ error \w+/gm)).toEqual([
+      "gateway.yaml:5:73 error CONFIG_OPTION_INVALID",
+      "gateway.yaml:6:67 error CONFIG_UNKNOWN_KEY",
+      "gateway.yaml:7:23 error CONFIG_ROUTE_CONFLICT",
+    ]);
+  });
+
+  it("builds nothing on an upstream that has problems", async () => {
+    await write(
+      `${RESPOND}  - { name: b, match: { path: /b }, upstream: u }\nupstreams: { u: { targets: [nonsense] } }\n`,
+    );
+    const { stdout } = await runCli(["check"], { cwd: folder });
+    expect(stdout.match(/error \w+/g)).toEqual(["error CONFIG_TARGET_URL"]);
+  });
+
   it("checks and dumps a sound configuration", async () => {
     await write(RESPOND);
     expect(await runCli(["check"], { cwd: folder })).toMatchObject({ status: 0, stderr: "" });
