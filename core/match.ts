@@ -78,6 +78,8 @@ export function compileCondition(condition: Condition, pointer = "/when"): Predi
   const { method, path, header, query, consumer, not, all } = condition;
   if (method !== undefined) {
     const methods = new Set([method].flat());
+    // As in a route: a stage that guards GET must see HEAD too.
+    if (methods.has("GET")) methods.add("HEAD");
     tests.push((x) => methods.has(x.originalMethod));
   }
   if (path !== undefined) tests.push(compilePath(path, `${pointer}/path`));

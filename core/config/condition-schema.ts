@@ -62,7 +62,7 @@ export const conditionSchema = {
   description: "The stage runs only for requests that meet all of these; others go on to the next stage.",
   properties: {
     method: {
-      description: "One of these methods.",
+      description: "One of these methods; GET includes HEAD.",
       anyOf: [METHOD, { type: "array", items: METHOD, minItems: 1 }],
     },
     path: pathMatchSchema,
