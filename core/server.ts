@@ -118,13 +118,6 @@ export class Listener {
     return `http://${family === "IPv6" ? `[${address}]` : address}:${port}`;
   }
 
-  /** Open connections. */
-  connections(): Promise<number> {
-    return new Promise((resolve, reject) => {
-      this.#server.getConnections((error, count) => (error ? reject(error) : resolve(count)));
-    });
-  }
-
   /** Takes over changed limits and timeouts: at once for what is read per request, else for new connections. */
   update(config: ListenerConfig): void {
     this.#settings = readSettings(config);
