@@ -117,10 +117,16 @@ function hopAddress(text: string): string | undefined {
     : undefined;
 }
 
+/** Parameters of a Forwarded element that are read (RFC 7239 section 4), compiled once. */
+const PARAMETERS = { for: parameterPattern("for"), proto: parameterPattern("proto") };
+
+function parameterPattern(name: string): RegExp {
+  return new RegExp(`(?:^|;)\\s*${name}=("(?:[^"\\\\]|\\\\.)*"|[^;,]*)`, "i");
+}
+
 /** The value of a parameter in the first element of a Forwarded field. */
-function forwardedParameter(field: string | undefined, name: string): string | undefined {
-  const match =
-    field && new RegExp(`(?:^|;)\\s*${name}=("(?:[^"\\\\]|\\\\.)*"|[^;,]*)`, "i").exec(field.trim());
+function forwardedParameter(field: string | undefined, name: keyof typeof PARAMETERS): string | undefined {
+  const match = field && PARAMETERS[name].exec(field.trim());
   const value = match?.[1];
   return value?.startsWith('"') ? value.slice(1, -1).replace(/\\(.)/g, "$1") : value;
 }
