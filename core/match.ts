@@ -1,9 +1,9 @@
 /** Conditions on requests, compiled: header and query values, paths, and a stage's `when`. */
 import type { Condition, PathMatch, ValueMatch } from "./config/checked.ts";
-import { escapeKey } from "./config/pointer.ts";
 import { ConfigError } from "./errors.ts";
 import type { Exchange } from "./exchange.ts";
 import { collapseSlashes, comparablePath, PathTrie, pathPatternProblem } from "./path.ts";
+import { childPointer } from "./pointer.ts";
 
 export type Predicate = (x: Exchange) => boolean;
 
@@ -34,7 +34,7 @@ function compileValue(match: ValueMatch, pointer: string): (value: string | null
 export function compileHeaders(matches: Record<string, ValueMatch>, pointer: string): Predicate[] {
   return Object.entries(matches).map(([name, match]) => {
     const lower = name.toLowerCase();
-    const test = compileValue(match, `${pointer}/${escapeKey(name)}`);
+    const test = compileValue(match, childPointer(pointer, name));
     return (x) => test(x.headers.getJoined(lower));
   });
 }
@@ -42,7 +42,7 @@ export function compileHeaders(matches: Record<string, ValueMatch>, pointer: str
 /** Compiles conditions on query parameters; all must hold. */
 export function compileQuery(matches: Record<string, ValueMatch>, pointer: string): Predicate[] {
   return Object.entries(matches).map(([name, match]) => {
-    const test = compileValue(match, `${pointer}/${escapeKey(name)}`);
+    const test = compileValue(match, childPointer(pointer, name));
     return (x) => test(x.query.get(name));
   });
 }

@@ -1,15 +1,11 @@
 /** Texts and header fields that operators write in options: checked and compiled once, in a plugin's build. */
 import { ConfigError } from "./errors.ts";
 import { isFraming, isHeaderName, isHeaderValue } from "./headers.ts";
+import { childPointer } from "./pointer.ts";
 import { compileTemplate, encodeHeader, type Template } from "./template.ts";
 
 /** A constant, or a template when it has variables. */
 export type Text = string | Template;
-
-/** The pointer to `key` below `pointer` (RFC 6901). */
-export function childPointer(pointer: string, key: string | number): string {
-  return `${pointer}/${String(key).replaceAll("~", "~0").replaceAll("/", "~1")}`;
-}
 
 /**
  * Compiles a text, so that one without variables costs nothing per request.

@@ -6,7 +6,6 @@
  * address is the peer's unless the listener's `trustedProxies` say that another may be believed. An address
  * that cannot be read is denied. Nothing it depends on can fail.
  */
-import { childPointer } from "../core/option-text.ts";
 import {
   ConfigError,
   type FromSchema,
@@ -15,6 +14,7 @@ import {
   type Plugin,
   type Problem,
 } from "../core/plugin.ts";
+import { childPointer } from "../core/pointer.ts";
 import { parseAddress, RangeSet } from "./ip/ranges.ts";
 
 const ranges = (description: string) =>

@@ -9,7 +9,6 @@
  */
 import { BytesBody } from "../core/body.ts";
 import {
-  childPointer,
   compileHeaderName,
   compileHeaderValues,
   compileText,
@@ -24,6 +23,7 @@ import {
   type Plugin,
   Reply,
 } from "../core/plugin.ts";
+import { childPointer } from "../core/pointer.ts";
 import type { Template } from "../core/template.ts";
 
 const schema = {

@@ -2,7 +2,7 @@
 import { isIPv4 } from "node:net";
 import ipaddr from "ipaddr.js";
 import { asList, asRecord, type Checking } from "./checking.ts";
-import { childPointer } from "./pointer.ts";
+import { childPointer } from "../pointer.ts";
 
 interface Address {
   /** Canonical: `::` and `0.0.0.0` for all, `127.0.0.1` for localhost. */

@@ -3,7 +3,7 @@ import type { Catalogue, JsonSchema } from "../plugin.ts";
 import type { ConfigCode } from "./codes.ts";
 import { explainErrors } from "./explain.ts";
 import { nearest } from "./nearest.ts";
-import { parsePointer } from "./pointer.ts";
+import { parsePointer } from "../pointer.ts";
 import type { Secrets } from "./secrets.ts";
 import { placeText } from "./source.ts";
 import { type Finding, findNode, type MapNode } from "./tree.ts";

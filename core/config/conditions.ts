@@ -1,7 +1,7 @@
 /** Checks the parts of `match` and `when` that a schema cannot: regular expressions and path patterns. */
 import { pathPatternProblem } from "../path.ts";
 import { asRecord, type Checking } from "./checking.ts";
-import { childPointer } from "./pointer.ts";
+import { childPointer } from "../pointer.ts";
 
 /** Checks `{ regex }`. */
 function checkRegex(checking: Checking, value: unknown, pointer: string): void {

@@ -1,5 +1,5 @@
 /** The configuration as it may be shown: with defaults or as it was written, secrets masked. */
-import { childPointer } from "./pointer.ts";
+import { childPointer } from "../pointer.ts";
 import type { Pipelines, Show } from "./pipelines.ts";
 import type { CheckedRoute } from "./routes.ts";
 import type { StageConfig } from "./checked.ts";

@@ -3,7 +3,7 @@ import type { JsonSchema } from "../plugin.ts";
 import type { ConfigCode } from "./codes.ts";
 import { nearest } from "./nearest.ts";
 import { either, expected, found, isUnit, repair } from "./phrases.ts";
-import { childPointer } from "./pointer.ts";
+import { childPointer } from "../pointer.ts";
 import type { Finding } from "./tree.ts";
 import { createBranchValidator, type ErrorObject } from "./validate.ts";
 

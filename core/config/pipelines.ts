@@ -1,7 +1,7 @@
 /** Named pipelines: which exist, what `use` of them means, where they end. */
 import semver from "semver";
 import { asRecord, type Checking } from "./checking.ts";
-import { childPointer } from "./pointer.ts";
+import { childPointer } from "../pointer.ts";
 import type { Condition, StageConfig } from "./checked.ts";
 import { checkStages, type Item, type UseItem } from "./stages.ts";
 

@@ -1,6 +1,6 @@
 /** Which values are secrets, and how they are shown. */
 import type { JsonSchema } from "../plugin.ts";
-import { childPointer, parsePointer } from "./pointer.ts";
+import { childPointer, parsePointer } from "../pointer.ts";
 import type { Node } from "./tree.ts";
 import { secretNames, walkSchema } from "./walk-schema.ts";
 

@@ -3,7 +3,7 @@ import type { JsonSchema } from "../plugin.ts";
 import { asList, asRecord, type Checking } from "./checking.ts";
 import { checkCondition } from "./conditions.ts";
 import { nearest } from "./nearest.ts";
-import { childPointer } from "./pointer.ts";
+import { childPointer } from "../pointer.ts";
 import type { Condition, OnError, StageConfig } from "./checked.ts";
 import { STAGE_KEYS } from "./schema.ts";
 import { findNode } from "./tree.ts";

@@ -1,7 +1,7 @@
 /** A configuration as it was written: values that know their place in a file. */
 import type { Problem } from "../errors.ts";
 import type { ConfigCode } from "./codes.ts";
-import { childPointer, parsePointer } from "./pointer.ts";
+import { childPointer, parsePointer } from "../pointer.ts";
 import type { Place } from "./source.ts";
 
 export type Scalar = string | number | boolean | null;

@@ -1,6 +1,6 @@
 /** Goes through a value and its schema side by side: for annotations such as `writeOnly` and `x-reference`. */
 import type { JsonSchema } from "../plugin.ts";
-import { childPointer } from "./pointer.ts";
+import { childPointer } from "../pointer.ts";
 
 /** Called for each value with every schema that could apply to it. */
 export type Visit = (pointer: string, schema: JsonSchema, value: unknown) => void;

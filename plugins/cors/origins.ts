@@ -1,6 +1,6 @@
 /** Which origins are allowed: compiled once from exact origins, wildcards and regular expressions. */
-import { childPointer } from "../../core/option-text.ts";
 import { ConfigError } from "../../core/plugin.ts";
+import { childPointer } from "../../core/pointer.ts";
 
 /** Decides on the value of an Origin field. */
 export type OriginTest = (origin: string) => boolean;

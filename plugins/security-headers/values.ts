@@ -1,7 +1,7 @@
 /** Writes the values of the security headers from their options. All of this runs in build. */
 import { isHeaderValue } from "../../core/headers.ts";
-import { childPointer } from "../../core/option-text.ts";
 import { ConfigError } from "../../core/plugin.ts";
+import { childPointer } from "../../core/pointer.ts";
 import { parseDuration } from "../../core/units.ts";
 
 /** Directives whose value is a list of sources (Content Security Policy 3, sections 6.1, 6.3, 6.4). */

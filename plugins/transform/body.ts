@@ -2,7 +2,7 @@
  * Body edits: JSON by pointer (remove, rename, set, wrap, in this order), then text replacement. Bodies are read
  * whole, up to a cap, decoded, and sent on in the clear.
  */
-import { childPointer, compileText, escapeFor, type Text } from "../../core/option-text.ts";
+import { compileText, escapeFor, type Text } from "../../core/option-text.ts";
 import {
   ConfigError,
   type Exchange,
@@ -11,6 +11,7 @@ import {
   type JsonSchema,
   type Reply,
 } from "../../core/plugin.ts";
+import { childPointer } from "../../core/pointer.ts";
 import { parseSize, size } from "../../core/units.ts";
 import { parseJson } from "./json.ts";
 import { type Document, moveAt, parsePointer, removeAt, setAt, type Tokens, wrapIn } from "./pointer.ts";

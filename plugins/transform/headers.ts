@@ -1,6 +1,7 @@
 /** Header edits: remove, rename, set, add, in this order. Constants are checked here and cost no check later. */
-import { childPointer, compileHeaderName, compileHeaderValues, type Text } from "../../core/option-text.ts";
+import { compileHeaderName, compileHeaderValues, type Text } from "../../core/option-text.ts";
 import type { Exchange, FromSchema, HeaderList, JsonSchema, Reply } from "../../core/plugin.ts";
+import { childPointer } from "../../core/pointer.ts";
 import type { Template } from "../../core/template.ts";
 
 const texts = (description: string) =>

@@ -2,8 +2,9 @@
  * Query edits: remove, rename, set, add, in this order. Parameters that no edit names stay byte for byte and in
  * their places. Names are compared decoded (`+` is a space); what is written is percent-encoded.
  */
-import { childPointer, compileText, type Text } from "../../core/option-text.ts";
+import { compileText, type Text } from "../../core/option-text.ts";
 import type { Exchange } from "../../core/plugin.ts";
+import { childPointer } from "../../core/pointer.ts";
 import { type FieldEdits, renderAll } from "./headers.ts";
 
 /** One `name=value` of a query. */

@@ -1,13 +1,13 @@
 import { describe, expect, it } from "vitest";
 import { ConfigError, type Problem } from "../../core/errors.ts";
 import {
-  childPointer,
   compileHeaderName,
   compileHeaderValue,
   compileHeaderValues,
   compileText,
   escapeFor,
 } from "../../core/option-text.ts";
+import { childPointer } from "../../core/pointer.ts";
 import { exchange } from "../support/harness.ts";
 
 function problemOf(run: () => unknown): Problem {

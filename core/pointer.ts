@@ -1,10 +1,5 @@
 /** JSON Pointers (RFC 6901): how a place in a configuration is named. */
 
-/** Escapes a key for a pointer. */
-export function escapeKey(key: string): string {
-  return key.replaceAll("~", "~0").replaceAll("/", "~1");
-}
-
 /** Splits a pointer into keys. */
 export function parsePointer(pointer: string): string[] {
   if (pointer === "") return [];
@@ -16,5 +11,6 @@ export function parsePointer(pointer: string): string[] {
 
 /** The pointer of a key in what `pointer` names. */
 export function childPointer(pointer: string, key: string | number): string {
-  return `${pointer}/${typeof key === "number" ? key : escapeKey(key)}`;
+  const escaped = typeof key === "number" ? key : key.replaceAll("~", "~0").replaceAll("/", "~1");
+  return `${pointer}/${escaped}`;
 }
