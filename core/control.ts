@@ -120,6 +120,22 @@ export class Control {
     return this.#waiting;
   }
 
+  /** What there is of a collection for operators to look at, by id. */
+  inspect(collection: string): Promise<Record<string, object>> {
+    return this.#options.threads[0]!.inspect(collection);
+  }
+
+  /**
+   * Changes one of a collection; undefined when there is none of that id.
+   * @throws ConfigError with pointers into the patch
+   */
+  async change(collection: string, id: string, patch: unknown): Promise<object | undefined> {
+    const changed = await Promise.all(
+      this.#options.threads.map((thread) => thread.change(collection, id, patch)),
+    );
+    return changed[0];
+  }
+
   /**
    * Not ready, no new connections, requests under way end (up to `drainTimeout`), everything closed.
    * @returns how many requests were cut off

@@ -7,6 +7,7 @@ import { HeaderList } from "./headers.ts";
 import { type BodyErrors, Message } from "./message.ts";
 import type { RouteStats } from "./observe/metrics.ts";
 import { Peer } from "./peer.ts";
+import type { Target } from "./plugin.ts";
 
 const BODY_ERRORS: BodyErrors = {
   tooLarge: "BODY_TOO_LARGE",
@@ -45,6 +46,33 @@ export interface RouteInfo {
 /** Something that can be given up with an exchange: not a function, because a closure a request is dear. */
 export interface Abortable {
   abort(reason: Error): void;
+}
+
+/** Something that is told when an exchange has ended: not a function, for the same reason. */
+export interface EndListener {
+  onExchangeEnd(x: Exchange): void;
+}
+
+/** Decides which targets an exchange may go to, beside what is known of their health. */
+export interface TargetGuard {
+  /** Called with the target that would be asked next; true lets the request go there, and counts it. */
+  admit(target: Target, x: Exchange): boolean;
+}
+
+/** When an exchange must have ended. */
+export interface Deadline {
+  /** Milliseconds of the monotonic clock that `startedAt` is of. */
+  readonly at: number;
+  /** Header that tells the upstream how many milliseconds are left; lower case. */
+  readonly header: string | undefined;
+}
+
+/** The request as it was, for stages that try again what the stages below may have changed. */
+export interface RequestSnapshot {
+  readonly method: string;
+  readonly path: string;
+  readonly search: string;
+  readonly headers: readonly string[];
 }
 
 /** Takes informational replies on their way to the client. */
@@ -108,9 +136,16 @@ export class Exchange extends Message {
   consumer: Consumer | undefined;
   /** Milliseconds of a monotonic clock when the request head was complete. */
   readonly startedAt: number;
-  /** Upstream and target that were asked last; empty when none was. */
+  /** Upstream that was asked last; empty when none was. */
   upstream: string;
-  targetUrl: string;
+  /** Target that was asked last. */
+  target: Target | undefined;
+  /** Targets that failed this exchange: another is asked if there is one. */
+  tried: Target[] | undefined;
+  /** Asked before a target is; more than one are a list. */
+  guards: TargetGuard[] | undefined;
+  /** When it must have ended, if there is such a time. */
+  deadline: Deadline | undefined;
   /** Milliseconds from sending upstream to its reply head, summed over attempts; -1 when none was asked. */
   upstreamMs: number;
   /** The generation it runs on, told when the exchange has ended. */
@@ -129,6 +164,8 @@ export class Exchange extends Message {
   #aborted: Error | undefined;
   /** Told when the exchange is given up: one, or a list once there are more. */
   #abortable: Abortable | Abortable[] | undefined;
+  /** Told when the exchange has ended, in the same way. */
+  #endListener: EndListener | EndListener[] | undefined;
   #controller: AbortController | undefined;
   #query: URLSearchParams | undefined;
 
@@ -153,7 +190,10 @@ export class Exchange extends Message {
     this.consumer = undefined;
     this.startedAt = performance.now();
     this.upstream = "";
-    this.targetUrl = "";
+    this.target = undefined;
+    this.tried = undefined;
+    this.guards = undefined;
+    this.deadline = undefined;
     this.upstreamMs = -1;
     this.owner = undefined;
     this.timings = undefined;
@@ -163,6 +203,7 @@ export class Exchange extends Message {
     this.#id = undefined;
     this.#aborted = undefined;
     this.#abortable = undefined;
+    this.#endListener = undefined;
     this.#controller = undefined;
     this.#query = undefined;
   }
@@ -228,6 +269,90 @@ export class Exchange extends Message {
     this.#abortable = undefined;
     if (Array.isArray(abortable)) for (const each of abortable) each.abort(reason);
     else abortable?.abort(reason);
+  }
+
+  /** How much would be aborted now: what {@link abortSince} takes. */
+  get abortMark(): number {
+    const abortable = this.#abortable;
+    if (abortable === undefined) return 0;
+    return Array.isArray(abortable) ? abortable.length : 1;
+  }
+
+  /**
+   * Aborts what was begun since `mark` and forgets it, while the exchange goes on: for stages that give up one
+   * attempt and try again.
+   */
+  abortSince(mark: number, reason: Error): void {
+    const abortable = this.#abortable;
+    if (abortable === undefined) return;
+    const all = Array.isArray(abortable) ? abortable : [abortable];
+    const since = all.slice(mark);
+    this.#abortable = mark === 0 ? undefined : all.slice(0, mark);
+    for (const each of since) each.abort(reason);
+    if (this.#controller?.signal.aborted) this.#controller = undefined;
+  }
+
+  /** Has `listener` told when the exchange has ended: its reply is sent, or it was given up. */
+  onEnd(listener: EndListener): void {
+    if (this.#endListener === undefined) this.#endListener = listener;
+    else if (Array.isArray(this.#endListener)) this.#endListener.push(listener);
+    else this.#endListener = [this.#endListener, listener];
+  }
+
+  /** The exchange has ended. Called once, by whoever opened it. */
+  end(): void {
+    const listener = this.#endListener;
+    this.#endListener = undefined;
+    if (Array.isArray(listener)) for (const each of listener) each.onExchangeEnd(this);
+    else listener?.onExchangeEnd(this);
+    this.owner?.end();
+  }
+
+  /** The request as it is now, without its body. */
+  snapshot(): RequestSnapshot {
+    return {
+      method: this.method,
+      path: this.path,
+      search: this.search,
+      headers: this.headers.raw.slice(),
+    };
+  }
+
+  /** Puts the request back to what it was. */
+  restore(request: RequestSnapshot, body: Body | null): void {
+    this.method = request.method;
+    this.path = request.path;
+    this.search = request.search;
+    this.headers = new HeaderList(request.headers.slice());
+    this.replaceBody(body);
+  }
+
+  /**
+   * A second exchange with the same request as it is now. It has a life of its own: it is not given up with this
+   * one, and whoever made it calls {@link end}.
+   */
+  fork(body: Body | null): Exchange {
+    const fork = new Exchange({
+      method: this.originalMethod,
+      target: this.originalPath + this.originalSearch,
+      headers: this.headers.clone(),
+      body,
+      authority: this.authority,
+      scheme: this.scheme,
+      httpVersion: this.httpVersion,
+      peer: this.peer,
+      maxBodyBytes: this.maxBodyBytes,
+      clientAddress: this.clientAddress,
+      log: this.#log,
+    });
+    fork.method = this.method;
+    fork.path = this.path;
+    fork.search = this.search;
+    fork.route = this.route;
+    fork.params = this.params;
+    fork.consumer = this.consumer;
+    fork.id = this.id;
+    return fork;
   }
 }
 

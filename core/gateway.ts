@@ -28,6 +28,13 @@ export interface DataThread {
   prepare(config: CheckedConfig, number: number): Promise<Prepared>;
   /** Stops taking connections and waits for requests under way; gives how many were cut off. */
   stop(drainMs: number): Promise<number>;
+  /** What there is of a collection for operators to look at, by id. */
+  inspect(collection: string): Promise<Record<string, object>>;
+  /**
+   * Changes one of a collection, and gives what it is then; undefined when there is none of that id.
+   * @throws ConfigError with pointers into the patch
+   */
+  change(collection: string, id: string, patch: unknown): Promise<object | undefined>;
   /** Where it listens, such as `http://127.0.0.1:8080`, in the order of the configuration. */
   readonly urls: string[];
 }
@@ -37,6 +44,8 @@ export interface GatewayOptions {
   log: Log;
   clock: Clock;
   metrics: GatewayMetrics;
+  /** A number from 0 up to 1. */
+  random(): number;
 }
 
 export class Gateway implements DataThread, Service {
@@ -90,6 +99,19 @@ export class Gateway implements DataThread, Service {
     return cut.reduce((sum, n) => sum + n, 0);
   }
 
+  async inspect(collection: string): Promise<Record<string, object>> {
+    const things = this.#generation?.exposed.get(collection) ?? [];
+    return Object.fromEntries([...things].map(([id, thing]) => [id, thing.describe()]));
+  }
+
+  async change(collection: string, id: string, patch: unknown): Promise<object | undefined> {
+    const thing = this.#generation?.exposed.get(collection)?.get(id);
+    if (thing === undefined) return undefined;
+    if (thing.change === undefined) throw new ConfigError("This cannot be changed");
+    thing.change(patch);
+    return thing.describe();
+  }
+
   handle(x: Exchange): Reply | Promise<Reply> {
     // A listener is open a moment before the first generation is activated.
     if (this.#generation === undefined)
@@ -112,7 +134,7 @@ export class Gateway implements DataThread, Service {
       if (error.status === 500) this.log.error(fields, error.message);
       else
         this.log.warn(
-          { ...fields, upstream: x.upstream, target: x.targetUrl, err: undefined, cause: causeOf(error) },
+          { ...fields, upstream: x.upstream, target: x.target?.url, err: undefined, cause: causeOf(error) },
           error.message,
         );
     }
@@ -152,6 +174,7 @@ export class Gateway implements DataThread, Service {
     const old = this.#generation;
     const { config } = generation;
     this.#generation = generation;
+    generation.activate();
     this.#logAccess = config.log.access;
     const listeners = new Map<string, Listener>();
     for (const [i, key] of listenerKeys(config.listeners).entries()) {

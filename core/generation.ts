@@ -16,12 +16,13 @@ import {
   type PipelineStage,
   type TimingListener,
 } from "./pipeline.ts";
-import type { Catalogue, Clock, Handler, Host, Upstream } from "./plugin.ts";
+import type { Catalogue, Clock, Exposed, Handler, Host } from "./plugin.ts";
 import { problemReply, type Reply } from "./reply.ts";
 import { createRouter, type Routable, type Router } from "./router.ts";
+import { childPointer } from "./pointer.ts";
 import { compileTemplate, encodePath } from "./template.ts";
 import { parseSize } from "./units.ts";
-import { createUpstream } from "./upstream/upstreams.ts";
+import { type LiveUpstream, openUpstream } from "./upstream/upstream.ts";
 
 /** What generations of one gateway share. */
 export interface Surroundings {
@@ -30,7 +31,12 @@ export interface Surroundings {
   readonly clock: Clock;
   readonly metrics: GatewayMetrics;
   readonly kept: KeepStore;
+  /** A number from 0 up to 1. */
+  random(): number;
 }
+
+/** What operators may look at through the admin listener: by collection, then by id. */
+export type ExposedThings = Map<string, Map<string, Exposed>>;
 
 /** A route that is ready to serve. */
 interface Route extends RouteInfo, Routable {
@@ -43,7 +49,10 @@ export class Generation {
   readonly config: CheckedConfig;
   readonly #router: Router<Route>;
   readonly #unmatched: RouteInfo;
+  readonly #upstreams: readonly LiveUpstream[];
   readonly #close: () => Promise<void>;
+  /** What operators may look at. */
+  readonly exposed: ExposedThings;
   #active = 0;
   #retired: (() => void) | undefined;
 
@@ -52,13 +61,22 @@ export class Generation {
     config: CheckedConfig,
     router: Router<Route>,
     unmatched: RouteInfo,
+    upstreams: readonly LiveUpstream[],
+    exposed: ExposedThings,
     close: () => Promise<void>,
   ) {
     this.number = number;
     this.config = config;
     this.#router = router;
     this.#unmatched = unmatched;
+    this.#upstreams = upstreams;
+    this.exposed = exposed;
     this.#close = close;
+  }
+
+  /** It serves from now on. */
+  activate(): void {
+    for (const upstream of this.#upstreams) upstream.activate();
   }
 
   /** Requests that began on this generation and have not ended. */
@@ -140,22 +158,21 @@ export async function buildGeneration(
     await lease.release();
   };
   try {
-    const upstreams = new Map<string, Upstream>();
-    for (const [name, upstream] of Object.entries(config.upstreams)) {
-      const keep: Host["keep"] = (key, create) => lease.keep(key, create);
-      upstreams.set(name, createUpstream(name, upstream, keep, around.metrics.upstream(name)));
-    }
+    const upstreams = await openUpstreams(config, around, closers);
+    const exposed: ExposedThings = new Map();
     const problems: Problem[] = [];
     const routes: Route[] = [];
     const hostFor = (route: string, stage: StageConfig): Host => ({
       route,
       log: around.log.child({ route, stage: stage.name }),
       clock: around.clock,
-      metrics: around.metrics,
+      metrics: scopedMetrics(around.metrics, closers),
       upstreams,
+      random: () => around.random(),
       baseDir: config.baseDir,
       onClose: (closer) => void closers.push(closer),
       keep: (key, create) => lease.keep(`stage ${key}`, create),
+      expose: (collection, id, thing) => expose(exposed, collection, id, thing),
     });
     const onTiming = config.log.stageTimings ? stageTimings(around.metrics) : undefined;
     for (const route of config.routes) {
@@ -170,11 +187,61 @@ export async function buildGeneration(
     }
     if (router === undefined || problems.length > 0) throw new ConfigError(problems);
     const unmatched: RouteInfo = { ...NO_ROUTE, stats: around.metrics.route("") };
-    return new Generation(number, config, router, unmatched, close);
+    for (const upstream of upstreams.values()) expose(exposed, "upstreams", upstream.name, upstream);
+    return new Generation(number, config, router, unmatched, [...upstreams.values()], exposed, close);
   } catch (error) {
     await close();
     throw error;
   }
+}
+
+/** Opens all upstreams at once. @throws ConfigError with the problems of all */
+async function openUpstreams(
+  config: CheckedConfig,
+  around: Surroundings,
+  closers: (() => void | Promise<void>)[],
+): Promise<Map<string, LiveUpstream>> {
+  const context = { ...around, baseDir: config.baseDir };
+  const opened = new Map<string, LiveUpstream>();
+  const problems: Problem[] = [];
+  await Promise.all(
+    Object.entries(config.upstreams).map(async ([name, upstream]) => {
+      try {
+        const live = await openUpstream(name, upstream, context);
+        closers.push(() => live.close());
+        opened.set(name, live);
+      } catch (error) {
+        if (!(error instanceof ConfigError)) throw error;
+        const at = childPointer("/upstreams", name);
+        problems.push(...error.problems.map((p) => ({ ...p, pointer: `${at}${p.pointer}` })));
+      }
+    }),
+  );
+  if (problems.length > 0) throw new ConfigError(problems);
+  return opened;
+}
+
+/** The metrics as stages of one generation see them: what they have collected ends with it. */
+function scopedMetrics(metrics: GatewayMetrics, closers: (() => void)[]): Host["metrics"] {
+  return {
+    counter: (...args) => metrics.counter(...args),
+    gauge: (...args) => metrics.gauge(...args),
+    histogram: (...args) => metrics.histogram(...args),
+    collect(...args) {
+      const end = metrics.collect(...args);
+      closers.push(end);
+      return end;
+    },
+  };
+}
+
+function expose(all: ExposedThings, collection: string, id: string, thing: Exposed): () => void {
+  let things = all.get(collection);
+  if (things === undefined) all.set(collection, (things = new Map()));
+  things.set(id, thing);
+  return () => {
+    if (things.get(id) === thing) things.delete(id);
+  };
 }
 
 /** Stands for what could not be built; a generation that has one never serves. */

@@ -64,6 +64,12 @@ export abstract class Message {
     return this.#decoded;
   }
 
+  /** Puts another body in the place of this one, which somebody else looks after. */
+  protected replaceBody(body: Body | null): void {
+    this.body = body;
+    this.#decoded = undefined;
+  }
+
   #bodyFailure(error: unknown): GatewayError {
     if (error instanceof GatewayError) return error;
     const { tooLarge, unknownCoding, invalid } = this.bodyErrors;

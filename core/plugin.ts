@@ -13,11 +13,20 @@
  */
 import type { FromSchema } from "json-schema-to-ts";
 import type { Exchange, Log } from "./exchange.ts";
+import type { GatewayError } from "./errors.ts";
 import type { Reply } from "./reply.ts";
 
 export { type Body, BytesBody, QueuedBody, type Sink, StreamBody, toReadable } from "./body.ts";
 export { ConfigError, type ErrorCode, GatewayError, type Problem } from "./errors.ts";
-export { type Consumer, Exchange, type Log, type RouteInfo } from "./exchange.ts";
+export {
+  type Abortable,
+  type Consumer,
+  type EndListener,
+  Exchange,
+  type Log,
+  type RouteInfo,
+  type TargetGuard,
+} from "./exchange.ts";
 export { HeaderList } from "./headers.ts";
 export { Reply, textReply } from "./reply.ts";
 export type { FromSchema };
@@ -49,7 +58,17 @@ export interface Clock {
 
 /** One target of an upstream: a base URL that requests can be sent to. */
 export interface Target {
+  /** Name of the upstream it belongs to. */
+  readonly upstream: string;
+  /** Tells it from the others of its upstream: host and port, and the path if it has one. */
+  readonly id: string;
   readonly url: string;
+  /** Its share of requests against the others now: as configured or set by an operator, less while it warms up. */
+  readonly weight: number;
+  /** Requests under way to it, of all routes. */
+  readonly inFlight: number;
+  /** Milliseconds until its replies' heads: an average that follows peaks at once and forgets in seconds; 0 before the first. */
+  readonly latencyMs: number;
   /**
    * Sends the exchange and gives the upstream's reply, its body still streaming.
    * @throws GatewayError UPSTREAM_*
@@ -57,10 +76,19 @@ export interface Target {
   forward(x: Exchange): Promise<Reply>;
 }
 
-/** A named group of targets. */
+/** A named group of targets. It lives: targets come, go, fall ill and recover. */
 export interface Upstream {
   readonly name: string;
+  /** All targets there are. A new array whenever one comes or goes. */
   readonly targets: readonly Target[];
+  /** Targets that new requests may go to, with a weight above zero. A new array whenever it changes. */
+  readonly eligible: readonly Target[];
+  /** Grows whenever `targets`, `eligible` or a weight changes: for those who prepare something from them. */
+  readonly version: number;
+  /** True when requests that belong to a target may go to it: it is eligible, or well and being drained. */
+  accepts(target: Target): boolean;
+  /** Why nothing can be sent, when nothing is eligible: 503 with Retry-After. */
+  unavailable(): GatewayError;
 }
 
 /** Label values of a metric, by label name. Must be bounded: never a path, an id or a header of the client. */
@@ -84,6 +112,29 @@ export interface Metrics {
     labelNames?: readonly string[],
     buckets?: readonly number[],
   ): { observe(value: number, labels?: Labels): void };
+  /**
+   * A metric whose values are asked for when somebody reads it: for what is counted in plain numbers on the request
+   * path, and for states. Several sources may share a name. Gives a function that takes the source away; what a
+   * plugin registers through its host goes with its generation.
+   */
+  collect(
+    name: string,
+    help: string,
+    type: "counter" | "gauge",
+    source: () => Iterable<readonly [labels: Labels, value: number]>,
+  ): () => void;
+}
+
+/** Something that operators may look at, and change, through the admin listener. */
+export interface Exposed {
+  /** What to show; plain data, no secrets. */
+  describe(): object;
+  /**
+   * Changes it.
+   * @param patch what the operator sent, parsed but unchecked
+   * @throws ConfigError with pointers into the patch
+   */
+  change?(patch: unknown): void;
 }
 
 /** What the gateway gives a plugin that is being built. */
@@ -94,6 +145,8 @@ export interface Host {
   readonly clock: Clock;
   readonly metrics: Metrics;
   readonly upstreams: ReadonlyMap<string, Upstream>;
+  /** A number from 0 up to 1. */
+  random(): number;
   /** Folder that relative paths in the configuration start from. */
   readonly baseDir: string;
   /** Registers what must happen when the generation ends. Runs in reverse order. */
@@ -104,7 +157,15 @@ export interface Host {
    * `close()`, if it has one, is called when no generation uses it any more.
    */
   keep<T extends object>(key: string, create: () => T): T;
+  /**
+   * Shows something at `/admin/<collection>/<id>` as long as the generation serves. Exposing an id again replaces it.
+   * Gives a function that ends it.
+   */
+  expose(collection: ExposedCollection, id: string, exposed: Exposed): () => void;
 }
+
+/** What plugins may show through the admin listener. */
+export type ExposedCollection = "circuit-breakers";
 
 /** A kind of stage. `Options` is inferred from the schema literal by {@link FromSchema}. */
 export interface Plugin<Options = never> {

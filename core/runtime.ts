@@ -32,7 +32,7 @@ export async function startRuntime(
   let first: LoadedConfig | undefined = await load();
   const log = createLog(first.config.log, logTo);
   const metrics = new GatewayMetrics();
-  const gateway = new Gateway({ catalogue, log, clock: systemClock, metrics });
+  const gateway = new Gateway({ catalogue, log, clock: systemClock, metrics, random: Math.random });
   const control = new Control({
     async load() {
       const loaded = first ?? (await load());
@@ -60,6 +60,7 @@ export function compileOnce(catalogue: Catalogue): (config: CheckedConfig) => Pr
       clock: systemClock,
       metrics: new GatewayMetrics(),
       kept: new KeepStore(),
+      random: Math.random,
     };
     const generation = await buildGeneration(0, config, around);
     await generation.retire(0);

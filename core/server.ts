@@ -169,7 +169,7 @@ export class Listener {
     this.#open--;
     const open = socket[CONNECTION]!.open;
     open.splice(open.indexOf(transaction), 1);
-    x.owner?.end();
+    x.end();
     this.service.onEnd(x, outcome);
   }
 

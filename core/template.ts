@@ -2,6 +2,7 @@
  * String templates over a request: `/v2/{id}`, `{client.ip}`, `{request.header.x-tenant}`. Compiled once.
  * `{name}` is a route parameter, `{*}` what a prefix match left over; `{{` and `}}` are literal braces.
  */
+import { readCookie } from "./cookies.ts";
 import { ConfigError } from "./errors.ts";
 import type { Exchange } from "./exchange.ts";
 import type { Reply } from "./reply.ts";
@@ -31,7 +32,7 @@ const FIXED: Readonly<Record<string, Variable>> = {
 const PREFIXED: Record<string, (rest: string) => Variable> = {
   "request.header.": (name) => (x) => x.headers.getJoined(name.toLowerCase()),
   "request.query.": (name) => (x) => x.query.get(name) ?? undefined,
-  "request.cookie.": (name) => (x) => readCookie(x.headers.getJoined("cookie"), name),
+  "request.cookie.": (name) => (x) => readCookie(x.headers, name),
   "response.header.": (name) => (_x, reply) => reply?.headers.getJoined(name.toLowerCase()),
   "consumer.claim.": (name) => (x) => claimText(ownValue(x.consumer?.claims, name)),
   "env.": (name) => {
@@ -49,14 +50,6 @@ function ownValue<T>(values: Readonly<Record<string, T>> | undefined, name: stri
 function claimText(value: unknown): string | undefined {
   if (value === undefined) return undefined;
   return typeof value === "string" ? value : JSON.stringify(value);
-}
-
-function readCookie(header: string | undefined, name: string): string | undefined {
-  for (const pair of header?.split(/[;,]\s*/) ?? []) {
-    const at = pair.indexOf("=");
-    if (at > 0 && pair.slice(0, at).trim() === name) return pair.slice(at + 1);
-  }
-  return undefined;
 }
 
 function compileVariable(name: string): Variable {

@@ -2,6 +2,7 @@
 
 const DURATION = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/;
 const SIZE = /^(\d+(?:\.\d+)?)(B|KB|MB|GB)$/;
+const PERCENT = /^(\d+(?:\.\d+)?)%$/;
 const MS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 const BYTES = { B: 1, KB: 1024, MB: 1024 ** 2, GB: 1024 ** 3 } as const;
 
@@ -9,7 +10,7 @@ const BYTES = { B: 1, KB: 1024, MB: 1024 ** 2, GB: 1024 ** 3 } as const;
 export const UNITS = {
   duration: { pattern: DURATION.source, expected: "a duration such as 500ms, 10s, 5m or 1h" },
   size: { pattern: SIZE.source, expected: "a size such as 512B, 64KB, 16MB or 1GB" },
-  percent: { pattern: "^\\d+(?:\\.\\d+)?%$", expected: "a percentage such as 50%" },
+  percent: { pattern: PERCENT.source, expected: "a percentage such as 50%" },
 } as const;
 
 /** Milliseconds of a duration such as `10s`. */
@@ -26,6 +27,13 @@ export function parseSize(text: string): number {
   return Math.floor(Number(match[1]) * BYTES[match[2] as keyof typeof BYTES]);
 }
 
+/** The share that a percentage such as `50%` means: 0.5. */
+export function parsePercent(text: string): number {
+  const match = PERCENT.exec(text);
+  if (match === null) throw new TypeError(`not a percentage: ${text}`);
+  return Number(match[1]) / 100;
+}
+
 /** A schema for a duration. */
 export const duration = <const D extends string, const X extends string>(fallback: D, description: X) =>
   ({ type: "string", pattern: UNITS.duration.pattern, default: fallback, description }) as const;
@@ -33,3 +41,7 @@ export const duration = <const D extends string, const X extends string>(fallbac
 /** A schema for a size. */
 export const size = <const D extends string, const X extends string>(fallback: D, description: X) =>
   ({ type: "string", pattern: UNITS.size.pattern, default: fallback, description }) as const;
+
+/** A schema for a percentage. */
+export const percent = <const D extends string, const X extends string>(fallback: D, description: X) =>
+  ({ type: "string", pattern: UNITS.percent.pattern, default: fallback, description }) as const;

@@ -4,8 +4,8 @@
  * Stands last: it makes the reply and never calls next. A route's `upstream: name` is this stage in short.
  * The client sees the target's reply as it streams, 502 or 504 when the target fails, 503 when there is none.
  */
-import type { FromSchema, JsonSchema, Plugin, Target } from "../core/plugin.ts";
-import { ConfigError, GatewayError } from "../core/plugin.ts";
+import type { FromSchema, JsonSchema, Plugin } from "../core/plugin.ts";
+import { createBalancer } from "./balance/balancer.ts";
 
 const schema = {
   type: "object",
@@ -30,28 +30,12 @@ const schema = {
 
 type Options = FromSchema<typeof schema>;
 
-/** Whose turn it is; kept across generations so that frequent edits do not favour the first target. */
-interface Turn {
-  next: number;
-}
-
 export const balance: Plugin<Options> = {
   name: "balance",
   schema,
   terminal: true,
-  build({ upstream: name }, host) {
-    const upstream = host.upstreams.get(name);
-    if (upstream === undefined) {
-      throw new ConfigError(`There is no upstream "${name}"`, "/upstream", "CONFIG_UNKNOWN_UPSTREAM");
-    }
-    const turn: Turn = host.keep(`balance round-robin ${name}`, () => ({ next: 0 }));
-    const pick = (): Target => {
-      const { targets } = upstream;
-      const target = targets[turn.next++ % targets.length];
-      if (target === undefined)
-        throw new GatewayError("UPSTREAM_UNAVAILABLE", { headers: ["retry-after", "1"] });
-      return target;
-    };
-    return () => (x) => pick().forward(x);
+  build(options, host) {
+    const send = createBalancer(options, host);
+    return () => send;
   },
 };

@@ -4,6 +4,7 @@ import type { AdminConfig, ListenerConfig } from "../config/checked.ts";
 import { listenerSchema } from "../config/schema.ts";
 import { createValidator } from "../config/validate.ts";
 import type { Control } from "../control.ts";
+import { ConfigError, GatewayError } from "../errors.ts";
 import type { Exchange, Log } from "../exchange.ts";
 import type { Reply } from "../reply.ts";
 import { textReply } from "../reply.ts";
@@ -11,7 +12,8 @@ import { hostName } from "../router.ts";
 import { Listener, type Service } from "../server.ts";
 import { isLoopback } from "../peer.ts";
 
-type Answer = (control: Control) => Reply | Promise<Reply>;
+/** @param params what stands in the place of `:name` in the path, decoded */
+type Answer = (control: Control, x: Exchange, params: readonly string[]) => Reply | Promise<Reply>;
 
 interface AdminRoute {
   /** Needs the token, when one is set. */
@@ -26,7 +28,36 @@ const ROUTES: Readonly<Record<string, AdminRoute>> = {
   "/admin/config": { guarded: true, methods: { GET: showConfig } },
   "/admin/config/reload": { guarded: true, methods: { POST: reload } },
   "/admin/stats": { guarded: true, methods: { GET: stats } },
+  "/admin/upstreams": { guarded: true, methods: { GET: listOf("upstreams") } },
+  "/admin/upstreams/:name": { guarded: true, methods: { GET: oneOf("upstreams") } },
+  "/admin/upstreams/:name/targets/:id": { guarded: true, methods: { PATCH: setTarget } },
+  "/admin/circuit-breakers": { guarded: true, methods: { GET: listOf("circuit-breakers") } },
+  "/admin/circuit-breakers/:id": {
+    guarded: true,
+    methods: { GET: oneOf("circuit-breakers"), PATCH: changeOf("circuit-breakers") },
+  },
 };
+
+/** Bytes of a request body. */
+const MAX_BODY_BYTES = 64 * 1024;
+
+function findRoute(path: string): { route: AdminRoute | undefined; params: string[] } {
+  const exact = Object.hasOwn(ROUTES, path) ? ROUTES[path] : undefined;
+  if (exact !== undefined) return { route: exact, params: [] };
+  const steps = path.split("/");
+  for (const [pattern, route] of Object.entries(ROUTES)) {
+    const wanted = pattern.split("/");
+    if (wanted.length !== steps.length) continue;
+    if (!wanted.every((step, i) => step.startsWith(":") || step === steps[i])) continue;
+    try {
+      const params = steps.filter((_, i) => wanted[i]!.startsWith(":")).map(decodeURIComponent);
+      return { route, params };
+    } catch {
+      break; // a percent sign that encodes nothing: no such page
+    }
+  }
+  return { route: undefined, params: [] };
+}
 
 /** How long requests to the admin listener may go on when it closes. */
 const DRAIN_MS = 1000;
@@ -66,7 +97,7 @@ export class Admin implements Service {
   }
 
   handle(x: Exchange): Reply | Promise<Reply> {
-    const route = ROUTES[x.path];
+    const { route, params } = findRoute(x.path);
     if (route === undefined) return json(404, { error: "no such page", pages: Object.keys(ROUTES) });
     if (route.guarded && !this.#isAllowed(x)) {
       return json(401, { error: "a valid token is needed" }, ["www-authenticate", "Bearer"]);
@@ -76,7 +107,7 @@ export class Admin implements Service {
     if (answer === undefined) {
       return json(405, { error: "method not allowed" }, ["allow", Object.keys(route.methods).join(", ")]);
     }
-    return answer(this.#control);
+    return answer(this.#control, x, params);
   }
 
   onStart(): void {}
@@ -150,4 +181,52 @@ function stats(control: Control): Reply {
     memory: { rssBytes: rss, heapUsedBytes: heapUsed },
     ...counted.totals(),
   });
+}
+
+/** All of a collection, as a list. */
+function listOf(collection: string): Answer {
+  return async (control) => json(200, Object.values(await control.inspect(collection)));
+}
+
+function oneOf(collection: string): Answer {
+  return async (control, _x, [id = ""]) => {
+    const all = await control.inspect(collection);
+    return Object.hasOwn(all, id) ? json(200, all[id]) : unknown(Object.keys(all));
+  };
+}
+
+function changeOf(collection: string): Answer {
+  return (control, x, [id = ""]) => change(control, collection, id, x, (patch) => patch);
+}
+
+function setTarget(control: Control, x: Exchange, [name = "", id = ""]: readonly string[]): Promise<Reply> {
+  return change(control, "upstreams", name, x, (patch) => ({ targets: { [id]: patch } }));
+}
+
+async function change(
+  control: Control,
+  collection: string,
+  id: string,
+  x: Exchange,
+  wrap: (patch: unknown) => unknown,
+): Promise<Reply> {
+  let patch: unknown;
+  try {
+    patch = JSON.parse((await x.readBody(MAX_BODY_BYTES)).toString());
+  } catch (error) {
+    if (error instanceof GatewayError) throw error;
+    return json(400, { error: "the body must be JSON" });
+  }
+  try {
+    const changed = await control.change(collection, id, wrap(patch));
+    if (changed !== undefined) return json(200, changed);
+    return unknown(Object.keys(await control.inspect(collection)));
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    return json(422, { problems: error.problems });
+  }
+}
+
+function unknown(known: readonly string[]): Reply {
+  return json(404, { error: "there is none of this name", known });
 }

@@ -1,4 +1,4 @@
-/** Checks addresses: of listeners, of targets, of trusted proxies. */
+/** Checks addresses: of listeners and of trusted proxies. */
 import { isIPv4 } from "node:net";
 import ipaddr from "ipaddr.js";
 import { asList, asRecord, type Checking } from "./checking.ts";
@@ -88,38 +88,4 @@ function checkCidrs(checking: Checking, list: unknown, pointer: string): void {
 function isCidr(text: string): boolean {
   const [address = ""] = text.split("/");
   return (address.includes(":") || isIPv4(address)) && ipaddr.isValidCIDR(text);
-}
-
-/** Checks the targets of all upstreams. */
-export function checkTargets(checking: Checking, upstreams: Record<string, unknown>): void {
-  for (const [name, upstream] of Object.entries(upstreams)) {
-    const pointer = `${childPointer("/upstreams", name)}/targets`;
-    for (const [i, target] of asList(asRecord(upstream)["targets"]).entries()) {
-      const isText = typeof target === "string";
-      const url = isText ? target : asRecord(target)["url"];
-      const problem = typeof url === "string" && url !== "" ? targetProblem(url) : undefined;
-      if (problem !== undefined) {
-        const at = childPointer(pointer, i);
-        checking.report("CONFIG_TARGET_URL", problem, isText ? at : `${at}/url`);
-      }
-    }
-  }
-}
-
-const EXAMPLE = "such as http://127.0.0.1:8081";
-
-/** What is wrong with a target's URL. Says nothing of the URL itself: it may hold a password. */
-function targetProblem(text: string): string | undefined {
-  if (/[\s\\\u0000-\u001f]/.test(text))
-    return "A target's URL cannot have spaces, backslashes or control characters";
-  if (/^https:/i.test(text)) return "Targets with https:// are not available yet; use http://";
-  if (!/^http:\/\//i.test(text)) return `A target is a URL that starts with http://, ${EXAMPLE}`;
-  const url = URL.parse(text);
-  if (url === null) return `This is not a valid URL; a target is written ${EXAMPLE}`;
-  if (url.username !== "" || url.password !== "" || /^http:\/\/[^/?#]*@/i.test(text)) {
-    return "A target's URL cannot have a user name or password; set the authorization header with `transform`";
-  }
-  if (text.includes("?")) return "A target's URL cannot have a query; stages can add one to requests";
-  if (text.includes("#")) return "A target's URL cannot have a fragment";
-  return undefined;
 }

@@ -1,6 +1,7 @@
 /** What a configuration is once it is checked: the types that the rest of the gateway builds from. */
 import type { FromSchema } from "json-schema-to-ts";
-import type { adminSchema, listenerSchema, routeSchema, upstreamSchema } from "./schema.ts";
+import type { adminSchema, listenerSchema, routeSchema } from "./schema.ts";
+import type { upstreamSchema } from "./upstream-schema.ts";
 import type { pathMatchSchema, valueMatchSchema } from "./condition-schema.ts";
 
 /** Options of one listener, defaults filled in. */
@@ -9,6 +10,14 @@ export type ListenerConfig = FromSchema<typeof listenerSchema>;
 export type AdminConfig = FromSchema<typeof adminSchema>;
 /** An upstream as configured, defaults filled in. */
 export type UpstreamConfig = FromSchema<typeof upstreamSchema>;
+/** Targets as configured: a list, or where to find them. */
+export type TargetsConfig = UpstreamConfig["targets"];
+/** Active health checks as configured, defaults filled in. */
+export type ActiveHealthConfig = NonNullable<UpstreamConfig["health"]["active"]>;
+/** Passive health as configured, defaults filled in. */
+export type PassiveHealthConfig = NonNullable<UpstreamConfig["health"]["passive"]>;
+/** TLS to targets as configured. */
+export type TargetTlsConfig = NonNullable<UpstreamConfig["tls"]>;
 /** How a header or query parameter is compared. */
 export type ValueMatch = FromSchema<typeof valueMatchSchema>;
 /** How a path is matched. */

@@ -28,6 +28,8 @@ export const CONFIG_CODES = {
   CONFIG_LISTEN: "The system refuses to listen on an address, such as one that is in use.",
   CONFIG_ADMIN_EXPOSED: "The admin listener is open to other machines and has no token.",
   CONFIG_TARGET_URL: "A target is not a URL that requests can be sent to.",
+  CONFIG_UNRESOLVED:
+    "The name of a target does not resolve, or no targets were found, and `onUnresolved` is `fail`.",
   CONFIG_CIDR: "An entry of a list of addresses is neither an address nor a CIDR range.",
   CONFIG_OPTION_INVALID: "A plugin refuses one of its options.",
   CONFIG_ROUTE_CONFLICT: "Two routes match the same requests and neither is more specific.",

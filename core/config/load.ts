@@ -7,7 +7,7 @@ import { dirname, resolve } from "node:path";
 import { ConfigError, type Problem } from "../errors.ts";
 import type { Catalogue, JsonSchema } from "../plugin.ts";
 import { parseDuration } from "../units.ts";
-import { checkListeners, checkTargets } from "./addresses.ts";
+import { checkListeners } from "./addresses.ts";
 import { asRecord, Checking } from "./checking.ts";
 import type { ConfigCode } from "./codes.ts";
 import { Diagnoser, type Diagnostic } from "./diagnose.ts";
@@ -19,6 +19,7 @@ import { checkRoutes } from "./routes.ts";
 import type { CheckedConfig, RouteConfig } from "./checked.ts";
 import { gatewaySchema } from "./schema.ts";
 import { Secrets } from "./secrets.ts";
+import { checkTargets } from "./targets.ts";
 import { createMap, type Finding, findNode, fromPlain, type MapNode, toPlain } from "./tree.ts";
 
 export type { Diagnostic };

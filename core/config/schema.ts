@@ -4,6 +4,7 @@
  */
 import { conditionSchema, METHOD, PATH, pathMatchSchema, valueMatches } from "./condition-schema.ts";
 import { duration, size, UNITS } from "../units.ts";
+import { upstreamSchema } from "./upstream-schema.ts";
 
 /** Of names: they appear in logs, metrics and pointers. */
 const NAME = {
@@ -143,51 +144,6 @@ export const adminSchema = {
       description: "Bearer token that all but the health checks ask for; empty for none.",
     },
   },
-  additionalProperties: false,
-} as const;
-
-export const upstreamSchema = {
-  type: "object",
-  description: "A group of targets that answer the same requests.",
-  properties: {
-    targets: {
-      type: "array",
-      minItems: 1,
-      description: "Base URLs, such as http://127.0.0.1:8081 or http://10.0.0.7/api.",
-      items: {
-        anyOf: [
-          { type: "string", minLength: 1 },
-          {
-            type: "object",
-            properties: { url: { type: "string", minLength: 1, description: "Base URL of the target." } },
-            required: ["url"],
-            additionalProperties: false,
-          },
-        ],
-      },
-    },
-    timeouts: {
-      type: "object",
-      description: "How long the upstream may take.",
-      properties: {
-        connect: duration("5s", "To open a connection; 504 beyond."),
-        headers: duration("30s", "From the request sent to the reply's headers; 504 beyond."),
-        body: duration("30s", "Between two pieces of the reply's body; the connection is dropped beyond."),
-      },
-      additionalProperties: false,
-      default: {},
-    },
-    connections: {
-      type: "integer",
-      minimum: 1,
-      maximum: 65535,
-      default: 1024,
-      description: "Most connections to each target; more requests wait.",
-    },
-    keepAlive: duration("4s", "How long an idle connection is kept, unless the target says otherwise."),
-    maxHeaderSize: size("64KB", "Largest reply headers; 502 beyond."),
-  },
-  required: ["targets"],
   additionalProperties: false,
 } as const;
 

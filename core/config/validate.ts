@@ -1,6 +1,7 @@
 /** The only door to ajv: compiles a JSON Schema into a check that fills in defaults and lists every problem. */
 import { Ajv, type ErrorObject, type ValidateFunction } from "ajv";
 import type { JsonSchema } from "../plugin.ts";
+import { fillDefaults, findBranchDefaults, withoutBranchDefaults } from "./branch-defaults.ts";
 
 export type { ErrorObject };
 
@@ -37,11 +38,16 @@ export function createBranchValidator(branch: JsonSchema, root: JsonSchema): Val
 }
 
 function compile(identity: JsonSchema, schema: JsonSchema): Validator {
+  const hasBranchDefaults = findBranchDefaults(schema);
   let validate = compiled.get(identity);
   if (validate === undefined) {
-    validate = ajv.compile(schema);
+    validate = ajv.compile(hasBranchDefaults ? withoutBranchDefaults(schema) : schema);
     compiled.set(identity, validate);
   }
   const check = validate;
-  return (value) => (check(value) ? [] : (check.errors ?? []).slice());
+  return (value) => {
+    if (!check(value)) return (check.errors ?? []).slice();
+    if (hasBranchDefaults) fillDefaults(schema, value, schema, createBranchValidator);
+    return [];
+  };
 }

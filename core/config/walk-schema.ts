@@ -50,7 +50,8 @@ function* branches(schema: JsonSchema, root: JsonSchema): Generator<Sub> {
   for (const keyword of ["then", "else"]) yield schema[keyword] as Sub;
 }
 
-function resolveRef($ref: string, root: JsonSchema): Sub {
+/** The schema that a reference means: the root, or one of its definitions. */
+export function resolveRef($ref: string, root: JsonSchema): Sub {
   if ($ref === "#") return root;
   const name = /^#\/definitions\/([^/]+)$/.exec($ref)?.[1];
   return name === undefined ? undefined : (root["definitions"] as Record<string, JsonSchema>)?.[name];

@@ -20,7 +20,7 @@ export function accessLine(x: Exchange, outcome: Outcome, ms: number): object {
   };
   if (x.upstream !== "") {
     line["upstream"] = x.upstream;
-    line["target"] = x.targetUrl;
+    line["target"] = x.target?.url;
   }
   if (x.upstreamMs >= 0) {
     line["upstreamMs"] = round(x.upstreamMs);

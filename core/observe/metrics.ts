@@ -55,6 +55,8 @@ export class GatewayMetrics implements Metrics {
   readonly #upstreams = new Map<string, DurationStats>();
   readonly #errors = new Map<string, number>();
   readonly #own = new Map<string, Counter | Gauge | Histogram>();
+  /** Where collected values come from, by the metric's name. */
+  readonly #sources = new Map<string, Set<() => Iterable<readonly [Labels, number]>>>();
   readonly #reloads = { success: 0, failure: 0 };
   /** Requests under way. */
   active = 0;
@@ -166,6 +168,29 @@ export class GatewayMetrics implements Metrics {
       new Histogram({ name, help, labelNames, buckets: [...buckets], registers: [this.#registry] });
     const metric = this.#plugin(name, Histogram, create);
     return { observe: (value, labels: Labels = {}) => metric.observe(labels, value) };
+  }
+
+  collect(
+    name: string,
+    help: string,
+    type: "counter" | "gauge",
+    source: () => Iterable<readonly [labels: Labels, value: number]>,
+  ): () => void {
+    let sources = this.#sources.get(name);
+    if (sources === undefined) {
+      const all = (sources = new Set());
+      this.#sources.set(name, all);
+      this.#add(name, help, type, () => {
+        // Two generations may tell of the same thing while one drains: the later one counts.
+        const samples = new Map<string, Sample>();
+        for (const each of all) {
+          for (const [labels, value] of each()) samples.set(JSON.stringify(labels), { labels, value });
+        }
+        return [...samples.values()];
+      });
+    }
+    sources.add(source);
+    return () => void sources.delete(source);
   }
 
   #plugin<M extends Counter | Gauge | Histogram>(

@@ -17,8 +17,20 @@ export interface Destination {
   readonly basePath: string;
   /** Host header for the target. */
   readonly host: string;
-  /** Told how long the target took until its reply's head, in milliseconds. */
-  onAnswered(ms: number): void;
+  /** A request is on its way; {@link onEnd} follows. */
+  onStart(): void;
+  /**
+   * The reply's head is there.
+   * @param ms since it was sent
+   * @param now monotonic milliseconds
+   */
+  onAnswered(ms: number, now: number): void;
+  /**
+   * The request has ended: its reply is complete, or there will be none.
+   * @param status of the reply; 0 when there was none
+   * @param failure what was wrong with the target; undefined also when the client or its body was
+   */
+  onEnd(status: number, failure: ErrorCode | undefined): void;
 }
 
 /**
@@ -29,6 +41,7 @@ export function forward(x: Exchange, to: Destination): Promise<Reply> {
   return new Promise((resolve, reject) => {
     if (x.aborted !== undefined) return reject(x.aborted);
     const call = new Call(x, to, resolve, reject);
+    to.onStart();
     const { body } = x;
     to.pool.dispatch(
       {
@@ -104,6 +117,10 @@ export function outgoingHeaders(x: Exchange, targetHost: string): string[] {
   out.push("x-forwarded-port", forwardedPort ?? peer.localPort);
   out.push("forwarded", join(forwarded, peer.forwardedElement(x.authority)));
   out.push("via", join(via, `${x.httpVersion} ${VIA}`));
+  const { deadline } = x;
+  if (deadline?.header !== undefined) {
+    out.push(deadline.header, String(Math.max(0, Math.floor(deadline.at - performance.now()))));
+  }
   const { body } = x;
   if (body?.length !== undefined && !(body instanceof BytesBody))
     out.push("content-length", String(body.length));
@@ -124,7 +141,7 @@ class Call implements PoolHandler, Producer {
   readonly #sentAt = performance.now();
   #controller: PoolController | undefined;
   #body: QueuedBody | undefined;
-  #answered = false;
+  #status = 0;
   #abortReason: Error | undefined;
   #connectionError: Error | undefined;
 
@@ -155,10 +172,11 @@ class Call implements PoolHandler, Producer {
       this.#x.informant?.inform(status, headers.raw);
       return;
     }
-    this.#answered = true;
-    const ms = performance.now() - this.#sentAt;
+    this.#status = status;
+    const now = performance.now();
+    const ms = now - this.#sentAt;
     this.#x.upstreamMs = Math.max(0, this.#x.upstreamMs) + ms;
-    this.#to.onAnswered(ms);
+    this.#to.onAnswered(ms, now);
     headers.raw.push("via", `1.1 ${VIA}`);
     const reply = new Reply(status, headers);
     reply.reason = reason;
@@ -175,8 +193,12 @@ class Call implements PoolHandler, Producer {
   }
 
   onResponseEnd(controller: PoolController): void {
-    this.done = true;
-    if (this.#connectionError !== undefined) return this.#body?.break(mapError(this.#connectionError));
+    if (this.#connectionError !== undefined) {
+      const error = mapError(this.#connectionError);
+      this.#end(error);
+      return this.#body?.break(error);
+    }
+    this.#end(undefined);
     const trailers = controller.rawTrailers;
     this.#body?.finish(trailers && trailers.length > 0 ? replyTrailers(trailers) : undefined);
   }
@@ -187,9 +209,9 @@ class Call implements PoolHandler, Producer {
 
   onResponseError(_controller: PoolController | null, error: Error): void {
     if (this.done) return;
-    this.done = true;
     const mapped = this.#abortReason ?? mapError(error);
-    if (this.#answered) this.#body?.break(mapped);
+    this.#end(mapped);
+    if (this.#status !== 0) this.#body?.break(mapped);
     else this.#reject(mapped);
   }
 
@@ -207,9 +229,15 @@ class Call implements PoolHandler, Producer {
     this.#abortReason = reason;
     if (this.#controller !== undefined) this.#controller.abort(reason);
     else {
-      this.done = true;
+      this.#end(reason);
       this.#reject(reason);
     }
+  }
+
+  #end(error: Error | undefined): void {
+    this.done = true;
+    const code = error instanceof GatewayError ? error.code : undefined;
+    this.#to.onEnd(this.#status, code?.startsWith("UPSTREAM_") ? code : undefined);
   }
 }
 

@@ -7,14 +7,28 @@ import { buildConnector, Client, type Dispatcher } from "undici";
 
 /** How to connect to a target. Durations in milliseconds. */
 export interface PoolOptions {
-  /** `http://host:port`, without a path. */
+  /** `http://host:port` or `https://host:port`, without a path. */
   origin: string;
+  /** A socket of this machine to connect to instead. */
+  socketPath?: string | undefined;
+  /** How to speak TLS, with an https origin. */
+  tls?: PoolTls | undefined;
   connections: number;
   connectTimeoutMs: number;
   headersTimeoutMs: number;
   bodyTimeoutMs: number;
   keepAliveMs: number;
   maxHeaderBytes: number;
+}
+
+/** TLS to a target. Certificates and keys are PEM. */
+export interface PoolTls {
+  ca?: string;
+  cert?: string;
+  key?: string;
+  serverName?: string;
+  verify: boolean;
+  minVersion: "TLSv1.2" | "TLSv1.3";
 }
 
 /** A request to dispatch. */
@@ -83,7 +97,13 @@ export class Pool {
 
   constructor(options: PoolOptions) {
     this.#options = options;
-    this.#connect = buildConnector({ timeout: options.connectTimeoutMs, allowH2: false });
+    const { tls, socketPath } = options;
+    this.#connect = buildConnector({
+      timeout: options.connectTimeoutMs,
+      allowH2: false,
+      ...(socketPath === undefined ? {} : { socketPath }),
+      ...(tls === undefined ? {} : tlsOptions(tls)),
+    });
   }
 
   /** Sends a request; its handler hears of everything, failures included. */
@@ -172,4 +192,12 @@ export class Pool {
     this.#waiting.delete(waiting);
     if (!waiting.handler.done) waiting.handler.onResponseError(null, error);
   }
+}
+
+function tlsOptions({ serverName, verify, ...rest }: PoolTls): buildConnector.BuildOptions {
+  return {
+    ...rest,
+    rejectUnauthorized: verify,
+    ...(serverName === undefined ? {} : { servername: serverName }),
+  };
 }

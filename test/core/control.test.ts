@@ -49,6 +49,19 @@ class FakeThread implements DataThread {
     };
   }
 
+  /** What there is to look at and change. */
+  readonly things: Record<string, object> = {};
+
+  async inspect(collection: string): Promise<Record<string, object>> {
+    this.trace.push(`${this.name} inspect ${collection}`);
+    return this.things;
+  }
+
+  async change(collection: string, id: string, patch: unknown): Promise<object | undefined> {
+    this.trace.push(`${this.name} change ${collection} ${id} ${JSON.stringify(patch)}`);
+    return this.things[id];
+  }
+
   async stop(drainMs: number): Promise<number> {
     this.trace.push(`${this.name} stop ${drainMs}`);
     return 1;

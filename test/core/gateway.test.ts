@@ -48,7 +48,7 @@ function setUp(...plugins: Plugin[]) {
   const log = new FakeLog();
   const metrics = new GatewayMetrics();
   const catalogue = catalogueOf(answering(trace), ...plugins);
-  const gateway = new Gateway({ catalogue, log, clock: new FakeClock(), metrics });
+  const gateway = new Gateway({ catalogue, log, clock: new FakeClock(), metrics, random: () => 0.5 });
   onTestFinished(async () => void (await gateway.stop(0)));
   const config = (
     id: string,

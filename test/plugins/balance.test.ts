@@ -1,14 +1,11 @@
 import { describe, expect, it } from "vitest";
 import type { ConfigError } from "../../core/errors.ts";
 import { KeepStore } from "../../core/keep.ts";
-import { type Exchange, type Target, textReply, type Upstream } from "../../core/plugin.ts";
+import { textReply, type Upstream } from "../../core/plugin.ts";
 import { balance } from "../../plugins/balance.ts";
-import { bodyText, buildStage, exchange, FakeHost } from "../support/harness.ts";
+import { bodyText, buildStage, exchange, FakeHost, FakeUpstream } from "../support/harness.ts";
 
-function upstream(name: string, ...urls: string[]): Upstream {
-  const targets = urls.map((url): Target => ({ url, forward: async () => textReply(200, url) }));
-  return { name, targets };
-}
+const upstream = (name: string, ...ids: string[]): FakeUpstream => new FakeUpstream(name, ids);
 
 function hostWith(...upstreams: Upstream[]): FakeHost {
   const host = new FakeHost();
@@ -50,19 +47,13 @@ describe("balance", () => {
   });
 
   it("gives the target's exchange and reply unchanged", async () => {
-    const seen: Exchange[] = [];
     const reply = textReply(418, "tea");
-    const target: Target = {
-      url: "a",
-      forward: async (x) => {
-        seen.push(x);
-        return reply;
-      },
-    };
-    const handler = await build(hostWith({ name: "users", targets: [target] }));
+    const users = upstream("users", "a");
+    users.targets[0]!.answer = () => reply;
+    const handler = await build(hostWith(users));
     const x = exchange();
     expect(await handler(x)).toBe(reply);
-    expect(seen).toEqual([x]);
+    expect(users.targets[0]!.seen).toEqual([x]);
   });
 
   it("goes on with the turn of the generation before, whatever became of the targets", async () => {

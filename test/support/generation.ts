@@ -41,5 +41,6 @@ export function surroundings(catalogue: Catalogue): Surroundings & { log: FakeLo
     clock: new FakeClock(),
     metrics: new GatewayMetrics(),
     kept: new KeepStore(),
+    random: () => 0.5,
   };
 }

@@ -1,9 +1,10 @@
 /** Runs one plugin in memory: options through its schema, a fake upstream below it, a fake clock. No sockets. */
 import { type Body, BytesBody } from "../../core/body.ts";
 import { createValidator } from "../../core/config/validate.ts";
+import { GatewayError } from "../../core/errors.ts";
 import { createExchange, type Exchange, type ExchangeInit, type Log } from "../../core/exchange.ts";
 import { HeaderList } from "../../core/headers.ts";
-import type { Clock, Handler, Host, Labels, Plugin, Upstream } from "../../core/plugin.ts";
+import type { Clock, Exposed, Handler, Host, Labels, Plugin, Target, Upstream } from "../../core/plugin.ts";
 import { Reply, textReply } from "../../core/reply.ts";
 
 /** A log that keeps its lines. */
@@ -65,7 +66,39 @@ export class FakeHost implements Host {
     counter: (name) => ({ inc: (labels, by = 1) => this.#add(name, labels, by) }),
     gauge: (name) => ({ set: (value, labels) => this.counts.set(key(name, labels), value) }),
     histogram: (name) => ({ observe: (_value, labels) => this.#add(name, labels, 1) }),
+    collect: (name, _help, _type, source) => {
+      const sources = this.sources.get(name) ?? new Set();
+      this.sources.set(name, sources.add(source));
+      return () => void sources.delete(source);
+    },
   };
+
+  /** What stages show to operators, by collection and id. */
+  readonly exposed = new Map<string, Exposed>();
+  /** Sources of collected metrics, by name. */
+  readonly sources = new Map<string, Set<() => Iterable<readonly [Labels, number]>>>();
+
+  /** What `random()` gives, in turn; 0.5 when it is used up. */
+  readonly randoms: number[] = [];
+
+  random(): number {
+    return this.randoms.shift() ?? 0.5;
+  }
+
+  expose(collection: string, id: string, thing: Exposed): () => void {
+    const path = `${collection}/${id}`;
+    this.exposed.set(path, thing);
+    return () => void this.exposed.delete(path);
+  }
+
+  /** Collected values of a metric now, by labels. */
+  collected(name: string): Record<string, number> {
+    const values: Record<string, number> = {};
+    for (const source of this.sources.get(name) ?? []) {
+      for (const [labels, value] of source()) values[key("", labels)] = value;
+    }
+    return values;
+  }
 
   #add(name: string, labels: Labels | undefined, by: number): void {
     const id = key(name, labels);
@@ -83,6 +116,75 @@ export class FakeHost implements Host {
 }
 
 const key = (name: string, labels: Labels = {}): string => `${name}${JSON.stringify(labels)}`;
+
+/** A target whose replies a test decides on; it counts what is under way. */
+export class FakeTarget implements Target {
+  readonly upstream: string;
+  readonly id: string;
+  readonly url: string;
+  weight = 1;
+  inFlight = 0;
+  latencyMs = 0;
+  /** Requests that came. */
+  readonly seen: Exchange[] = [];
+  /** Answers; 200 with the target's id by default. */
+  answer: (x: Exchange) => Reply | Promise<Reply> = () => textReply(200, this.id);
+
+  constructor(id: string, upstream = "users") {
+    this.id = id;
+    this.url = `http://${id}`;
+    this.upstream = upstream;
+  }
+
+  async forward(x: Exchange): Promise<Reply> {
+    x.upstream = this.upstream;
+    x.target = this;
+    this.seen.push(x);
+    this.inFlight++;
+    try {
+      return await this.answer(x);
+    } finally {
+      this.inFlight--;
+    }
+  }
+}
+
+/** An upstream whose eligible targets a test decides on. */
+export class FakeUpstream implements Upstream {
+  readonly name: string;
+  targets: readonly FakeTarget[];
+  #eligible: readonly FakeTarget[];
+  version = 1;
+
+  constructor(name: string, targets: readonly (FakeTarget | string)[]) {
+    this.name = name;
+    this.targets = targets.map((each) => (typeof each === "string" ? new FakeTarget(each, name) : each));
+    this.#eligible = this.targets;
+  }
+
+  get eligible(): readonly FakeTarget[] {
+    return this.#eligible;
+  }
+
+  set eligible(targets: readonly FakeTarget[]) {
+    this.#eligible = targets;
+    this.version++;
+  }
+
+  /** Sets weights, in order. */
+  weigh(...weights: number[]): void {
+    for (const [i, weight] of weights.entries()) this.targets[i]!.weight = weight;
+    this.eligible = this.targets.filter(({ weight }) => weight > 0);
+  }
+
+  accepts(target: Target): boolean {
+    return this.#eligible.includes(target as FakeTarget);
+  }
+
+  unavailable(): GatewayError {
+    return new GatewayError("UPSTREAM_UNAVAILABLE", { headers: ["retry-after", "1"] });
+  }
+}
 
 /** What `exchange()` takes: an exchange's fields, headers as an object, a body as text or bytes. */
 export interface RequestInit {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { NO_ROUTE } from "../../../core/exchange.ts";
 import { accessLine } from "../../../core/observe/access-log.ts";
+import type { Target } from "../../../core/plugin.ts";
 import { exchange } from "../../support/harness.ts";
 
 const outcome = { status: 200, code: undefined, error: undefined, bytesIn: 5, bytesOut: 7 };
@@ -33,7 +34,7 @@ describe("a line of the access log", () => {
   it("tells of the upstream and splits the time, if one was asked", () => {
     const x = exchange();
     x.upstream = "users";
-    x.targetUrl = "http://127.0.0.1:1";
+    x.target = { url: "http://127.0.0.1:1" } as Target;
     expect(accessLine(x, outcome, 10)).toMatchObject({ upstream: "users", target: "http://127.0.0.1:1" });
     expect(accessLine(x, outcome, 10)).not.toHaveProperty("upstreamMs");
     x.upstreamMs = 7.5;

@@ -134,6 +134,7 @@ describe("the headers sent upstream", () => {
 
 function destination(origin: string, more: Partial<PoolOptions> = {}, basePath = "") {
   const answered: number[] = [];
+  const ends: string[] = [];
   const pool = new Pool({
     origin,
     connections: 4,
@@ -148,9 +149,11 @@ function destination(origin: string, more: Partial<PoolOptions> = {}, basePath =
     pool,
     basePath,
     host: new URL(origin).host,
+    onStart: () => void ends.push("start"),
     onAnswered: (ms) => answered.push(ms),
+    onEnd: (status, failure) => void ends.push(`${status} ${failure ?? ""}`.trim()),
   };
-  return { ...to, answered, [Symbol.asyncDispose]: () => pool.close() };
+  return { ...to, answered, ends, [Symbol.asyncDispose]: () => pool.close() };
 }
 
 /** An upstream that writes `text` for every request. */
@@ -571,7 +574,14 @@ describe("forward", () => {
     ];
     for (const [error, code] of errors) {
       const pool = { dispatch: (_: unknown, handler: PoolHandler) => handler.onResponseError(null, error) };
-      const to = { pool: pool as unknown as Pool, basePath: "", host: "t", onAnswered() {} };
+      const to = {
+        pool: pool as unknown as Pool,
+        basePath: "",
+        host: "t",
+        onStart() {},
+        onAnswered() {},
+        onEnd() {},
+      };
       expect((await failure(forward(exchange(), to))).code).toBe(code);
     }
   });
