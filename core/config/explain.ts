@@ -92,8 +92,32 @@ function explainBranches(error: ErrorObject, left: ErrorObject[], context: Conte
     const values = typed.flatMap(({ schema }) => (schema["enum"] as unknown[]) ?? [schema["const"]]);
     return [notOneOf(values, data, pointer, context)];
   }
-  typed.sort((a, b) => misfit(a) - misfit(b));
-  return errorsToFindings(typed[0]!.errors, context);
+  const marked = typed.filter(
+    ({ schema, errors }) => hasRequired(schema, data) && !errors.some((e) => e.keyword === "const"),
+  );
+  if (marked.length === 0 && typed.length > 1) {
+    const unknown = unknownToAll(typed, error, context);
+    if (unknown.length > 0) return unknown;
+  }
+  const [likely] = (marked.length > 0 ? marked : typed).sort((a, b) => misfit(a) - misfit(b));
+  return errorsToFindings(likely!.errors, context);
+}
+
+/** True when the value has the keys that a form must have: that form is meant. */
+function hasRequired({ required }: JsonSchema, data: unknown): boolean {
+  if (typeof data !== "object" || data === null || !Array.isArray(required)) return false;
+  return required.every((key) => Object.hasOwn(data, String(key)));
+}
+
+/** Keys that none of several forms has, explained with the keys of all of them. */
+function unknownToAll(forms: readonly Attempt[], error: ErrorObject, context: Context): Finding[] {
+  if (forms.some(({ schema }) => schema["additionalProperties"] !== false)) return [];
+  const properties = Object.assign({}, ...forms.map(({ schema }) => schema.properties)) as object;
+  return Object.keys(error.data as object)
+    .filter((key) => !Object.hasOwn(properties, key))
+    .map((additionalProperty) =>
+      unknownKey({ ...error, params: { additionalProperty }, parentSchema: { properties } }, context),
+    );
 }
 
 /** How badly a branch fits: a wrong discriminator says more than a missing key. */
