@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 
-const BENCHES = ["routes", "floor", "body", "connections", "swap"] as const;
+const BENCHES = ["routes", "floor", "body", "connections", "swap", "upstreams", "failure"] as const;
 
 const verdicts: string[] = [];
 for (const name of BENCHES) {
