@@ -1,5 +1,6 @@
 /** The other end of a client's connection, and what proxies on the way say of the client (RFC 7239). */
 import ipaddr from "ipaddr.js";
+import { parseAddress, RangeSet } from "./address-ranges.ts";
 import { ConfigError } from "./errors.ts";
 import type { HeaderList } from "./headers.ts";
 
@@ -12,21 +13,14 @@ export type TrustTest = (address: string) => boolean;
  */
 export function compileTrust(entries: readonly string[], pointer = ""): TrustTest {
   if (entries.length === 0) return () => false;
-  const ranges = entries.map((entry, i) => {
-    try {
-      if (entry.includes("/")) return ipaddr.parseCIDR(entry);
-      const address = ipaddr.parse(entry);
-      return [address, address.kind() === "ipv4" ? 32 : 128] as [typeof address, number];
-    } catch {
-      throw new ConfigError(`Not an address or CIDR range: ${entry}`, `${pointer}/${i}`, "CONFIG_CIDR");
-    }
-  });
+  const ranges = new RangeSet();
+  for (const [i, entry] of entries.entries()) {
+    if (ranges.add(entry)) continue;
+    throw new ConfigError(`Not an address or CIDR range: ${entry}`, `${pointer}/${i}`, "CONFIG_CIDR");
+  }
   return (text) => {
-    if (!ipaddr.isValid(text)) return false;
-    const address = ipaddr.process(text);
-    return ranges.some(
-      ([range, bits]) => range.kind() === address.kind() && address.match(range as ipaddr.IPv4, bits),
-    );
+    const address = parseAddress(text);
+    return address !== undefined && ranges.has(address);
   };
 }
 

@@ -6,6 +6,7 @@
  * address is the peer's unless the listener's `trustedProxies` say that another may be believed. An address
  * that cannot be read is denied. Nothing it depends on can fail.
  */
+import { parseAddress, RangeSet } from "../core/address-ranges.ts";
 import {
   ConfigError,
   type FromSchema,
@@ -15,7 +16,6 @@ import {
   type Problem,
 } from "../core/plugin.ts";
 import { childPointer } from "../core/pointer.ts";
-import { parseAddress, RangeSet } from "./ip/ranges.ts";
 
 const ranges = (description: string) =>
   ({ type: "array", items: { type: "string", minLength: 1 }, default: [], description }) as const;

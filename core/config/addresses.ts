@@ -1,6 +1,7 @@
 /** Checks addresses: of listeners and of trusted proxies. */
 import { isIPv4 } from "node:net";
 import ipaddr from "ipaddr.js";
+import { RangeSet } from "../address-ranges.ts";
 import { asList, asRecord, type Checking } from "./checking.ts";
 import { childPointer } from "../pointer.ts";
 
@@ -77,15 +78,9 @@ function isLoopback(host: string): boolean {
 function checkCidrs(checking: Checking, list: unknown, pointer: string): void {
   for (const [i, text] of asList(list).entries()) {
     if (typeof text !== "string" || text === "") continue;
-    if (ipaddr.IPv4.isValidFourPartDecimal(text) || ipaddr.IPv6.isValid(text)) continue;
-    if (isCidr(text)) continue;
+    if (new RangeSet().add(text)) continue;
     const at = childPointer(pointer, i);
     const message = `Expected an address or a CIDR range such as 10.0.0.0/8, found${checking.quote(text, at) || " another text"}`;
     checking.report("CONFIG_CIDR", message, at);
   }
-}
-
-function isCidr(text: string): boolean {
-  const [address = ""] = text.split("/");
-  return (address.includes(":") || isIPv4(address)) && ipaddr.isValidCIDR(text);
 }
