@@ -31,6 +31,8 @@ export const ERRORS = {
   UPSTREAM_BODY_INVALID: { status: 502, title: "The upstream's body could not be read" },
   UPSTREAM_UNAVAILABLE: { status: 503, title: "No target of the upstream is available" },
   NOT_READY: { status: 503, title: "The gateway is not ready" },
+  CONCURRENCY_LIMITED: { status: 503, title: "Too many requests are under way" },
+  OVERLOADED: { status: 503, title: "The gateway is overloaded" },
   UPSTREAM_CONNECT_TIMEOUT: { status: 504, title: "The upstream did not accept a connection in time" },
   UPSTREAM_TIMEOUT: { status: 504, title: "The upstream did not reply in time" },
   HEADER_INVALID: { status: 500, title: "A stage produced an invalid header" },

@@ -129,7 +129,7 @@ export class Gateway implements DataThread, Service {
     x.route.stats?.record(x.originalMethod, outcome.status, ms);
     const { code, error } = outcome;
     if (code !== undefined) this.#metrics.countError(code);
-    if (error !== undefined && error.status >= 500) {
+    if (error !== undefined && error.status >= 500 && !REFUSALS.has(error.code)) {
       const fields = { code, requestId: x.id, route: x.route.name, err: error.cause ?? error };
       if (error.status === 500) this.log.error(fields, error.message);
       else
@@ -210,6 +210,9 @@ function listenerKeys(configs: readonly ListenerConfig[]): string[] {
     return `${address} ${nth}`;
   });
 }
+
+/** Failures by which the gateway protects itself and others: counted, but no news one by one. */
+const REFUSALS: ReadonlySet<ErrorCode> = new Set<ErrorCode>(["CONCURRENCY_LIMITED", "OVERLOADED"]);
 
 function causeOf(error: GatewayError): string | undefined {
   const cause = error.cause as NodeJS.ErrnoException | undefined;

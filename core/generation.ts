@@ -2,7 +2,7 @@
  * A generation: everything that serves one state of the configuration. It is built whole or not at all, never
  * changed, and closed when the last request that began on it has ended.
  */
-import type { CheckedConfig, RouteConfig, StageConfig } from "./config/checked.ts";
+import type { CheckedConfig, RouteConfig } from "./config/checked.ts";
 import { ConfigError, GatewayError, type Problem } from "./errors.ts";
 import { type Exchange, type Log, NO_ROUTE, type RouteInfo } from "./exchange.ts";
 import type { KeepStore } from "./keep.ts";
@@ -162,9 +162,10 @@ export async function buildGeneration(
     const exposed: ExposedThings = new Map();
     const problems: Problem[] = [];
     const routes: Route[] = [];
-    const hostFor = (route: string, stage: StageConfig): Host => ({
+    const hostFor = (route: string, stage: string): Host => ({
       route,
-      log: around.log.child({ route, stage: stage.name }),
+      stage,
+      log: around.log.child({ route, stage }),
       clock: around.clock,
       metrics: scopedMetrics(around.metrics, closers),
       upstreams,
@@ -252,13 +253,14 @@ const UNBUILT: Handler = () => {
 /** Builds a route as far as it can be built; what is wrong with it is added to `problems`. */
 async function buildRoute(
   config: RouteConfig,
-  hostFor: (route: string, stage: StageConfig) => Host,
+  hostFor: (route: string, stage: string) => Host,
   around: Surroundings,
   onTiming: TimingListener | undefined,
   problems: Problem[],
 ): Promise<Route> {
   const stages: PipelineStage[] = [];
   let answersPreflight = false;
+  const names = new Map<string, number>();
   for (const stage of config.stages) {
     const { name, onError } = stage;
     const plugin = around.catalogue.get(stage.plugin)!;
@@ -270,7 +272,10 @@ async function buildRoute(
       problems.push(...locateProblems(error, stage));
     }
     try {
-      const built = await plugin.build(stage.options as never, hostFor(config.name, stage));
+      const nth = (names.get(name) ?? 0) + 1;
+      names.set(name, nth);
+      const host = hostFor(config.name, nth === 1 ? name : `${name}#${nth}`);
+      const built = await plugin.build(stage.options as never, host);
       stages.push({ name, stage: built, when, onError });
     } catch (error) {
       problems.push(...locateProblems(error, stage));

@@ -143,6 +143,8 @@ export interface Host {
   readonly route: string;
   readonly log: Log;
   readonly clock: Clock;
+  /** Name of the stage, made unique within its route: `concurrency`, `concurrency#2`. For labels and kept state. */
+  readonly stage: string;
   readonly metrics: Metrics;
   readonly upstreams: ReadonlyMap<string, Upstream>;
   /** A number from 0 up to 1. */

@@ -2,6 +2,7 @@
 import type { Catalogue, Plugin } from "../core/plugin.ts";
 import { balance } from "./balance.ts";
 import { compress } from "./compress.ts";
+import { concurrency } from "./concurrency.ts";
 import { cors } from "./cors.ts";
 import { ip } from "./ip.ts";
 import { redirect } from "./redirect.ts";
@@ -17,6 +18,7 @@ const BUILT_IN: readonly Plugin[] = [
   ip,
   redirect,
   requestId,
+  concurrency,
   respond,
   securityHeaders,
   transform,

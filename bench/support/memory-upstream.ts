@@ -102,6 +102,7 @@ export async function buildStage(
     clock,
     metrics,
     upstreams: new Map([[upstream.name, upstream]]),
+    stage: "bench",
     random: Math.random,
     baseDir: process.cwd(),
     onClose() {},

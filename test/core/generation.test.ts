@@ -61,11 +61,28 @@ describe("building a generation", () => {
     const [host] = hosts;
     expect(host).toMatchObject({
       route: "a",
+      stage: "spy",
       clock: around.clock,
-      metrics: around.metrics,
       baseDir: process.cwd(),
     });
     expect([...host!.upstreams.keys()]).toEqual(["users"]);
+  });
+
+  it("tells stages of one name in a route apart", async () => {
+    const stages: string[] = [];
+    const spy = fakePlugin("spy", (_options, host) => {
+      stages.push(`${host.route} ${host.stage}`);
+      return (next) => next;
+    });
+    const pipeline = [{ plugin: "spy" }, { plugin: "spy", name: "x" }, { plugin: "spy" }, { plugin: "echo" }];
+    await build(
+      [
+        { ...route("a"), pipeline },
+        { ...route("b"), pipeline },
+      ],
+      [spy],
+    );
+    expect(stages).toEqual(["a spy", "a x", "a spy#2", "b spy", "b x", "b spy#2"]);
   });
 
   it("tells stages' kept values apart from the gateway's own, and closes them with the last generation", async () => {

@@ -54,6 +54,7 @@ export class FakeClock implements Clock {
 /** A host that keeps what a stage registered. */
 export class FakeHost implements Host {
   route = "test";
+  stage = "stage";
   log = new FakeLog();
   clock = new FakeClock();
   upstreams: Map<string, Upstream> = new Map();

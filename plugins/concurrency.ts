@@ -1,0 +1,265 @@
+/**
+ * Limits how many exchanges are under way at once: of the route, of an upstream, or of each value of a key.
+ *
+ * Stands above the stages that it protects and calls next. Beyond the limit a request waits in a queue, first come
+ * first served, if there is one and room in it; else the client sees 503 CONCURRENCY_LIMITED with Retry-After.
+ * An exchange counts until its reply is sent whole or it failed. Below a stage that tries again it counts once.
+ * `by: { upstream }` shares the count with every stage that names the same upstream. With `adaptive` the limit is
+ * learned from the latency of what is below, from admission to the reply's head; `max` is then not given.
+ * Requests without a value of the key are counted together. Depends on nothing that can fail at run time.
+ */
+import { compileKey, keySchema } from "../core/key.ts";
+import {
+  ConfigError,
+  type Exchange,
+  type FromSchema,
+  GatewayError,
+  type Host,
+  type JsonSchema,
+  type Plugin,
+  type Stage,
+} from "../core/plugin.ts";
+import { duration, parseDuration, parsePercent, percent } from "../core/units.ts";
+import { GradientLimit } from "./concurrency/gradient.ts";
+import { type Gate, GateStats, type Permit, Slots, SlotTable } from "./concurrency/slots.ts";
+
+const count = <const X extends string>(description: X, minimum = 1) =>
+  ({ type: "integer", minimum, maximum: 1_000_000, description }) as const;
+
+const key = keySchema("What is counted.");
+
+const schema = {
+  type: "object",
+  description: "Limits how many requests are under way at once, with a queue.",
+  properties: {
+    max: count("Most exchanges at once, per key."),
+    adaptive: {
+      type: "object",
+      description: "Learns the limit from latency, instead of `max`.",
+      properties: {
+        min: { ...count("The limit never falls below this."), default: 5 },
+        max: { ...count("The limit never rises above this."), default: 1000 },
+        initial: { ...count("The limit to begin with, once the baseline is known."), default: 20 },
+        tolerance: percent("25%", "How far latency may rise above the baseline before the limit shrinks."),
+        window: duration("200ms", "Least time over which latency is judged; also twice the latency."),
+        baselineEvery: duration(
+          "60s",
+          "How often the latency under light load is measured again; the limit is halved meanwhile.",
+        ),
+      },
+      additionalProperties: false,
+    },
+    by: {
+      description:
+        "What is counted: the `route`, `{ upstream: NAME }` over all routes, or a key such as `consumer`, `ip` or `{ header: x-tenant }`.",
+      default: "route",
+      anyOf: [
+        ...key.anyOf,
+        {
+          type: "object",
+          properties: {
+            upstream: {
+              type: "string",
+              minLength: 1,
+              "x-reference": "upstream",
+              description: "Name of an upstream: all stages that name it share one count.",
+            },
+          },
+          required: ["upstream"],
+          additionalProperties: false,
+        },
+      ],
+    },
+    queue: { ...count("Most requests that may wait, per key; 0 for none.", 0), default: 0 },
+    queueTimeout: duration("1s", "How long a request may wait."),
+    retryAfter: duration("1s", "What a refused client is told in Retry-After, in whole seconds."),
+  },
+  oneOf: [{ required: ["max"] }, { required: ["adaptive"] }],
+  additionalProperties: false,
+} as const satisfies JsonSchema;
+
+type Options = FromSchema<Omit<typeof schema, "oneOf">>;
+type Adaptive = NonNullable<Options["adaptive"]>;
+
+export const concurrency: Plugin<Options> = {
+  name: "concurrency",
+  schema,
+  guard: true,
+  build(options, host) {
+    const gate = new StageGate(options, host);
+    const slotsOf = compileSlots(options, host);
+    const { adaptive } = gate;
+    if (adaptive !== undefined) return watched(gate, adaptive, slotsOf, host.clock);
+    return (next) => async (x) => {
+      // Its end has been told already: nothing would give a permit back.
+      if (x.aborted !== undefined) throw x.aborted;
+      const slots = slotsOf(x);
+      const permit = obtain(slots, gate, x) ?? (await waitFor(slots, gate, x));
+      try {
+        return await next(x);
+      } catch (error) {
+        permit.release();
+        throw error;
+      }
+    };
+  },
+};
+
+/** The same with what the limit is learned from. */
+function watched(
+  gate: Gate,
+  limit: GradientLimit,
+  slotsOf: (x: Exchange) => Slots,
+  clock: Host["clock"],
+): Stage {
+  return (next) => async (x) => {
+    if (x.aborted !== undefined) throw x.aborted;
+    const slots = slotsOf(x);
+    const permit = obtain(slots, gate, x) ?? (await waitFor(slots, gate, x));
+    permit.startedAt = clock.monotonic();
+    limit.entered(slots.inFlight);
+    try {
+      const reply = await next(x);
+      if (tell(limit, permit, slots, verdictOn(reply.status), clock.monotonic())) slots.admit();
+      return reply;
+    } catch (error) {
+      const grew = tell(limit, permit, slots, verdictOnFailure(error), clock.monotonic());
+      permit.release();
+      if (grew) slots.admit();
+      throw error;
+    }
+  };
+}
+
+/** A permit without waiting, if there is one. */
+function obtain(slots: Slots, gate: Gate, x: Exchange): Permit | undefined {
+  // An upstream was asked before, so a stage above may be trying again.
+  if (x.upstream !== "") {
+    const permit = slots.permitOf(gate, x);
+    if (permit !== undefined) return permit;
+  }
+  return slots.tryEnter(gate, x);
+}
+
+async function waitFor(slots: Slots, gate: Gate, x: Exchange): Promise<Permit> {
+  const permit = await slots.wait(gate, x);
+  if (x.aborted !== undefined) {
+    permit.release();
+    throw x.aborted;
+  }
+  return permit;
+}
+
+/** What the end of an attempt says about load: its latency counts, it suffered from too much, or nothing. */
+type Verdict = "sample" | "overloaded" | "nothing";
+
+function verdictOn(status: number): Verdict {
+  if (status === 503 || status === 504) return "overloaded";
+  return status < 500 && status !== 429 ? "sample" : "nothing";
+}
+
+function verdictOnFailure(error: unknown): Verdict {
+  if (!(error instanceof GatewayError)) return "nothing";
+  const { code, status } = error;
+  const isOverload = status === 504 || code === "UPSTREAM_CONNECT_FAILED" || code === "UPSTREAM_RESET";
+  return isOverload ? "overloaded" : "nothing";
+}
+
+function tell(limit: GradientLimit, permit: Permit, slots: Slots, verdict: Verdict, now: number): boolean {
+  if (verdict === "nothing") return false;
+  if (verdict === "overloaded") return limit.failed(now, slots.inFlight);
+  return limit.answered(permit.startedAt, now, slots.inFlight);
+}
+
+/** One stage: what it allows and what it has counted. */
+class StageGate implements Gate {
+  readonly adaptive: GradientLimit | undefined;
+  readonly queueLength: number;
+  readonly queueTimeoutMs: number;
+  readonly stats: GateStats;
+  readonly full: GatewayError;
+  readonly timedOut: GatewayError;
+  readonly #max: number;
+
+  constructor(options: Options, host: Host) {
+    const { max = 0, adaptive, by, queue, queueTimeout, retryAfter } = options;
+    this.#max = max;
+    this.adaptive = adaptive && openAdaptive(adaptive, by, host);
+    this.queueLength = queue;
+    this.queueTimeoutMs = parseDuration(queueTimeout);
+    const { metrics, route, stage } = host;
+    const stats = host.keep(`concurrency stats ${route} ${stage}`, () => new GateStats());
+    this.stats = stats;
+    const headers = ["retry-after", String(Math.max(1, Math.ceil(parseDuration(retryAfter) / 1000)))];
+    const refusal = (detail: string): GatewayError =>
+      new GatewayError("CONCURRENCY_LIMITED", { detail, headers });
+    this.full = refusal("Too many requests are under way");
+    this.timedOut = refusal("Too many requests are under way; the wait was too long");
+
+    const labels = { route, stage };
+    metrics.collect("sluice_concurrency_in_flight", "Exchanges that count now.", "gauge", () => [
+      [labels, stats.inFlight],
+    ]);
+    metrics.collect("sluice_concurrency_limit", "Most exchanges at once, per key.", "gauge", () => [
+      [labels, this.limit],
+    ]);
+    metrics.collect("sluice_concurrency_queued", "Requests that wait.", "gauge", () => [
+      [labels, stats.queued],
+    ]);
+    metrics.collect("sluice_concurrency_rejected_total", "Requests refused, by reason.", "counter", () => [
+      [{ ...labels, reason: "full" }, stats.full],
+      [{ ...labels, reason: "timeout" }, stats.timedOut],
+    ]);
+  }
+
+  get limit(): number {
+    return this.adaptive === undefined ? this.#max : this.adaptive.limit;
+  }
+}
+
+/** What tells the counts of stages apart: the upstream, or the stage itself. */
+function identity(by: Options["by"], host: Host): string {
+  if (typeof by === "object" && "upstream" in by) return `upstream ${by.upstream}`;
+  return `stage ${host.route} ${host.stage} ${JSON.stringify(by)}`;
+}
+
+function openAdaptive(adaptive: Adaptive, by: Options["by"], host: Host): GradientLimit {
+  if (by !== "route" && !(typeof by === "object" && "upstream" in by)) {
+    const message =
+      "`adaptive` learns what an upstream can take: it goes with `by: route` or `by: { upstream }`";
+    throw new ConfigError(message, "/by");
+  }
+  const { min, max, initial } = adaptive;
+  if (min > max) throw new ConfigError(`\`min\` is more than \`max\`, ${max}`, "/adaptive/min");
+  if (initial < min || initial > max) {
+    throw new ConfigError(
+      `\`initial\` must be from \`min\` to \`max\`, ${min} to ${max}`,
+      "/adaptive/initial",
+    );
+  }
+  const options = {
+    min,
+    max,
+    initial,
+    tolerance: parsePercent(adaptive.tolerance),
+    windowMs: parseDuration(adaptive.window),
+    baselineMs: parseDuration(adaptive.baselineEvery),
+  };
+  const random = (): number => host.random();
+  return host.keep(
+    `concurrency limit ${identity(by, host)} ${JSON.stringify(options)}`,
+    () => new GradientLimit(options, random),
+  );
+}
+
+/** Where an exchange is counted. */
+function compileSlots({ by }: Options, host: Host): (x: Exchange) => Slots {
+  const id = `concurrency slots ${identity(by, host)}`;
+  if (by === "route" || (typeof by === "object" && "upstream" in by)) {
+    const slots = host.keep(id, () => new Slots(""));
+    return () => slots;
+  }
+  const keyOf = compileKey(by, "/by");
+  const table = host.keep(id, () => new SlotTable());
+  return (x) => table.of(keyOf(x) ?? "");
+}
