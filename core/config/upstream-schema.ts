@@ -15,17 +15,16 @@ const weight = {
   description: "Share of the requests against the other targets; 0 for none.",
 } as const;
 
-/** Statuses and ranges of them. */
+/** Statuses of replies and ranges of them. */
 const statuses = <const D extends readonly string[], const X extends string>(fallback: D, description: X) =>
   ({
     type: "array",
-    minItems: 1,
     items: {
       anyOf: [
-        { type: "integer", minimum: 100, maximum: 599 },
+        { type: "integer", minimum: 200, maximum: 599 },
         {
           type: "string",
-          pattern: "^[1-5]\\d\\d-[1-5]\\d\\d$",
+          pattern: "^[2-5]\\d\\d-[2-5]\\d\\d$",
           "x-expected": "a status or a range such as 200-299",
         },
       ],
@@ -55,8 +54,11 @@ const dnsServers = {
   type: "array",
   items: { type: "string", minLength: 1 },
   default: [],
-  description: "Name servers, such as 127.0.0.1:8600; the system's by default.",
+  description: "Addresses of name servers, such as 127.0.0.1:8600; the system's by default.",
 } as const;
+
+const family = <const X extends string>(description: X) =>
+  ({ type: "string", enum: ["any", "ipv4", "ipv6"], default: "any", description }) as const;
 
 const fileSource = {
   type: "object",
@@ -78,12 +80,7 @@ const dnsSource = {
       properties: {
         host: text("Name to look up."),
         port: port("Port of the targets; the scheme's by default."),
-        family: {
-          type: "string",
-          enum: ["any", "ipv4", "ipv6"],
-          default: "any",
-          description: "Which addresses: A records, AAAA records, or both.",
-        },
+        family: family("Which addresses: `ipv4` (A records), `ipv6` (AAAA records), or both."),
         servers: dnsServers,
         minTtl: duration("1s", "Least time between two look-ups, whatever the TTL says."),
         maxTtl: duration(
@@ -109,6 +106,7 @@ const srvSource = {
         "SRV records: host, port and weight of each target; those of the best priority are used (RFC 2782).",
       properties: {
         name: text("Name to look up, such as _http._tcp.users.internal."),
+        family: family("Which addresses of the hosts that it names: `ipv4`, `ipv6`, or both."),
         servers: dnsServers,
         minTtl: duration("1s", "Least time between two look-ups, whatever the TTL says."),
         maxTtl: duration(
@@ -144,7 +142,8 @@ const consulSource = {
         tag: text("Only instances with this tag."),
         datacenter: text("Datacenter to ask for; the agent's own by default."),
         token: { type: "string", writeOnly: true, minLength: 1, description: "ACL token." },
-        wait: duration("5m", "Longest time that a query waits for a change."),
+        ca: text("CA certificate of the agent, PEM, for a URL with https; the system's by default."),
+        wait: duration("5m", "Longest time that a query waits for a change; from 1s to 10m."),
       },
       required: ["service"],
       additionalProperties: false,
@@ -161,17 +160,18 @@ const kubernetesSource = {
     kubernetes: {
       type: "object",
       description:
-        "Ready endpoints of a Kubernetes service, by watching its EndpointSlices. Inside a cluster nothing else has to be said.",
+        "Pods of a Kubernetes service that are ready, by watching its EndpointSlices. Inside a cluster nothing else has to be said.",
       properties: {
         service: text("Name of the service."),
         namespace: text("Namespace of the service; the gateway's own by default."),
         port: {
-          description: "Port of the endpoints, by name or number; the only one by default.",
+          description: "Port of the pods, by name or number; the only one by default.",
           anyOf: [
             { type: "string", minLength: 1 },
             { type: "integer", minimum: 1, maximum: 65535 },
           ],
         },
+        family: family("Which addresses; by default IPv4 where the service has both."),
         url: {
           type: "string",
           pattern: "^https?://",
@@ -228,7 +228,8 @@ const activeHealthSchema = {
       pattern: "^/",
       "x-expected": "a path that starts with /",
       default: "/",
-      description: "Path to ask for, from the target's root.",
+      description:
+        "Path to ask for, with a query if need be. The path of the target's URL is not put before it.",
     },
     method: {
       type: "string",
@@ -242,12 +243,18 @@ const activeHealthSchema = {
       default: {},
       description: "Headers of the request, such as `host`.",
     },
-    statuses: statuses(["200-299"], "Statuses of a target that is well: numbers and ranges."),
-    body: text("A regular expression that the first 64 KB of the reply must match."),
+    statuses: {
+      ...statuses(["200-299"], "Statuses of a target that is well: numbers and ranges."),
+      minItems: 1,
+    },
+    body: text("A regular expression that the first 64 KB of the reply's body must match."),
     port: port("Port to ask, if it is not the target's own."),
-    interval: duration("10s", "Time between two checks of a target."),
-    jitter: percent("20%", "How much of the interval varies at random, so that checks do not come in step."),
-    timeout: duration("2s", "How long a check may take."),
+    interval: duration("10s", "Time from the end of a check to the next one of the same target."),
+    jitter: percent(
+      "20%",
+      "How much longer or shorter than `interval` the time is, at random, so that checks do not come in step.",
+    ),
+    timeout: duration("2s", "How long a check may take from its start to its end."),
     healthyThreshold: {
       type: "integer",
       minimum: 1,
@@ -293,11 +300,17 @@ const passiveHealthSchema = {
     },
     statuses: statuses(
       ["500-599"],
-      "Statuses that are failures, beside connections that fail, break or time out.",
+      "Statuses that are failures, beside connections that fail, break or time out; `[]` for none.",
     ),
-    ejectFor: duration("30s", "How long the first ejection lasts; each one soon after another doubles it."),
+    ejectFor: duration(
+      "30s",
+      "How long the first ejection lasts; twice as long each time that a target fails again soon after its return.",
+    ),
     maxEjectFor: duration("5m", "How long an ejection lasts at most."),
-    maxEjected: percent("50%", "Largest share of the targets that may be ejected at once."),
+    maxEjected: percent(
+      "50%",
+      "Largest share of the targets that may be ejected at once, rounded down; never all of them.",
+    ),
   },
   additionalProperties: false,
 } as const;
@@ -343,6 +356,7 @@ export const upstreamSchema = {
           description: "Least version of TLS.",
         },
       },
+      dependencies: { cert: ["key"], key: ["cert"] },
       additionalProperties: false,
     },
     timeouts: {

@@ -1,15 +1,14 @@
 /** What operators see and set of an upstream, at `/admin/upstreams`. */
-import type { UpstreamConfig } from "../config/checked.ts";
+import { explainErrors } from "../config/explain.ts";
 import { createValidator } from "../config/validate.ts";
-import { ConfigError, type Problem } from "../errors.ts";
+import { ConfigError } from "../errors.ts";
 import type { JsonSchema } from "../plugin.ts";
-import { childPointer } from "../pointer.ts";
-import type { Discovery } from "./discovery/discovery.ts";
 import type { HttpTarget } from "./target.ts";
-import type { TargetStates } from "./target-state.ts";
+import type { AdminState } from "./target-state.ts";
+import type { LiveUpstream } from "./upstream.ts";
 
 /** What can be set of a target. */
-const targetPatchSchema = {
+const settingsSchema = {
   type: "object",
   description: "What an operator sets of a target.",
   properties: {
@@ -29,68 +28,61 @@ const targetPatchSchema = {
   minProperties: 1,
 } as const satisfies JsonSchema;
 
-/** The part of an upstream that is shown. */
-interface Shown {
-  readonly name: string;
-  readonly config: UpstreamConfig;
-  readonly states: TargetStates;
-  readonly targets: readonly HttpTarget[];
-  readonly eligible: readonly HttpTarget[];
-  readonly discovery: Discovery | undefined;
+/** What is set, of which target. */
+export interface TargetChange {
+  /** Its id. */
+  readonly target: string;
+  /** Unchecked. */
+  readonly set: unknown;
 }
 
 /** An upstream with its targets, for people. */
-export function describeUpstream(upstream: Shown, now: number): object {
-  const { name, targets, discovery, states } = upstream;
+export function describeUpstream(upstream: LiveUpstream, now: number): object {
+  const { name, panic, discovery, targets } = upstream;
   const eligible = new Set(upstream.eligible);
-  const { failure } = discovery ?? {};
   return {
     name,
-    panic: states.panic,
-    ...(discovery === undefined ? {} : { discovery: { failure: failure?.message ?? null } }),
-    targets: targets.map((target) => {
-      const { state } = target;
-      return {
-        id: target.id,
-        url: target.url,
-        eligible: eligible.has(target),
-        state: state.adminState,
-        healthy: state.isHealthy(now),
-        ejectedForMs: Math.max(0, Math.round(state.ejectedUntil - now)),
-        weight: target.weight,
-        configuredWeight: target.baseWeight,
-        inFlight: target.inFlight,
-        latencyMs: Math.round(target.latencyMs * 100) / 100,
-      };
-    }),
+    panic,
+    ...(discovery === undefined ? {} : { discovery: { failure: discovery.failure?.message ?? null } }),
+    targets: targets.map((target) => describeTarget(target, eligible.has(target), now)),
+  };
+}
+
+function describeTarget(target: HttpTarget, eligible: boolean, now: number): object {
+  const { id, url, state, weight, baseWeight, inFlight, latencyMs } = target;
+  return {
+    id,
+    url,
+    eligible,
+    state: state.adminState,
+    healthy: state.isHealthy(now),
+    ejectedForMs: Math.max(0, Math.round(state.ejectedUntil - now)),
+    weight: Math.round(weight * 1000) / 1000,
+    configuredWeight: baseWeight,
+    inFlight,
+    latencyMs: Math.round(latencyMs * 100) / 100,
   };
 }
 
 /**
- * Sets targets.
- * @param patch `{ targets: { [id]: { weight, state } } }`
- * @throws ConfigError with pointers into the patch; then nothing was set
+ * Sets a target.
+ * @throws ConfigError with pointers into what is set; then nothing was
  */
-export function changeTargets({ targets }: Shown, patch: unknown): void {
-  const changes = Object.entries((patch as { targets?: Record<string, unknown> } | null)?.targets ?? {});
-  const validate = createValidator(targetPatchSchema);
-  const problems: Problem[] = [];
-  const sets = changes.map(([id, change]) => {
-    const pointer = childPointer("/targets", id);
-    const target = targets.find((each) => each.id === id);
-    if (target === undefined) {
-      const known = targets.map((each) => each.id).join(", ");
-      const message = `There is no target ${JSON.stringify(id)}; there are ${known}`;
-      problems.push({ code: "CONFIG_VALUE", message, pointer });
-    }
-    for (const { instancePath, message = "is not valid" } of validate(change)) {
-      problems.push({ code: "CONFIG_VALUE", message, pointer: `${pointer}${instancePath}` });
-    }
-    return () => {
-      const { state, weight } = change as { state?: "active"; weight?: number | null };
-      target?.state.override(state, weight);
-    };
-  });
-  if (problems.length > 0) throw new ConfigError(problems);
-  for (const set of sets) set();
+export function changeTarget(upstream: LiveUpstream, { target: id, set }: TargetChange): void {
+  const target = upstream.targets.find((each) => each.id === id);
+  if (target === undefined) throw new ConfigError(`There is no target ${JSON.stringify(id)}`);
+  const context = { root: settingsSchema, base: "", isHidden: () => false, onSecret: () => {} };
+  const problems = explainErrors(createValidator(settingsSchema)(set), context);
+  if (problems.length > 0) {
+    throw new ConfigError(
+      problems.map(({ code, message, pointer, suggestion }) => ({
+        code,
+        message,
+        pointer,
+        ...(suggestion === undefined ? {} : { suggestion }),
+      })),
+    );
+  }
+  const { state, weight } = set as { state?: AdminState; weight?: number | null };
+  target.state.override(state, weight);
 }

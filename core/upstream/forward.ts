@@ -5,6 +5,7 @@ import { type ErrorCode, GatewayError } from "../errors.ts";
 import type { Exchange } from "../exchange.ts";
 import { HeaderList, isHopByHop, isSameName, listMembers } from "../headers.ts";
 import { Reply } from "../reply.ts";
+import { ConnectError } from "./connector.ts";
 import type { Pool, PoolController, PoolHandler, RawBytes } from "./pool.ts";
 
 /** Name of the gateway in Via (RFC 9110 section 7.6.3). */
@@ -40,18 +41,16 @@ export interface Destination {
 export function forward(x: Exchange, to: Destination): Promise<Reply> {
   return new Promise((resolve, reject) => {
     if (x.aborted !== undefined) return reject(x.aborted);
-    const call = new Call(x, to, resolve, reject);
-    to.onStart();
     const { body } = x;
-    to.pool.dispatch(
-      {
-        path: to.basePath + x.path + x.search,
-        method: x.method,
-        headers: outgoingHeaders(x, to.host),
-        body: body === null ? null : uploadOf(body),
-      },
-      call,
-    );
+    const request = {
+      path: to.basePath + x.path + x.search,
+      method: x.method,
+      headers: outgoingHeaders(x, to.host),
+      body: body === null ? null : uploadOf(body),
+    };
+    // From here on nothing throws: whatever was started is told to have ended.
+    to.onStart();
+    to.pool.dispatch(request, new Call(x, to, resolve, reject));
   });
 }
 
@@ -142,6 +141,7 @@ class Call implements PoolHandler, Producer {
   #controller: PoolController | undefined;
   #body: QueuedBody | undefined;
   #status = 0;
+  #informational = 0;
   #abortReason: Error | undefined;
   #connectionError: Error | undefined;
 
@@ -169,6 +169,9 @@ class Call implements PoolHandler, Producer {
       return this.abort(new GatewayError("UPSTREAM_REPLY_INVALID", { cause: UNKNOWN_CODING }));
     }
     if (status < 200) {
+      if (++this.#informational > MAX_INFORMATIONAL) {
+        return this.abort(new GatewayError("UPSTREAM_REPLY_INVALID", { cause: TOO_MANY_INFORMATIONAL }));
+      }
       this.#x.informant?.inform(status, headers.raw);
       return;
     }
@@ -204,12 +207,13 @@ class Call implements PoolHandler, Producer {
   }
 
   onConnectionError(error: Error): void {
-    this.#connectionError = error;
+    this.#connectionError ??= error; // the first says why, the others that it is closed
   }
 
   onResponseError(_controller: PoolController | null, error: Error): void {
     if (this.done) return;
-    const mapped = this.#abortReason ?? mapError(error);
+    const isClosed = (error as NodeJS.ErrnoException).code === "UND_ERR_SOCKET";
+    const mapped = this.#abortReason ?? mapError((isClosed && this.#connectionError) || error);
     this.#end(mapped);
     if (this.#status !== 0) this.#body?.break(mapped);
     else this.#reject(mapped);
@@ -241,7 +245,11 @@ class Call implements PoolHandler, Producer {
   }
 }
 
+/** Informational replies (1xx) before the reply itself; each one is written to the client at once. */
+const MAX_INFORMATIONAL = 32;
+
 const UNKNOWN_CODING = new Error("a Transfer-Encoding other than chunked");
+const TOO_MANY_INFORMATIONAL = new Error(`more than ${MAX_INFORMATIONAL} informational replies`);
 
 /**
  * Headers of an upstream's reply, without those that concern its connection only. Undefined when its body has a
@@ -284,15 +292,8 @@ function replyTrailers(raw: readonly RawBytes[]): string[] | undefined {
 }
 
 const CODES: Record<string, ErrorCode> = {
-  ECONNREFUSED: "UPSTREAM_CONNECT_FAILED",
-  ENOTFOUND: "UPSTREAM_CONNECT_FAILED",
-  EAI_AGAIN: "UPSTREAM_CONNECT_FAILED",
-  EHOSTUNREACH: "UPSTREAM_CONNECT_FAILED",
-  ENETUNREACH: "UPSTREAM_CONNECT_FAILED",
-  EADDRNOTAVAIL: "UPSTREAM_CONNECT_FAILED",
-  EMFILE: "UPSTREAM_CONNECT_FAILED",
-  ETIMEDOUT: "UPSTREAM_CONNECT_TIMEOUT",
-  UND_ERR_CONNECT_TIMEOUT: "UPSTREAM_CONNECT_TIMEOUT",
+  SLUICE_POOL_CLOSED: "UPSTREAM_CONNECT_FAILED",
+  EPROTO: "UPSTREAM_TLS_FAILED",
   SLUICE_QUEUE_TIMEOUT: "UPSTREAM_CONNECT_TIMEOUT",
   UND_ERR_HEADERS_TIMEOUT: "UPSTREAM_TIMEOUT",
   UND_ERR_BODY_TIMEOUT: "UPSTREAM_TIMEOUT",
@@ -306,14 +307,21 @@ const CODES: Record<string, ErrorCode> = {
 /** undici's and the socket's errors as the gateway's. */
 function mapError(error: Error): GatewayError {
   if (error instanceof GatewayError) return error;
-  const { code } = error as NodeJS.ErrnoException;
-  if (error instanceof AggregateError) return mapError(error.errors[0]);
+  if (error instanceof ConnectError) return new GatewayError(connectCode(error), { cause: error });
+  const { code = "" } = error as NodeJS.ErrnoException;
   if (error.name === "HTTPParserError") return new GatewayError("UPSTREAM_REPLY_INVALID", { cause: error });
   // 100 or 101 that nobody asked for: undici knows them by message alone.
   if (/^bad (response|upgrade)$/.test(error.message)) {
     return new GatewayError("UPSTREAM_REPLY_INVALID", { cause: error });
   }
-  return new GatewayError(CODES[code ?? ""] ?? "UPSTREAM_RESET", { cause: error });
+  // TLS 1.3 tells of a client certificate that is missing only once the connection stands.
+  const other = code.startsWith("ERR_SSL_") ? "UPSTREAM_TLS_FAILED" : "UPSTREAM_RESET";
+  return new GatewayError(CODES[code] ?? other, { cause: error });
+}
+
+function connectCode({ isTimeout, step }: ConnectError): ErrorCode {
+  if (isTimeout) return "UPSTREAM_CONNECT_TIMEOUT";
+  return step === "handshake" ? "UPSTREAM_TLS_FAILED" : "UPSTREAM_CONNECT_FAILED";
 }
 
 /**

@@ -3,32 +3,16 @@
  * so that few stay warm; a new one is opened when none is idle, up to a maximum; beyond it requests wait in
  * order. (undici's own Pool looks through all its connections for a free one, twice a request.)
  */
-import { buildConnector, Client, type Dispatcher } from "undici";
+import { Client, type Dispatcher } from "undici";
+import { Connector, type ConnectorOptions } from "./connector.ts";
 
 /** How to connect to a target. Durations in milliseconds. */
-export interface PoolOptions {
-  /** `http://host:port` or `https://host:port`, without a path. */
-  origin: string;
-  /** A socket of this machine to connect to instead. */
-  socketPath?: string | undefined;
-  /** How to speak TLS, with an https origin. */
-  tls?: PoolTls | undefined;
+export interface PoolOptions extends ConnectorOptions {
   connections: number;
-  connectTimeoutMs: number;
   headersTimeoutMs: number;
   bodyTimeoutMs: number;
   keepAliveMs: number;
   maxHeaderBytes: number;
-}
-
-/** TLS to a target. Certificates and keys are PEM. */
-export interface PoolTls {
-  ca?: string;
-  cert?: string;
-  key?: string;
-  serverName?: string;
-  verify: boolean;
-  minVersion: "TLSv1.2" | "TLSv1.3";
 }
 
 /** A request to dispatch. */
@@ -40,6 +24,8 @@ export interface PoolRequest {
   headers: string[];
   /** Bytes, or the least of a stream: `on`, `resume`, `pause`, `destroy`. */
   body: Buffer | NodeJS.EventEmitter | null;
+  /** Set by the pool. */
+  servername?: string;
 }
 
 /** A Buffer's fast way to a Latin-1 string, which Node has and its types do not. */
@@ -81,6 +67,11 @@ export class QueueTimeout extends Error {
   readonly code = "SLUICE_QUEUE_TIMEOUT";
 }
 
+/** Raised for a request to a target that is no more. */
+export class PoolClosed extends Error {
+  readonly code = "SLUICE_POOL_CLOSED";
+}
+
 /** A connection, and whom to tell of its failure. */
 class PooledClient extends Client {
   handler: PoolHandler | undefined;
@@ -88,27 +79,26 @@ class PooledClient extends Client {
 
 export class Pool {
   readonly #options: PoolOptions;
-  readonly #connect: ReturnType<typeof buildConnector>;
+  readonly #connector: Connector;
+  /** undici drops a connection when the next request has another name, the Host's by default. The connector decides. */
+  readonly #serverName: string | undefined;
   readonly #clients = new Set<PooledClient>();
   /** Clients that can take a request now, the last used on top. */
   readonly #idle: PooledClient[] = [];
   readonly #waiting = new Set<Waiting>();
   #closed = false;
+  /** Called when the last waiting request has gone, once the pool closes. */
+  #onNoneWaiting: (() => void) | undefined;
 
   constructor(options: PoolOptions) {
     this.#options = options;
-    const { tls, socketPath } = options;
-    this.#connect = buildConnector({
-      timeout: options.connectTimeoutMs,
-      allowH2: false,
-      ...(socketPath === undefined ? {} : { socketPath }),
-      ...(tls === undefined ? {} : tlsOptions(tls)),
-    });
+    this.#connector = new Connector(options);
+    this.#serverName = options.tls === undefined ? undefined : "target";
   }
 
   /** Sends a request; its handler hears of everything, failures included. */
   dispatch(request: PoolRequest, handler: PoolHandler): void {
-    if (this.#closed) return handler.onResponseError(null, new Error("the pool is closed"));
+    if (this.#closed) return handler.onResponseError(null, new PoolClosed("the pool is closed"));
     const client = this.#idle.pop() ?? this.#open();
     if (client === undefined) this.#wait(request, handler);
     else this.#send(client, request, handler);
@@ -119,15 +109,16 @@ export class Pool {
     return this.#clients.size;
   }
 
-  /** Lets requests in flight end, then closes the connections. */
+  /** Lets requests that are in flight or wait end, then closes the connections. */
   async close(): Promise<void> {
     this.#closed = true;
-    for (const waiting of this.#waiting) this.#giveUp(waiting, new Error("the pool is closed"));
+    if (this.#waiting.size > 0) await new Promise<void>((resolve) => (this.#onNoneWaiting = resolve));
     await Promise.all([...this.#clients].map((client) => client.close()));
   }
 
   #send(client: PooledClient, request: PoolRequest, handler: PoolHandler): void {
     client.handler = handler;
+    if (this.#serverName !== undefined) request.servername = this.#serverName;
     // A refused request (`done`) leaves the client free; one that was taken frees it with "drain".
     const took = client.dispatch(
       request as Dispatcher.DispatchOptions,
@@ -141,11 +132,12 @@ export class Pool {
     if (this.#clients.size >= o.connections) return undefined;
     const client = new PooledClient(o.origin, {
       pipelining: 1,
-      connect: (options, callback) =>
-        this.#connect(options, (...result) => {
+      connect: (_options, callback) =>
+        this.#connector.connect((error, socket) => {
+          if (socket === null) return callback(error!, null);
           // Heard before undici hears it, to whom a reset is a good end of a reply without a length.
-          result[1]?.on("error", (error) => client.handler?.onConnectionError?.(error));
-          callback(...result);
+          socket.on("error", (broken) => client.handler?.onConnectionError?.(broken));
+          callback(null, socket);
         }),
       headersTimeout: o.headersTimeoutMs,
       bodyTimeout: o.bodyTimeoutMs,
@@ -162,8 +154,7 @@ export class Pool {
   #onFree(client: PooledClient): void {
     client.handler = undefined;
     for (const waiting of this.#waiting) {
-      this.#waiting.delete(waiting);
-      clearTimeout(waiting.timer);
+      this.#leave(waiting);
       if (!waiting.handler.done) return this.#send(client, waiting.request, waiting.handler);
     }
     this.#idle.push(client);
@@ -188,16 +179,13 @@ export class Pool {
   }
 
   #giveUp(waiting: Waiting, error: Error): void {
-    clearTimeout(waiting.timer);
-    this.#waiting.delete(waiting);
+    this.#leave(waiting);
     if (!waiting.handler.done) waiting.handler.onResponseError(null, error);
   }
-}
 
-function tlsOptions({ serverName, verify, ...rest }: PoolTls): buildConnector.BuildOptions {
-  return {
-    ...rest,
-    rejectUnauthorized: verify,
-    ...(serverName === undefined ? {} : { servername: serverName }),
-  };
+  #leave(waiting: Waiting): void {
+    clearTimeout(waiting.timer);
+    this.#waiting.delete(waiting);
+    if (this.#waiting.size === 0) this.#onNoneWaiting?.();
+  }
 }

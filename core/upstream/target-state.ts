@@ -2,8 +2,11 @@
  * What is known of the targets of an upstream, whichever generation asks: health, ejections, requests under way,
  * what operators set. Identity is the URL, so that it outlives reloads.
  */
+import type { ErrorCode } from "../errors.ts";
 import type { Log } from "../exchange.ts";
 import type { Clock, Metrics } from "../plugin.ts";
+import type { OutlierRecord } from "./health/outlier-record.ts";
+import { targetId } from "./target-url.ts";
 
 /** Whether an operator lets requests go to a target: all, those that belong to it already, or none. */
 export type AdminState = "active" | "draining" | "disabled";
@@ -17,11 +20,13 @@ const FAILURE_LATENCY_MS = 1000;
 export class TargetState {
   readonly id: string;
   readonly url: string;
-  inFlight = 0;
+  #inFlight = 0;
   /** Generations and discoveries that have it. */
   users = 0;
   /** Monotonic milliseconds since when it is used again, for slow start; undefined when it always was. */
   warmFrom: number | undefined;
+  /** What passive health remembers of it; undefined until it is asked to. */
+  outlier: OutlierRecord | undefined;
   /** Whether it was usable when that was last looked at. */
   wasUsable: boolean;
   readonly #owner: TargetStates;
@@ -38,9 +43,27 @@ export class TargetState {
 
   constructor(url: string, owner: TargetStates, isNew: boolean) {
     this.url = url;
-    this.id = url.replace(/^https?:\/\//, "");
+    this.id = targetId(url);
     this.#owner = owner;
     this.wasUsable = !isNew;
+    const { adminState = "active", weight } = owner.overrides.get(url) ?? {};
+    this.#adminState = adminState;
+    this.#weight = weight;
+  }
+
+  /** Requests under way to it. */
+  get inFlight(): number {
+    return this.#inFlight;
+  }
+
+  startRequest(): void {
+    this.#inFlight++;
+    if (this.users > 0) this.#owner.inFlight++;
+  }
+
+  endRequest(): void {
+    this.#inFlight--;
+    if (this.users > 0) this.#owner.inFlight--;
   }
 
   /** Verdict of the active checks; undefined while there is none. */
@@ -107,6 +130,9 @@ export class TargetState {
   override(adminState: AdminState | undefined, weight: number | null | undefined): void {
     if (adminState !== undefined) this.#adminState = adminState;
     if (weight !== undefined) this.#weight = weight ?? undefined;
+    const { overrides } = this.#owner;
+    if (this.#adminState === "active" && this.#weight === undefined) overrides.delete(this.url);
+    else overrides.set(this.url, { adminState: this.#adminState, weight: this.#weight });
     this.#owner.changed();
     const fields = { state: this.#adminState, weight: this.#weight };
     this.#owner.log.info({ upstream: this.#owner.upstream, target: this.url, ...fields }, "target was set");
@@ -145,6 +171,16 @@ export interface Monitor {
   close(): void;
 }
 
+/** What watches the requests to targets: that of the generation that serves. */
+export interface RequestWatch {
+  /**
+   * A request to a target has ended.
+   * @param status of its reply; 0 when there was none
+   * @param failure what went wrong with the target; undefined also when the client gave up
+   */
+  observe(state: TargetState, status: number, failure: ErrorCode | undefined): void;
+}
+
 /** All targets of one upstream. Kept across generations under the upstream's name. */
 export class TargetStates {
   readonly upstream: string;
@@ -152,11 +188,16 @@ export class TargetStates {
   readonly clock: Clock;
   /** Grows whenever something changed that decides which targets are used, and how much. */
   version = 0;
-  /** True while so few are healthy that all are used. */
+  /** Requests under way to all targets together. */
+  inFlight = 0;
+  /** Whether the log was told last that so few are healthy that all are used. */
   panic = false;
   monitor: Monitor | undefined;
+  outliers: RequestWatch | undefined;
   /** The generation's upstream that serves: what it says decides over the monitor. */
-  current: object | undefined;
+  current: { readonly panic: boolean } | undefined;
+  /** What operators set, by URL: a target that goes for a while comes back as they left it. */
+  readonly overrides = new Map<string, { adminState: AdminState; weight: number | undefined }>();
   readonly #byUrl = new Map<string, TargetState>();
   readonly #uncollect: (() => void)[];
   #started = false;
@@ -190,7 +231,9 @@ export class TargetStates {
   }
 
   release(state: TargetState): void {
-    if (--state.users === 0) this.#byUrl.delete(state.url);
+    if (--state.users > 0) return;
+    this.#byUrl.delete(state.url);
+    this.inFlight -= state.inFlight; // they end without being counted any more
   }
 
   close(): void {
@@ -232,7 +275,7 @@ export class TargetStates {
         "sluice_upstream_panic",
         "1 while all targets are used because too few are healthy.",
         "gauge",
-        () => [[{ upstream }, this.panic ? 1 : 0]],
+        () => [[{ upstream }, this.current?.panic === true ? 1 : 0]],
       ),
     ];
   }

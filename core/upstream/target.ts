@@ -5,15 +5,17 @@ import type { DurationStats } from "../observe/metrics.ts";
 import type { Target } from "../plugin.ts";
 import type { Reply } from "../reply.ts";
 import { type Destination, forward } from "./forward.ts";
-import type { OutlierDetector } from "./health/passive.ts";
 import type { Pool } from "./pool.ts";
-import type { TargetState } from "./target-state.ts";
+import type { RequestWatch, TargetState } from "./target-state.ts";
+import type { TargetAddress } from "./target-url.ts";
+
+export { normalizeTarget, parseTarget, type TargetAddress } from "./target-url.ts";
 
 /** What all targets of an upstream have in common. */
 export interface TargetGroup {
   readonly name: string;
   readonly stats: DurationStats;
-  readonly outliers: OutlierDetector | undefined;
+  readonly outliers: RequestWatch | undefined;
 }
 
 export class HttpTarget implements Target, Destination {
@@ -57,7 +59,7 @@ export class HttpTarget implements Target, Destination {
   }
 
   onStart(): void {
-    this.state.inFlight++;
+    this.state.startRequest();
   }
 
   onAnswered(ms: number, now: number): void {
@@ -67,38 +69,8 @@ export class HttpTarget implements Target, Destination {
 
   onEnd(status: number, failure: ErrorCode | undefined): void {
     const { state } = this;
-    state.inFlight--;
+    state.endRequest();
     if (failure !== undefined) state.observeFailure(performance.now());
     this.#group.outliers?.observe(state, status, failure);
   }
-}
-
-/** Where a target is: an origin, or a socket of this machine, and the path before every request's. */
-export interface TargetAddress {
-  readonly origin: string;
-  readonly socketPath: string | undefined;
-  /** Host header. */
-  readonly host: string;
-  /** Without a slash at its end; empty for none. */
-  readonly basePath: string;
-}
-
-/** Takes the URL of a target apart; the checks of the configuration have made sure that it is one. */
-export function parseTarget(url: string): TargetAddress {
-  if (url.startsWith("unix:")) {
-    const [socketPath, path = ""] = url.slice("unix:".length).split(":");
-    return {
-      origin: "http://localhost",
-      socketPath,
-      host: "localhost",
-      basePath: path.replace(/\/$/, ""),
-    };
-  }
-  const { origin, host, pathname } = new URL(url);
-  return { origin, socketPath: undefined, host, basePath: pathname.replace(/\/$/, "") };
-}
-
-/** The same URL for the same target, however it is written. */
-export function normalizeTarget(url: string): string {
-  return (url.startsWith("unix:") ? url : new URL(url).href).replace(/\/$/, "");
 }

@@ -9,13 +9,17 @@ import type { KeepStore, Lease } from "../keep.ts";
 import type { GatewayMetrics } from "../observe/metrics.ts";
 import type { Clock, Exposed, Target, Upstream } from "../plugin.ts";
 import { parseDuration, parsePercent, parseSize } from "../units.ts";
-import { changeTargets, describeUpstream } from "./admin.ts";
+import { changeTarget, describeUpstream, type TargetChange } from "./admin.ts";
+import type { ConnectorTls } from "./connector.ts";
 import { createDiscovery, type Discovery, findUnresolved, type Found } from "./discovery/discovery.ts";
-import { HealthMonitor } from "./health/active.ts";
+import { type ActiveHealth, HealthMonitor } from "./health/active.ts";
+import { compileHealth, type Health } from "./health/compile.ts";
 import { OutlierDetector } from "./health/passive.ts";
-import { Pool, type PoolOptions } from "./pool.ts";
-import { HttpTarget, normalizeTarget, parseTarget, type TargetGroup } from "./target.ts";
-import { TargetStates } from "./target-state.ts";
+import { Pool } from "./pool.ts";
+import { HttpTarget, type TargetGroup } from "./target.ts";
+import { type RequestWatch, TargetStates } from "./target-state.ts";
+import { normalizeTarget, parseTarget } from "./target-url.ts";
+import { createTlsContext, findTlsProblems } from "./tls.ts";
 
 /** What an upstream needs of the gateway. */
 export interface UpstreamContext {
@@ -39,7 +43,13 @@ export async function openUpstream(
   config: UpstreamConfig,
   context: UpstreamContext,
 ): Promise<LiveUpstream> {
-  const upstream = new LiveUpstream(name, config, context);
+  const problems = config.tls === undefined ? [] : findTlsProblems(config.tls);
+  const health = compileHealth(config, problems);
+  if (problems.length > 0) throw new ConfigError(problems);
+  if (config.tls?.verify === false) {
+    context.log.warn({ upstream: name }, "certificates of targets are not verified: tls.verify is false");
+  }
+  const upstream = new LiveUpstream(name, config, health, context);
   try {
     await upstream.open();
     return upstream;
@@ -58,9 +68,10 @@ interface Member {
 export class LiveUpstream implements Upstream, TargetGroup, Exposed {
   readonly name: string;
   readonly stats: TargetGroup["stats"];
-  readonly outliers: OutlierDetector | undefined;
   readonly config: UpstreamConfig;
   readonly states: TargetStates;
+  readonly #health: Health;
+  readonly #outliers: OutlierDetector | undefined;
   readonly #context: UpstreamContext;
   readonly #lease: Lease;
   readonly #slowStartMs: number;
@@ -74,11 +85,13 @@ export class LiveUpstream implements Upstream, TargetGroup, Exposed {
   /** Version of the states that `eligible` was made from, and when time alone makes it old. */
   #seen = -1;
   #changesAt = Number.POSITIVE_INFINITY;
+  #panic = false;
   #closed = false;
 
-  constructor(name: string, config: UpstreamConfig, context: UpstreamContext) {
+  constructor(name: string, config: UpstreamConfig, health: Health, context: UpstreamContext) {
     this.name = name;
     this.config = config;
+    this.#health = health;
     this.#context = context;
     this.#lease = context.kept.lease();
     this.stats = context.metrics.upstream(name);
@@ -88,9 +101,11 @@ export class LiveUpstream implements Upstream, TargetGroup, Exposed {
     );
     this.#slowStartMs = parseDuration(config.slowStart);
     this.#panicShare = parsePercent(config.panicThreshold);
-    const { passive } = config.health;
-    this.outliers =
-      passive && new OutlierDetector(passive, context.clock, () => this.#targets.map(({ state }) => state));
+    this.#outliers = health.passive && new OutlierDetector(health.passive, context.clock);
+  }
+
+  get outliers(): RequestWatch | undefined {
+    return this.states.outliers;
   }
 
   get targets(): readonly HttpTarget[] {
@@ -107,6 +122,16 @@ export class LiveUpstream implements Upstream, TargetGroup, Exposed {
     return this.#version;
   }
 
+  /** True while so few targets are healthy that all are used. */
+  get panic(): boolean {
+    this.#look();
+    return this.#panic;
+  }
+
+  get inFlight(): number {
+    return this.states.inFlight;
+  }
+
   /** The discovery that its targets come from, if they are not listed. */
   get discovery(): Discovery | undefined {
     return this.#discovery;
@@ -116,7 +141,7 @@ export class LiveUpstream implements Upstream, TargetGroup, Exposed {
     const { state } = target as HttpTarget;
     this.#look();
     if (state.adminState === "disabled") return false;
-    return this.states.panic || state.isHealthy(this.#context.clock.monotonic());
+    return this.#panic || state.isHealthy(this.#context.clock.monotonic());
   }
 
   unavailable(): GatewayError {
@@ -169,17 +194,26 @@ export class LiveUpstream implements Upstream, TargetGroup, Exposed {
   /** It serves from now on: what looks after the targets' health goes by its options. */
   activate(): void {
     const { states } = this;
-    const { health, tls } = this.config;
-    const key = JSON.stringify([health.active, tls]);
+    const { active, passive } = this.#health;
     states.current = this;
-    if (states.monitor?.key !== key) {
+    this.#seen = -1; // what it saw before was told by nobody
+    if (states.monitor?.key !== active?.key) {
       states.monitor?.close();
-      states.monitor =
-        health.active && new HealthMonitor(key, health.active, tls, () => this.#context.random());
-      if (states.monitor === undefined) for (const { state } of this.#targets) state.setHealthy(undefined);
+      states.monitor = active && createMonitor(active, states, this.#context);
     }
-    if (health.passive === undefined) for (const { state } of this.#targets) state.readmit();
-    states.monitor?.update(this.#targets.map(({ state }) => state));
+    if (active === undefined) for (const { state } of this.#targets) state.setHealthy(undefined);
+    if (passive === undefined) for (const { state } of this.#targets) state.readmit();
+    states.outliers = this.#outliers;
+    this.#lookAfter();
+  }
+
+  /** How to speak TLS to targets; what is dear in it is made once. */
+  tls(): ConnectorTls {
+    const tls = { verify: true, ...this.config.tls };
+    const { context } = this.#lease.keep(`tls ${JSON.stringify(tls)}`, () => ({
+      context: createTlsContext(tls),
+    }));
+    return { context, serverName: tls.serverName, verify: tls.verify };
   }
 
   async close(): Promise<void> {
@@ -196,7 +230,7 @@ export class LiveUpstream implements Upstream, TargetGroup, Exposed {
   }
 
   change(patch: unknown): void {
-    changeTargets(this, patch);
+    changeTarget(this, patch as TargetChange);
   }
 
   /** Makes these the targets: keeps those that stay, opens and closes the others. */
@@ -204,8 +238,11 @@ export class LiveUpstream implements Upstream, TargetGroup, Exposed {
     if (this.#closed) return;
     const old = new Map(this.#members.map((member) => [member.target.url, member]));
     const members: Member[] = [];
+    const urls = new Set<string>();
     for (const { url, weight } of found) {
       const normal = normalizeTarget(url);
+      if (urls.has(normal)) continue; // the configuration has none twice, but sources may
+      urls.add(normal);
       const existing = old.get(normal);
       old.delete(normal);
       if (existing !== undefined) existing.target.baseWeight = weight;
@@ -219,16 +256,23 @@ export class LiveUpstream implements Upstream, TargetGroup, Exposed {
       );
     }
     this.states.changed();
-    if (this.states.current === this) this.states.monitor?.update(this.#targets.map(({ state }) => state));
+    if (this.states.current === this) this.#lookAfter();
+  }
+
+  /** Has the health of its targets looked after. */
+  #lookAfter(): void {
+    const states = this.#targets.map(({ state }) => state);
+    this.#outliers?.adopt(states);
+    this.states.monitor?.update(states);
   }
 
   #openMember(url: string, weight: number): Member {
     const { config } = this;
     const address = parseTarget(url);
-    const options: PoolOptions = {
+    const tls = address.origin.startsWith("https:") ? this.tls() : undefined;
+    const options = {
       origin: address.origin,
       socketPath: address.socketPath,
-      tls: address.origin.startsWith("https:") ? config.tls : undefined,
       connections: config.connections,
       connectTimeoutMs: parseDuration(config.timeouts.connect),
       headersTimeoutMs: parseDuration(config.timeouts.headers),
@@ -237,13 +281,18 @@ export class LiveUpstream implements Upstream, TargetGroup, Exposed {
       maxHeaderBytes: parseSize(config.maxHeaderSize),
     };
     const lease = this.#context.kept.lease();
-    const pool = lease.keep(`pool ${this.name} ${JSON.stringify(options)}`, () => new Pool(options));
+    const key = `pool ${this.name} ${JSON.stringify([options, tls && (config.tls ?? {})])}`;
+    const pool = lease.keep(key, () => new Pool({ ...options, tls }));
     return { target: new HttpTarget(address, pool, this.states.acquire(url), weight, this), lease };
   }
 
+  /** Lets requests under way end; until then the target's state is known. */
   async #release({ target, lease }: Member): Promise<void> {
-    this.states.release(target.state);
-    await lease.release();
+    try {
+      await lease.release();
+    } finally {
+      this.states.release(target.state);
+    }
   }
 
   /** Finds out again which targets are eligible, if something changed or time passed. */
@@ -260,15 +309,15 @@ export class LiveUpstream implements Upstream, TargetGroup, Exposed {
     let healthy = 0;
     let allowed = 0;
     for (const target of this.#targets) {
-      const { state } = target;
       const isHealthy = this.#update(target, now);
-      if (state.adminState === "active") allowed++;
-      if (isHealthy && state.adminState === "active") healthy++;
+      if (!isOffered(target)) continue;
+      allowed++;
+      if (isHealthy) healthy++;
     }
     const panic = allowed > 0 && healthy / allowed < this.#panicShare;
     this.#setPanic(panic, healthy, allowed);
     this.#eligible = this.#targets.filter(
-      ({ state, weight }) => state.adminState === "active" && weight > 0 && (panic || state.isHealthy(now)),
+      (target) => isOffered(target) && (panic || target.state.isHealthy(now)),
     );
     this.#seen = states.version;
     this.#version++;
@@ -299,10 +348,23 @@ export class LiveUpstream implements Upstream, TargetGroup, Exposed {
   }
 
   #setPanic(panic: boolean, healthy: number, targets: number): void {
-    if (panic === this.states.panic) return;
+    this.#panic = panic;
+    // Another generation may see other targets, or another threshold: the one that serves is told of.
+    if (this.states.current !== this || panic === this.states.panic) return;
     this.states.panic = panic;
     const fields = { upstream: this.name, healthy, targets };
     if (panic) this.#context.log.error(fields, "too few targets are healthy: all are used");
     else this.#context.log.info(fields, "enough targets are healthy again");
   }
+}
+
+/** A monitor outlives the generation that it is made by: what it needs comes from the one that serves. */
+function createMonitor(active: ActiveHealth, states: TargetStates, context: UpstreamContext): HealthMonitor {
+  const tls = (): ConnectorTls => (states.current as LiveUpstream).tls();
+  return new HealthMonitor(active, tls, () => context.random());
+}
+
+/** True when neither the configuration nor an operator takes a target out. */
+function isOffered({ state, weight }: HttpTarget): boolean {
+  return state.adminState === "active" && weight > 0;
 }

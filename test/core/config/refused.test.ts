@@ -50,6 +50,7 @@ describe("refused configurations", () => {
       .map((name) => readFileSync(join(FOLDER, name), "utf8"))
       .join("\n");
     const elsewhere = [
+      "CONFIG_CERTIFICATE",
       "CONFIG_LISTEN",
       "CONFIG_NOT_FOUND",
       "CONFIG_OPTION_INVALID",

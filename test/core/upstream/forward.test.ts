@@ -1,13 +1,15 @@
+import { once } from "node:events";
 import { PassThrough, Readable } from "node:stream";
 import { describe, expect, it } from "vitest";
 import { type Body, BytesBody, collect, type Sink, StreamBody } from "../../../core/body.ts";
 import { GatewayError } from "../../../core/errors.ts";
-import type { ExchangeInit } from "../../../core/exchange.ts";
+import type { Exchange, ExchangeInit } from "../../../core/exchange.ts";
 import { NO_ROUTE } from "../../../core/exchange.ts";
 import { Peer } from "../../../core/peer.ts";
 import type { Reply } from "../../../core/reply.ts";
 import { type Destination, forward, outgoingHeaders } from "../../../core/upstream/forward.ts";
-import { Pool, type PoolHandler, type PoolOptions } from "../../../core/upstream/pool.ts";
+import { ConnectError } from "../../../core/upstream/connector.ts";
+import { Pool, PoolClosed, type PoolHandler, type PoolOptions } from "../../../core/upstream/pool.ts";
 import { bodyText, exchange, type RequestInit } from "../../support/harness.ts";
 import { startRawUpstream, startUpstream } from "../../support/upstream.ts";
 
@@ -565,24 +567,95 @@ describe("forward", () => {
     whole.abort(new GatewayError("CLIENT_CLOSED"));
   });
 
-  it("takes an error without a cause of its own for a reset", async () => {
-    const errors: [Error, string][] = [
-      [new Error("?"), "UPSTREAM_RESET"],
-      [new AggregateError([Object.assign(new Error(), { code: "EHOSTUNREACH" })]), "UPSTREAM_CONNECT_FAILED"],
-      [Object.assign(new Error(), { code: "ETIMEDOUT" }), "UPSTREAM_CONNECT_TIMEOUT"],
-      [new GatewayError("BODY_TOO_LARGE"), "BODY_TOO_LARGE"],
-    ];
-    for (const [error, code] of errors) {
-      const pool = { dispatch: (_: unknown, handler: PoolHandler) => handler.onResponseError(null, error) };
-      const to = {
-        pool: pool as unknown as Pool,
-        basePath: "",
-        host: "t",
-        onStart() {},
-        onAnswered() {},
-        onEnd() {},
-      };
-      expect((await failure(forward(exchange(), to))).code).toBe(code);
+  const because = (code = ""): NodeJS.ErrnoException => Object.assign(new Error(code), { code });
+
+  it.each<[string, Error, string]>([
+    ["of no known kind", new Error("?"), "UPSTREAM_RESET"],
+    ["of a connection that stood", because("ETIMEDOUT"), "UPSTREAM_RESET"],
+    ["of the gateway", new GatewayError("BODY_TOO_LARGE"), "BODY_TOO_LARGE"],
+    ["of TLS, later", because("ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED"), "UPSTREAM_TLS_FAILED"],
+    ["of TLS, from the system", because("EPROTO"), "UPSTREAM_TLS_FAILED"],
+    ["of a pool that is closed", new PoolClosed(), "UPSTREAM_CONNECT_FAILED"],
+    ["connecting", new ConnectError(because("ECONNREFUSED"), "connect"), "UPSTREAM_CONNECT_FAILED"],
+    ["connecting, unknown", new ConnectError(because(), "connect"), "UPSTREAM_CONNECT_FAILED"],
+    ["connecting, time", new ConnectError(because("ETIMEDOUT"), "connect"), "UPSTREAM_CONNECT_TIMEOUT"],
+    [
+      "connecting to several addresses",
+      new ConnectError(new AggregateError([because("EHOSTUNREACH")]), "connect"),
+      "UPSTREAM_CONNECT_FAILED",
+    ],
+    [
+      "connecting to several addresses, time",
+      new ConnectError(new AggregateError([because("EHOSTUNREACH"), because("ETIMEDOUT")]), "connect"),
+      "UPSTREAM_CONNECT_TIMEOUT",
+    ],
+    ["in the handshake", new ConnectError(because("ECONNRESET"), "handshake"), "UPSTREAM_TLS_FAILED"],
+    [
+      "in the handshake, time",
+      new ConnectError(because("ETIMEDOUT"), "handshake"),
+      "UPSTREAM_CONNECT_TIMEOUT",
+    ],
+  ])("knows the code of an error: %s", async (_what, error, code) => {
+    const pool = { dispatch: (_: unknown, handler: PoolHandler) => handler.onResponseError(null, error) };
+    const ends: unknown[] = [];
+    const to = {
+      pool: pool as unknown as Pool,
+      basePath: "",
+      host: "t",
+      onStart() {},
+      onAnswered() {},
+      onEnd: (...end: unknown[]) => void ends.push(end),
+    };
+    expect((await failure(forward(exchange(), to))).code).toBe(code);
+    expect(ends).toEqual([[0, code.startsWith("UPSTREAM_") ? code : undefined]]);
+  });
+
+  it("takes a number of informational replies, and no more", async () => {
+    const interim = "HTTP/1.1 103 Early Hints\r\nlink: <a>\r\n\r\n";
+    for (const [count, outcome] of [
+      [32, 200],
+      [33, "UPSTREAM_REPLY_INVALID"],
+    ] as const) {
+      await using upstream = await rawReply(
+        `${interim.repeat(count)}HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n`,
+      );
+      await using to = destination(upstream.url);
+      const x = exchange();
+      let informed = 0;
+      x.informant = { inform: () => void informed++ };
+      const result = await forward(x, to).then(
+        ({ status }) => status,
+        (error: GatewayError) => error.code,
+      );
+      expect([result, informed]).toEqual([outcome, 32]);
+    }
+  });
+
+  it("tells the target of how it ended: the client is not the target's failure, a given up attempt is", async () => {
+    await using upstream = await startUpstream((request, response) => {
+      if (request.url === "/head") response.writeHead(200).flushHeaders();
+    });
+    for (const path of ["/none", "/head"]) {
+      for (const [code, giveUp] of [
+        [undefined, (x: Exchange) => x.abort(new GatewayError("CLIENT_CLOSED"))],
+        ["UPSTREAM_TIMEOUT", (x: Exchange) => x.abortSince(0, new GatewayError("UPSTREAM_TIMEOUT"))],
+      ] as const) {
+        await using to = destination(upstream.url);
+        const sent = once(upstream.server, "request");
+        const x = exchange({ target: path });
+        const outcome = forward(x, to);
+        outcome.catch(() => {});
+        await sent;
+        if (path === "/head") {
+          const { body } = await outcome;
+          giveUp(x);
+          await expect(collect(body!, 1)).rejects.toBeInstanceOf(GatewayError);
+        } else {
+          giveUp(x);
+          await expect(outcome).rejects.toBeInstanceOf(GatewayError);
+        }
+        expect(to.ends).toEqual(["start", `${path === "/head" ? 200 : 0} ${code ?? ""}`.trim()]);
+      }
     }
   });
 });

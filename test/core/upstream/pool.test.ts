@@ -303,23 +303,43 @@ describe("a pool", () => {
     await pool.close();
   });
 
-  it("lets what is in flight end when it closes, and refuses what waits", async () => {
+  it("lets what is in flight and what waits end when it closes, and takes nothing more", async () => {
     await using upstream = await startHeldUpstream();
     const pool = new Pool(options(upstream.url, { connections: 1 }));
     const running = send(pool);
     await upstream.waitFor(1);
-    const waiting = send(pool);
+    const [waiting, gone] = [send(pool), send(pool)];
+    gone.done = true;
     let closed = false;
     const closing = pool.close().then(() => (closed = true));
-    await expect(waiting.ended).rejects.toThrow("the pool is closed");
+    await expect(send(pool).ended).rejects.toMatchObject({ code: "SLUICE_POOL_CLOSED" });
     upstream.held[0]!.response.write("so ");
     await running.answered;
     expect(closed).toBe(false);
     upstream.held[0]!.response.end("far");
     await running.ended;
     expect(running.text).toBe("so far");
+    await upstream.waitFor(2);
+    await freed();
+    expect(closed).toBe(false);
+    upstream.held[1]!.response.end("too");
+    await waiting.ended;
+    expect(waiting.text).toBe("too");
     await closing;
-    await expect(send(pool).ended).rejects.toThrow("the pool is closed");
+    expect(upstream.held.length).toBe(2);
+  });
+
+  it("closes when nothing that waited got a connection in time", async () => {
+    await using upstream = await startHeldUpstream();
+    const pool = new Pool(options(upstream.url, { connections: 1, connectTimeoutMs: 30 }));
+    const running = send(pool);
+    await upstream.waitFor(1);
+    const late = send(pool);
+    const closing = pool.close();
+    await expect(late.ended).rejects.toMatchObject({ code: "SLUICE_QUEUE_TIMEOUT" });
+    upstream.held[0]!.response.end();
+    await running.ended;
+    await closing;
   });
 
   it("times out for a target that does not reply, and for a body that stops", async () => {

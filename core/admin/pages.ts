@@ -1,0 +1,188 @@
+/** The pages of the admin listener: what each gives, by path and method. */
+import type { Control } from "../control.ts";
+import { ConfigError } from "../errors.ts";
+import type { Exchange } from "../exchange.ts";
+import { type Reply, textReply } from "../reply.ts";
+import type { TargetChange } from "../upstream/admin.ts";
+
+/** @param params what stands in the place of `:name` in the path, decoded */
+type Answer = (control: Control, x: Exchange, params: readonly string[]) => Reply | Promise<Reply>;
+
+export interface Page {
+  /** Needs the token, when one is set. */
+  readonly guarded: boolean;
+  readonly methods: Readonly<Record<string, Answer>>;
+}
+
+const PAGES = {
+  "/health/live": { guarded: false, methods: { GET: () => json(200, { status: "live" }) } },
+  "/health/ready": { guarded: false, methods: { GET: ready } },
+  "/metrics": { guarded: true, methods: { GET: metrics } },
+  "/admin/config": { guarded: true, methods: { GET: showConfig } },
+  "/admin/config/reload": { guarded: true, methods: { POST: reload } },
+  "/admin/stats": { guarded: true, methods: { GET: stats } },
+  "/admin/upstreams": { guarded: true, methods: { GET: listOf("upstreams") } },
+  "/admin/upstreams/:name": { guarded: true, methods: { GET: oneOf("upstreams") } },
+  "/admin/upstreams/:name/targets/:id": {
+    guarded: true,
+    methods: { GET: showTarget, PATCH: changeTarget },
+  },
+  "/admin/circuit-breakers": { guarded: true, methods: { GET: listOf("circuit-breakers") } },
+  "/admin/circuit-breakers/:id": {
+    guarded: true,
+    methods: { GET: oneOf("circuit-breakers"), PATCH: changeOf("circuit-breakers") },
+  },
+} as const satisfies Record<string, Page>;
+
+/** Paths of all pages, for people. */
+export const PATHS: readonly string[] = Object.keys(PAGES);
+
+const STEPS = Object.entries<Page>(PAGES).map(([path, page]) => ({ steps: path.split("/"), page }));
+
+/** The page of a path as it came, and what its `:params` are. */
+export function findPage(path: string): { page: Page | undefined; params: readonly string[] } {
+  const given = path.split("/");
+  const isParam = (step: string | undefined): boolean => step?.startsWith(":") ?? false;
+  const found = STEPS.find(
+    ({ steps }) =>
+      steps.length === given.length && steps.every((step, i) => isParam(step) || step === given[i]),
+  );
+  if (found === undefined) return { page: undefined, params: [] };
+  try {
+    const params = given.filter((_, i) => isParam(found.steps[i])).map(decodeURIComponent);
+    return { page: found.page, params };
+  } catch {
+    return { page: undefined, params: [] }; // a percent sign that encodes nothing
+  }
+}
+
+export function json(status: number, value: unknown, headers: readonly string[] = []): Reply {
+  const all = ["cache-control", "no-store", ...headers];
+  return textReply(status, `${JSON.stringify(value, null, 2)}\n`, "application/json", all);
+}
+
+function ready({ state, generation }: Control): Reply {
+  const isReady = state === "ready" && generation > 0;
+  return json(isReady ? 200 : 503, { status: state, generation });
+}
+
+async function metrics(control: Control): Promise<Reply> {
+  const { text, contentType } = await control.metrics.render();
+  return textReply(200, text, contentType);
+}
+
+function status(control: Control): object {
+  const { failure, generation } = control;
+  return {
+    generation,
+    hash: control.loaded?.config.hash,
+    error: failure && { at: new Date(failure.at).toISOString(), problems: failure.problems },
+  };
+}
+
+function showConfig(control: Control): Reply {
+  return json(200, { ...status(control), config: control.loaded?.effective() });
+}
+
+async function reload(control: Control): Promise<Reply> {
+  const result = await control.reload();
+  return json(result.result === "refused" ? 422 : 200, result);
+}
+
+function stats(control: Control): Reply {
+  const { metrics: counted } = control;
+  const { rss, heapUsed } = process.memoryUsage();
+  return json(200, {
+    ...status(control),
+    state: control.state,
+    uptimeSeconds: Math.round(process.uptime()),
+    listeners: control.urls,
+    activeRequests: counted.active,
+    memory: { rssBytes: rss, heapUsedBytes: heapUsed },
+    ...counted.totals(),
+  });
+}
+
+/** All of a collection, as a list. */
+function listOf(collection: string): Answer {
+  return async (control) => json(200, Object.values(await control.inspect(collection)));
+}
+
+function oneOf(collection: string): Answer {
+  return async (control, _x, [id = ""]) => {
+    const all = await control.inspect(collection);
+    return Object.hasOwn(all, id) ? json(200, all[id]) : unknown(Object.keys(all));
+  };
+}
+
+function changeOf(collection: string): Answer {
+  return async (control, x, [id = ""]) => {
+    const patch = await readPatch(x);
+    if (patch === undefined) return notJson();
+    try {
+      const changed = await control.change(collection, id, patch);
+      return changed === undefined
+        ? unknown(Object.keys(await control.inspect(collection)))
+        : json(200, changed);
+    } catch (error) {
+      return refused(error);
+    }
+  };
+}
+
+/** What an upstream shows, as far as its targets go. */
+interface ShownUpstream {
+  readonly targets: readonly { readonly id: string }[];
+}
+
+async function showTarget(
+  control: Control,
+  _x: Exchange,
+  [name = "", id = ""]: readonly string[],
+): Promise<Reply> {
+  const upstreams = await control.inspect("upstreams");
+  if (!Object.hasOwn(upstreams, name)) return unknown(Object.keys(upstreams));
+  const { targets } = upstreams[name] as ShownUpstream;
+  const target = targets.find((each) => each.id === id);
+  return target === undefined ? unknown(targets.map((each) => each.id)) : json(200, target);
+}
+
+async function changeTarget(control: Control, x: Exchange, params: readonly string[]): Promise<Reply> {
+  const [name = "", id = ""] = params;
+  const patch = await readPatch(x);
+  if (patch === undefined) return notJson();
+  const shown = await showTarget(control, x, params);
+  if (shown.status === 404) return shown;
+  try {
+    await control.change("upstreams", name, { target: id, set: patch } satisfies TargetChange);
+  } catch (error) {
+    return refused(error);
+  }
+  return showTarget(control, x, params);
+}
+
+/** Bytes of a request body. */
+const MAX_BODY_BYTES = 64 * 1024;
+
+/** The body as JSON; undefined when it is none. */
+async function readPatch(x: Exchange): Promise<unknown> {
+  const text = (await x.readBody(MAX_BODY_BYTES)).toString();
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function notJson(): Reply {
+  return json(400, { error: "the body must be JSON" });
+}
+
+function refused(error: unknown): Reply {
+  if (!(error instanceof ConfigError)) throw error;
+  return json(422, { problems: error.problems });
+}
+
+function unknown(known: readonly string[]): Reply {
+  return json(404, { error: "there is none of this name", known });
+}
