@@ -28,8 +28,21 @@ import {
 /** Most values that aliases (`*name`) may stand for, all together. */
 const MAX_ALIASED = 10_000;
 
-/** What a file holds: undefined when it is empty, or when it could not be parsed (then there are findings). */
+/** The map that a file holds: undefined when it is empty, or when it could not be parsed (then there are findings). */
 export function parseSource(source: Source, findings: Finding[]): MapNode | undefined {
+  const node = parseValue(source, findings);
+  if (node === undefined || node.kind === "map") return node;
+  if (node.kind === "scalar" && node.value === null) return undefined;
+  source.broken = true;
+  const kind = node.kind === "list" ? "a list" : "a single value";
+  const start = node.place?.start ?? 0;
+  const place = { source, start, end: node.kind === "list" ? start + 1 : (node.place?.end ?? start) };
+  findings.push(syntax(`The file must be a map of keys such as \`routes:\`, but it is ${kind}`, place));
+  return undefined;
+}
+
+/** What a file holds: undefined when it is empty, or when it could not be parsed (then there are findings). */
+export function parseValue(source: Source, findings: Finding[]): Node | undefined {
   if (source.path.endsWith(".json")) {
     const error = findJsonError(source.text);
     if (error !== undefined) {
@@ -59,14 +72,7 @@ export function parseSource(source: Source, findings: Finding[]): MapNode | unde
     source.broken = true;
     return undefined;
   }
-  if (node.kind === "map") return node;
-  if (node.kind === "scalar" && node.value === null) return undefined;
-  source.broken = true;
-  const kind = node.kind === "list" ? "a list" : "a single value";
-  const start = node.place?.start ?? 0;
-  const place = { source, start, end: node.kind === "list" ? start + 1 : (node.place?.end ?? start) };
-  findings.push(syntax(`The file must be a map of keys such as \`routes:\`, but it is ${kind}`, place));
-  return undefined;
+  return node;
 }
 
 function syntax(message: string, place: Place): Finding {
