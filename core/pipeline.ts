@@ -58,6 +58,7 @@ function withOnError(spec: PipelineStage, next: Handler): Handler {
   };
   const handler = stage(tracked);
   return async (x) => {
+    outcomes.delete(x); // a stage above may try again
     try {
       return await handler(x);
     } catch (error) {

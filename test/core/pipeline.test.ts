@@ -269,6 +269,29 @@ describe("a failure of the stages below", () => {
     await expect(run([wrapping, broken([])])).rejects.toBe(failure);
   });
 
+  it("of an earlier attempt is not taken for that of this one", async () => {
+    const again = stage((next) => async (x) => {
+      try {
+        return await next(x);
+      } catch {
+        return next(x);
+      }
+    });
+    let [attempts, answers] = [0, 0];
+    const flaky = stage(
+      (next) => async (x) => {
+        if (++attempts === 2) throw new Error("mine");
+        return next(x);
+      },
+      { onError: "skip" },
+    );
+    const below = stage(() => () => {
+      if (++answers === 1) throw failure;
+      return textReply(200, "good");
+    });
+    expect(await bodyText(await run([again, flaky, below]))).toBe("good");
+  });
+
   it("can be mended by a stage", async () => {
     const mending = stage(
       (next) => async (x) => {
