@@ -1,6 +1,7 @@
 import { describe, expect, it, onTestFinished } from "vitest";
 import { Admin } from "../../../core/admin/admin.ts";
 import type { Control, ReloadFailure, ReloadResult, State } from "../../../core/control.ts";
+import { ConfigError } from "../../../core/errors.ts";
 import { GatewayMetrics } from "../../../core/observe/metrics.ts";
 import type { Reply } from "../../../core/reply.ts";
 import { bodyText, exchange, FakeLog, type RequestInit } from "../../support/harness.ts";
@@ -15,15 +16,31 @@ class FakeControl {
   urls = ["http://127.0.0.1:8080"];
   loaded = { config: { hash: "abc" }, effective: () => ({ routes: "masked" }) };
   result: ReloadResult = { result: "activated", generation: 4 };
+  /** What there is to look at, by collection and id. */
+  collections: Record<string, Record<string, { describe(): object; change?(patch: unknown): void }>> = {};
   reloads = 0;
   async reload(): Promise<ReloadResult> {
     this.reloads++;
     return this.result;
   }
+  async inspect(collection: string): Promise<Record<string, object>> {
+    const all = Object.entries(this.collections[collection] ?? {});
+    return Object.fromEntries(all.map(([id, thing]) => [id, thing.describe()]));
+  }
+  async change(collection: string, id: string, patch: unknown): Promise<object | undefined> {
+    const thing = this.collections[collection]?.[id];
+    thing?.change?.(patch);
+    return thing?.describe();
+  }
 }
 
 function setUp(token = "") {
   const control = new FakeControl();
+  const targets = [{ id: "a:1" }, { id: "a:1/base" }, { id: "unix:/run/a.sock" }];
+  control.collections = {
+    upstreams: { users: { describe: () => ({ name: "users", targets }) } },
+    "circuit-breakers": { x: { describe: () => ({ id: "x", state: "closed" }) } },
+  };
   const admin = new Admin({ address: "127.0.0.1:0", token }, control as unknown as Control);
   const ask = async (target: string, request: RequestInit & { host?: string } = {}): Promise<Reply> => {
     const { host = "127.0.0.1:9901", ...rest } = request;
@@ -36,7 +53,16 @@ function setUp(token = "") {
   return { control, admin, ask, read };
 }
 
-const GUARDED = ["/metrics", "/admin/config", "/admin/stats"];
+const GUARDED = [
+  "/metrics",
+  "/admin/config",
+  "/admin/stats",
+  "/admin/upstreams",
+  "/admin/upstreams/users",
+  "/admin/upstreams/users/targets/a:1",
+  "/admin/circuit-breakers",
+  "/admin/circuit-breakers/x",
+];
 const OPEN = ["/health/live", "/health/ready"];
 
 describe("the admin interface", () => {
@@ -125,16 +151,145 @@ describe("the admin interface", () => {
       ["POST", "/metrics", "GET"],
       ["GET", "/admin/config/reload", "POST"],
       ["PUT", "/health/live", "GET"],
+      ["POST", "/admin/upstreams", "GET"],
+      ["PUT", "/admin/upstreams/users/targets/a:1", "GET, PATCH"],
+      ["DELETE", "/admin/circuit-breakers/x", "GET, PATCH"],
+      ["OPTIONS", "/admin/circuit-breakers/x", "GET, PATCH"],
     ] as const) {
       const reply = await ask(path, { method });
       expect([reply.status, reply.headers.get("allow")]).toEqual([405, allow]);
     }
     expect(control.reloads).toBe(0);
-    expect((await ask("/health/live", { method: "HEAD" })).status).toBe(200);
+    for (const path of ["/health/live", ...GUARDED])
+      expect((await ask(path, { method: "HEAD" })).status).toBe(200);
+    expect((await ask("/admin/upstreams/orders", { method: "HEAD" })).status).toBe(404);
   });
 
   it("is not to be kept by caches", async () => {
     expect((await setUp().ask("/admin/stats")).headers.get("cache-control")).toBe("no-store");
+  });
+});
+
+describe("the pages of upstreams", () => {
+  it("list all, give one, and give a target of one", async () => {
+    const { read } = setUp();
+    const users = { name: "users", targets: [{ id: "a:1" }, { id: "a:1/base" }, { id: "unix:/run/a.sock" }] };
+    expect(await read("/admin/upstreams")).toEqual([200, [users]]);
+    expect(await read("/admin/upstreams/users")).toEqual([200, users]);
+    for (const id of ["a:1", "a:1/base", "unix:/run/a.sock"]) {
+      const path = `/admin/upstreams/users/targets/${encodeURIComponent(id)}`;
+      expect(await read(path)).toEqual([200, { id }]);
+    }
+    expect(await read("/admin/upstreams/users/targets/a:1")).toEqual([200, { id: "a:1" }]);
+  });
+
+  it("name what there is where there is nothing", async () => {
+    const { read } = setUp();
+    const error = "there is none of this name";
+    for (const name of ["orders", "", "%20", "constructor", "__proto__"]) {
+      expect(await read(`/admin/upstreams/${name}`)).toEqual([404, { error, known: ["users"] }]);
+      expect(await read(`/admin/upstreams/${name}/targets/a:1`)).toEqual([404, { error, known: ["users"] }]);
+    }
+    const known = ["a:1", "a:1/base", "unix:/run/a.sock"];
+    for (const request of [{}, { method: "PATCH", body: "{}" }])
+      expect(await read("/admin/upstreams/users/targets/a:2", request)).toEqual([404, { error, known }]);
+  });
+
+  it.each([
+    "/admin/upstreams/%",
+    "/admin/upstreams/users/targets/%zz",
+    "/admin/upstreams/users/targets/a/base",
+  ])("are none at %s", async (path) => {
+    const [status, body] = await setUp().read(path);
+    expect([status, body["error"]]).toEqual([404, "no such page"]);
+  });
+
+  it("set a target, and give what it is then", async () => {
+    const { control, read } = setUp();
+    const target = { id: "a:1/base", weight: 1 };
+    control.collections["upstreams"] = {
+      users: {
+        describe: () => ({ targets: [target] }),
+        change: (patch) => {
+          expect(patch).toEqual({ target: "a:1/base", set: { weight: 4 } });
+          target.weight = 4;
+        },
+      },
+    };
+    const request = { method: "PATCH", body: '{ "weight": 4 }' };
+    expect(await read("/admin/upstreams/users/targets/a:1%2Fbase", request)).toEqual([200, target]);
+    expect(target.weight).toBe(4);
+  });
+
+  it("refuse what cannot be set, and what is not JSON", async () => {
+    const { control, read } = setUp();
+    const problem = { code: "CONFIG_VALUE", message: "no", pointer: "/weight" };
+    control.collections["upstreams"]!["users"]!.change = () => {
+      throw new ConfigError([problem]);
+    };
+    const path = "/admin/upstreams/users/targets/a:1";
+    expect(await read(path, { method: "PATCH", body: '{"weight":-1}' })).toEqual([
+      422,
+      { problems: [problem] },
+    ]);
+    for (const body of ["", "{", "weight=4"])
+      expect(await read(path, { method: "PATCH", body })).toEqual([400, { error: "the body must be JSON" }]);
+  });
+
+  it("pass on failures that are nobody's fault", async () => {
+    const { control, ask } = setUp();
+    control.collections["upstreams"]!["users"]!.change = () => {
+      throw new Error("broken");
+    };
+    const request = { method: "PATCH", body: "{}" };
+    await expect(ask("/admin/upstreams/users/targets/a:1", request)).rejects.toThrow("broken");
+    const large = { method: "PATCH", body: " ".repeat(70_000) };
+    await expect(ask("/admin/upstreams/users/targets/a:1", large)).rejects.toMatchObject({
+      code: "BODY_TOO_LARGE",
+    });
+  });
+});
+
+describe("the pages of circuit breakers", () => {
+  it("list, give and change what stages expose", async () => {
+    const { control, read } = setUp();
+    expect(await read("/admin/circuit-breakers")).toEqual([200, [{ id: "x", state: "closed" }]]);
+    expect(await read("/admin/circuit-breakers/x")).toEqual([200, { id: "x", state: "closed" }]);
+    const breaker = { id: "users/a:1", state: "closed" };
+    control.collections["circuit-breakers"] = {
+      "users/a:1": { describe: () => breaker, change: (patch) => void Object.assign(breaker, patch) },
+    };
+    const path = "/admin/circuit-breakers/users%2Fa:1";
+    expect(await read(path, { method: "PATCH", body: '{"state":"open"}' })).toEqual([
+      200,
+      { ...breaker, state: "open" },
+    ]);
+    expect(await read(path)).toEqual([200, { id: "users/a:1", state: "open" }]);
+    expect(await read("/admin/circuit-breakers/y", { method: "PATCH", body: "{}" })).toEqual([
+      404,
+      { error: "there is none of this name", known: ["users/a:1"] },
+    ]);
+    expect((await read(path, { method: "PATCH", body: "x" }))[0]).toBe(400);
+  });
+
+  it("are there without any, and refuse a change that is not valid", async () => {
+    const { control, read } = setUp();
+    control.collections = {};
+    expect(await read("/admin/circuit-breakers")).toEqual([200, []]);
+    control.collections = {
+      "circuit-breakers": {
+        x: {
+          describe: () => ({}),
+          change() {
+            throw new ConfigError("unknown state", "/state");
+          },
+        },
+      },
+    };
+    expect(await read("/admin/circuit-breakers/x", { method: "PATCH", body: '{"state":1}' })).toMatchObject([
+      422,
+      { problems: [{ message: "unknown state", pointer: "/state" }] },
+    ]);
   });
 });
 
@@ -160,6 +315,8 @@ describe("with a token", () => {
     }
     expect((await ask("/admin/config/reload", { method: "POST" })).status).toBe(401);
     expect(control.reloads).toBe(0);
+    for (const path of ["/admin/upstreams/users/targets/a:1", "/admin/circuit-breakers/x"])
+      expect((await ask(path, { method: "PATCH", body: "{}" })).status).toBe(401);
   });
 
   it("does not tell methods to those without it", async () => {
@@ -202,6 +359,25 @@ describe("without a token", () => {
     "may not be asked by a page from %s",
     async (origin) => {
       expect(await status("localhost:9901", origin)).toBe(403);
+    },
+  );
+
+  it.each(["/admin/upstreams/users/targets/a:1", "/admin/circuit-breakers/x"])(
+    "%s is not changed by a page from elsewhere",
+    async (path) => {
+      const { control, ask } = setUp();
+      for (const things of Object.values(control.collections)) {
+        for (const thing of Object.values(things)) {
+          thing.change = () => {
+            throw new Error("changed");
+          };
+        }
+      }
+      const patch = (host: string, origin?: string) =>
+        ask(path, { method: "PATCH", body: "{}", host, headers: origin === undefined ? {} : { origin } });
+      expect((await patch("localhost:9901", "https://evil.example")).status).toBe(403);
+      expect((await patch("evil.example")).status).toBe(403);
+      await expect(patch("localhost:9901")).rejects.toThrow("changed");
     },
   );
 
