@@ -58,6 +58,7 @@ export function forward(x: Exchange, to: Destination): Promise<Reply> {
 export function outgoingHeaders(x: Exchange, targetHost: string): string[] {
   const { raw } = x.headers;
   const { peer } = x;
+  const deadlineHeader = x.deadline?.header;
   // HTTP/1.0 clients may have named no host: then there is none to preserve or to tell of.
   const out = ["host", (x.route.preserveHost && x.authority) || targetHost];
   let forwardedProto: string | undefined;
@@ -107,7 +108,8 @@ export function outgoingHeaders(x: Exchange, targetHost: string): string[] {
         forwardedProto = value;
         continue;
     }
-    if (!isHopByHop(name)) out.push(name, value);
+    if (isHopByHop(name) || (deadlineHeader !== undefined && isSameName(name, deadlineHeader))) continue;
+    out.push(name, value);
   }
   out.push("x-forwarded-for", join(forwardedFor, peer.address));
   out.push("x-forwarded-proto", forwardedProto ?? x.scheme);
@@ -116,9 +118,8 @@ export function outgoingHeaders(x: Exchange, targetHost: string): string[] {
   out.push("x-forwarded-port", forwardedPort ?? peer.localPort);
   out.push("forwarded", join(forwarded, peer.forwardedElement(x.authority)));
   out.push("via", join(via, `${x.httpVersion} ${VIA}`));
-  const { deadline } = x;
-  if (deadline?.header !== undefined) {
-    out.push(deadline.header, String(Math.max(0, Math.floor(deadline.at - performance.now()))));
+  if (deadlineHeader !== undefined) {
+    out.push(deadlineHeader, String(Math.max(0, Math.floor(x.deadline!.at - performance.now()))));
   }
   const { body } = x;
   if (body?.length !== undefined && !(body instanceof BytesBody))

@@ -200,3 +200,42 @@ describe("metrics of plugins", () => {
     expect(() => metrics.gauge("sluice_x_total", "X.")).toThrow("sluice_x_total");
   });
 });
+
+describe("metrics that are asked for when somebody reads", () => {
+  const collect = (metrics: GatewayMetrics, source: Parameters<GatewayMetrics["collect"]>[3]) =>
+    metrics.collect("sluice_test_total", "A test.", "counter", source);
+
+  it("have the values of that moment, with their type", async () => {
+    const metrics = new GatewayMetrics();
+    let count = 1;
+    collect(metrics, () => [[{ a: "b" }, count]]);
+    count = 7;
+    expect((await metrics.render()).text).toContain(
+      '# HELP sluice_test_total A test.\n# TYPE sluice_test_total counter\nsluice_test_total{a="b"} 7\n',
+    );
+    metrics.collect("sluice_test", "A gauge.", "gauge", () => [[{}, 2]]);
+    expect(await samples(metrics, "sluice_test ")).toEqual(["sluice_test 2"]);
+  });
+
+  it("may have several sources; of two that tell of the same the later counts", async () => {
+    const metrics = new GatewayMetrics();
+    const endFirst = collect(metrics, () => [
+      [{ a: "1" }, 1],
+      [{ a: "2" }, 2],
+    ]);
+    const endSecond = collect(metrics, function* () {
+      yield [{ a: "2" }, 20];
+      yield [{ a: "3" }, 30];
+    });
+    const lines = () => samples(metrics, "sluice_test_total");
+    const [one, three] = ['sluice_test_total{a="1"} 1', 'sluice_test_total{a="3"} 30'];
+    expect(await lines()).toEqual([one, 'sluice_test_total{a="2"} 20', three]);
+    endSecond();
+    endSecond();
+    expect(await lines()).toEqual([one, 'sluice_test_total{a="2"} 2']);
+    endFirst();
+    expect(await lines()).toEqual([]);
+    collect(metrics, () => [[{ a: "4" }, 4]]);
+    expect(await lines()).toEqual(['sluice_test_total{a="4"} 4']);
+  });
+});

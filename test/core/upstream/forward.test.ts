@@ -193,6 +193,31 @@ const failure = async (promise: Promise<Reply>): Promise<GatewayError> => {
   return error as GatewayError;
 };
 
+describe("the time that is left", () => {
+  const sent = (at: number, header: string | undefined): string | undefined => {
+    const x = request(["X-Deadline", "9999"]);
+    x.deadline = { at, header };
+    const all = pairs(outgoingHeaders(x, "t")).filter(([name]) => /^x-(deadline|left)$/i.test(name));
+    return all.find(([name]) => name === header)?.[1];
+  };
+
+  it("is told in milliseconds when a header is named, and is never below 0", () => {
+    const left = Number(sent(performance.now() + 5000, "x-left"));
+    expect(left).toBeGreaterThan(4000);
+    expect(left).toBeLessThanOrEqual(5000);
+    expect(Number.isInteger(left)).toBe(true);
+    expect(sent(performance.now() - 5000, "x-left")).toBe("0");
+    expect(sent(performance.now() + 5000, undefined)).toBeUndefined();
+  });
+
+  it("is told once, whatever the client said of it", () => {
+    const x = request(["X-Left", "9999", "x-a", "1"]);
+    x.deadline = { at: performance.now() + 1000, header: "x-left" };
+    const told = pairs(outgoingHeaders(x, "t")).filter(([name]) => name.toLowerCase() === "x-left");
+    expect(told.map(([, value]) => Number(value) <= 1000)).toEqual([true]);
+  });
+});
+
 describe("forward", () => {
   it("sends method, path, query and body as they are, and gives the reply as it came", async () => {
     await using upstream = await startUpstream();
