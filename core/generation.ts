@@ -5,9 +5,10 @@
 import type { CheckedConfig, RouteConfig } from "./config/checked.ts";
 import { ConfigError, GatewayError, type Problem } from "./errors.ts";
 import { type Exchange, type Log, NO_ROUTE, type RouteInfo } from "./exchange.ts";
-import type { KeepStore } from "./keep.ts";
+import type { KeepStore, Lease } from "./keep.ts";
 import type { Predicate } from "./match.ts";
 import type { GatewayMetrics } from "./observe/metrics.ts";
+import { OverloadMonitor, ShedCounts } from "./overload/monitor.ts";
 import { collapseSlashes, hasDotSegments, staticPrefix } from "./path.ts";
 import {
   compileWhen,
@@ -50,6 +51,7 @@ export class Generation {
   readonly #router: Router<Route>;
   readonly #unmatched: RouteInfo;
   readonly #upstreams: readonly LiveUpstream[];
+  readonly #overload: OverloadMonitor | undefined;
   readonly #close: () => Promise<void>;
   /** What operators may look at. */
   readonly exposed: ExposedThings;
@@ -62,6 +64,7 @@ export class Generation {
     router: Router<Route>,
     unmatched: RouteInfo,
     upstreams: readonly LiveUpstream[],
+    overload: OverloadMonitor | undefined,
     exposed: ExposedThings,
     close: () => Promise<void>,
   ) {
@@ -70,6 +73,7 @@ export class Generation {
     this.#router = router;
     this.#unmatched = unmatched;
     this.#upstreams = upstreams;
+    this.#overload = overload;
     this.exposed = exposed;
     this.#close = close;
   }
@@ -88,6 +92,10 @@ export class Generation {
   handle(x: Exchange): Reply | Promise<Reply> {
     this.#active++;
     x.owner = this;
+    if (this.#overload?.isShut) {
+      x.route = this.#unmatched;
+      this.#overload.refuse();
+    }
     const route = this.#router.find(x);
     if (route === undefined) return this.#notFound(x);
     x.route = route;
@@ -176,8 +184,9 @@ export async function buildGeneration(
       expose: (collection, id, thing) => expose(exposed, collection, id, thing),
     });
     const onTiming = config.log.stageTimings ? stageTimings(around.metrics) : undefined;
+    const overload = openOverload(config, around, lease);
     for (const route of config.routes) {
-      routes.push(await buildRoute(route, hostFor, around, onTiming, problems));
+      routes.push(await buildRoute(route, hostFor, around, overload, onTiming, problems));
     }
     let router: Router<Route> | undefined;
     try {
@@ -189,7 +198,8 @@ export async function buildGeneration(
     if (router === undefined || problems.length > 0) throw new ConfigError(problems);
     const unmatched: RouteInfo = { ...NO_ROUTE, stats: around.metrics.route("") };
     for (const upstream of upstreams.values()) expose(exposed, "upstreams", upstream.name, upstream);
-    return new Generation(number, config, router, unmatched, [...upstreams.values()], exposed, close);
+    const opened = [...upstreams.values()];
+    return new Generation(number, config, router, unmatched, opened, overload, exposed, close);
   } catch (error) {
     await close();
     throw error;
@@ -220,6 +230,20 @@ async function openUpstreams(
   );
   if (problems.length > 0) throw new ConfigError(problems);
   return opened;
+}
+
+/** What sheds load, if it is configured; the one there is while its options stay. */
+function openOverload(
+  { overload }: CheckedConfig,
+  around: Surroundings,
+  lease: Lease,
+): OverloadMonitor | undefined {
+  if (overload === undefined) return undefined;
+  const counts = lease.keep("overload counts", () => new ShedCounts());
+  return lease.keep(
+    `overload ${JSON.stringify(overload)}`,
+    () => new OverloadMonitor(overload, around, counts),
+  );
 }
 
 /** The metrics as stages of one generation see them: what they have collected ends with it. */
@@ -255,16 +279,22 @@ async function buildRoute(
   config: RouteConfig,
   hostFor: (route: string, stage: string) => Host,
   around: Surroundings,
+  overload: OverloadMonitor | undefined,
   onTiming: TimingListener | undefined,
   problems: Problem[],
 ): Promise<Route> {
   const stages: PipelineStage[] = [];
   let answersPreflight = false;
+  let shed = overload?.stage;
   const names = new Map<string, number>();
   for (const stage of config.stages) {
     const { name, onError } = stage;
     const plugin = around.catalogue.get(stage.plugin)!;
     answersPreflight ||= plugin.answersPreflight === true;
+    if (plugin.terminal === true && shed !== undefined) {
+      stages.push({ name: "overload", stage: shed, when: undefined, onError: "fail" });
+      shed = undefined;
+    }
     let when: Predicate | undefined;
     try {
       when = compileWhen(stage);

@@ -1,6 +1,7 @@
 /** What a configuration is once it is checked: the types that the rest of the gateway builds from. */
 import type { FromSchema } from "json-schema-to-ts";
 import type { adminSchema, listenerSchema, routeSchema } from "./schema.ts";
+import type { overloadSchema } from "./overload-schema.ts";
 import type { upstreamSchema } from "./upstream-schema.ts";
 import type { pathMatchSchema, valueMatchSchema } from "./condition-schema.ts";
 
@@ -8,6 +9,8 @@ import type { pathMatchSchema, valueMatchSchema } from "./condition-schema.ts";
 export type ListenerConfig = FromSchema<typeof listenerSchema>;
 /** Options of the admin listener, defaults filled in. */
 export type AdminConfig = FromSchema<typeof adminSchema>;
+/** When to shed load, and whose, defaults filled in. */
+export type OverloadConfig = FromSchema<Omit<typeof overloadSchema, "anyOf">>;
 /** An upstream as configured, defaults filled in. */
 export type UpstreamConfig = FromSchema<typeof upstreamSchema>;
 /** Targets as configured: a list, or where to find them. */
@@ -69,6 +72,7 @@ export interface CheckedConfig {
     access: boolean;
     stageTimings: boolean;
   };
+  overload: OverloadConfig | undefined;
   drainTimeoutMs: number;
   upstreams: Record<string, UpstreamConfig>;
   routes: RouteConfig[];

@@ -13,6 +13,7 @@ import type { ConfigCode } from "./codes.ts";
 import { Diagnoser, type Diagnostic } from "./diagnose.ts";
 import { showEffective, showWritten } from "./effective.ts";
 import { type Reading, readIncludes, readTree } from "./include.ts";
+import { checkOverload } from "./overload.ts";
 import { Pipelines } from "./pipelines.ts";
 import { renderMessage, renderPlace } from "./render.ts";
 import { checkRoutes } from "./routes.ts";
@@ -134,6 +135,7 @@ async function checkTree(
   const upstreams = asRecord(plain["upstreams"]);
   checkListeners(checking, plain);
   checkTargets(checking, upstreams);
+  checkOverload(checking, plain);
   const pipelines = new Pipelines(checking, asRecord(plain["pipelines"]), upstreams);
   const routes = checkRoutes(checking, plain["routes"], pipelines, upstreams);
 
@@ -219,13 +221,14 @@ function createConfig(
   routes: CheckedConfig["routes"],
   baseDir: string,
 ): CheckedConfig {
-  const { listeners, admin, log, drainTimeout, upstreams } = plain as unknown as CheckedConfig & {
+  const { listeners, admin, log, overload, drainTimeout, upstreams } = plain as unknown as CheckedConfig & {
     drainTimeout: string;
   };
   const content = {
     listeners,
     admin,
     log,
+    overload,
     drainTimeoutMs: parseDuration(drainTimeout),
     upstreams,
     routes,

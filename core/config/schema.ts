@@ -4,6 +4,7 @@
  */
 import { conditionSchema, METHOD, PATH, pathMatchSchema, valueMatches } from "./condition-schema.ts";
 import { duration, size, UNITS } from "../units.ts";
+import { overloadSchema } from "./overload-schema.ts";
 import { upstreamSchema } from "./upstream-schema.ts";
 
 /** Of names: they appear in logs, metrics and pointers. */
@@ -276,6 +277,7 @@ export const gatewaySchema = {
       additionalProperties: false,
       default: {},
     },
+    overload: { $ref: "#/definitions/overload" },
     drainTimeout: duration("30s", "How long requests in flight may go on after a swap or a stop."),
     upstreams: {
       type: "object",
@@ -303,6 +305,7 @@ export const gatewaySchema = {
   definitions: {
     listener: listenerSchema,
     admin: adminSchema,
+    overload: overloadSchema,
     upstream: upstreamSchema,
     pipeline: pipelineSchema,
     route: routeSchema,
