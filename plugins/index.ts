@@ -1,26 +1,36 @@
 /** The built-in plugins, one line each, sorted. */
 import type { Catalogue, Plugin } from "../core/plugin.ts";
 import { balance } from "./balance.ts";
+import { breaker } from "./breaker.ts";
 import { compress } from "./compress.ts";
 import { concurrency } from "./concurrency.ts";
 import { cors } from "./cors.ts";
 import { ip } from "./ip.ts";
+import { mirror } from "./mirror.ts";
 import { redirect } from "./redirect.ts";
 import { requestId } from "./request-id.ts";
 import { respond } from "./respond.ts";
+import { retry } from "./retry.ts";
 import { securityHeaders } from "./security-headers.ts";
+import { split } from "./split.ts";
+import { timeout } from "./timeout.ts";
 import { transform } from "./transform.ts";
 
 const BUILT_IN: readonly Plugin[] = [
   balance,
+  breaker,
   compress,
+  concurrency,
   cors,
   ip,
+  mirror,
   redirect,
   requestId,
-  concurrency,
   respond,
+  retry,
   securityHeaders,
+  split,
+  timeout,
   transform,
 ];
 
