@@ -83,6 +83,8 @@ export interface Upstream {
   readonly targets: readonly Target[];
   /** Targets that new requests may go to, with a weight above zero. A new array whenever it changes. */
   readonly eligible: readonly Target[];
+  /** Requests under way to all of its targets together. */
+  readonly inFlight: number;
   /** Grows whenever `targets`, `eligible` or a weight changes: for those who prepare something from them. */
   readonly version: number;
   /** True when requests that belong to a target may go to it: it is eligible, or well and being drained. */
@@ -141,10 +143,10 @@ export interface Exposed {
 export interface Host {
   /** Name of the route that the stage is built for. */
   readonly route: string;
-  readonly log: Log;
-  readonly clock: Clock;
   /** Name of the stage, made unique within its route: `concurrency`, `concurrency#2`. For labels and kept state. */
   readonly stage: string;
+  readonly log: Log;
+  readonly clock: Clock;
   readonly metrics: Metrics;
   readonly upstreams: ReadonlyMap<string, Upstream>;
   /** A number from 0 up to 1. */

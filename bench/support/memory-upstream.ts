@@ -59,6 +59,10 @@ export class MemoryUpstream implements Upstream {
     return this.targets;
   }
 
+  get inFlight(): number {
+    return Math.min(this.#next, IN_FLIGHT);
+  }
+
   accepts(): boolean {
     return true;
   }
@@ -98,11 +102,11 @@ export async function buildStage(
   const kept = new Map<string, object>();
   const host: Host = {
     route: "bench",
+    stage: "bench",
     log: NO_LOG,
     clock,
     metrics,
     upstreams: new Map([[upstream.name, upstream]]),
-    stage: "bench",
     random: Math.random,
     baseDir: process.cwd(),
     onClose() {},

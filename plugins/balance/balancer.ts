@@ -11,22 +11,16 @@ import {
   type Target,
   type Upstream,
 } from "../../core/plugin.ts";
-
-/** Picks the target that would be best for an exchange, of those that are eligible now. */
-export interface PickRule {
-  /** Undefined when nothing is eligible. */
-  pick(x: Exchange): Target | undefined;
-}
-
-/** What a balancer must know; a `balance` stage has more. */
-export interface BalancerOptions {
-  readonly upstream: string;
-}
+import { findRefusal, forwardTo, isAdmitted } from "./guards.ts";
+import type { BalancerOptions } from "./options.ts";
+import type { PickRule } from "./pick-rule.ts";
+import { Sticky } from "./sticky.ts";
+import { createRule } from "./strategies.ts";
 
 /**
  * Creates a handler that ends a pipeline.
  * @param pointer where the options are, for messages
- * @throws ConfigError CONFIG_UNKNOWN_UPSTREAM
+ * @throws ConfigError CONFIG_UNKNOWN_UPSTREAM, and for options that do not go together
  */
 export function createBalancer(options: BalancerOptions, host: Host, pointer = ""): Handler {
   const upstream = host.upstreams.get(options.upstream);
@@ -34,45 +28,77 @@ export function createBalancer(options: BalancerOptions, host: Host, pointer = "
     const message = `There is no upstream "${options.upstream}"`;
     throw new ConfigError(message, `${pointer}/upstream`, "CONFIG_UNKNOWN_UPSTREAM");
   }
-  const rule = roundRobin(upstream, host);
-  return (x) => {
-    let target = rule.pick(x);
-    if (target === undefined) throw upstream.unavailable();
-    if (x.tried !== undefined || x.guards !== undefined) target = another(x, upstream, target);
-    return target.forward(x);
+  const chooser = new Chooser(upstream, createRule(options, upstream, host, pointer), host);
+  if (options.sticky === undefined) return (x) => forwardTo(chooser.choose(x), x);
+
+  const sticky = new Sticky(options.sticky, upstream, host, `${pointer}/sticky`);
+  return async (x) => {
+    const session = sticky.take(x);
+    const target =
+      session !== undefined && chooser.mayKeep(x, session.target) ? session.target : chooser.choose(x);
+    const reply = await forwardTo(target, x);
+    sticky.settle(session, x, target, reply);
+    return reply;
   };
 }
 
-/** The picked target if it may be asked, else one that may. */
-function another(x: Exchange, upstream: Upstream, picked: Target): Target {
-  const { tried } = x;
-  if (!tried?.includes(picked) && isAdmitted(x, picked)) return picked;
-  const { eligible } = upstream;
-  const start = Math.max(0, eligible.indexOf(picked));
-  for (const fresh of [true, false]) {
-    for (let i = 0; i < eligible.length; i++) {
-      const target = eligible[(start + i) % eligible.length]!;
-      if ((tried?.includes(target) ?? false) !== fresh && isAdmitted(x, target)) return target;
-    }
+/** Picks that a rule is asked for, before the targets are gone through. */
+const PICKS = 4;
+
+/** Chooses the target of an exchange. */
+class Chooser {
+  readonly #upstream: Upstream;
+  readonly #rule: PickRule;
+  readonly #host: Host;
+
+  constructor(upstream: Upstream, rule: PickRule, host: Host) {
+    this.#upstream = upstream;
+    this.#rule = rule;
+    this.#host = host;
   }
-  throw new GatewayError("UPSTREAM_UNAVAILABLE", { headers: ["retry-after", "1"] });
-}
 
-function isAdmitted(x: Exchange, target: Target): boolean {
-  return x.guards?.every((guard) => guard.admit(target, x)) ?? true;
-}
+  /** @throws GatewayError UPSTREAM_UNAVAILABLE */
+  choose(x: Exchange): Target {
+    const picked = this.#rule.pick(x);
+    if (picked === undefined) throw this.#upstream.unavailable();
+    if (x.tried === undefined && x.guards === undefined) return picked;
+    const isTried = x.tried?.includes(picked) ?? false;
+    return !isTried && isAdmitted(x, picked) ? picked : this.#chooseOther(x, isTried ? undefined : picked);
+  }
 
-/** Whose turn it is; kept across generations so that frequent edits do not favour the first target. */
-interface Turn {
-  next: number;
-}
+  /** True when an exchange may go to the target that it belongs to. */
+  mayKeep(x: Exchange, target: Target): boolean {
+    return this.#upstream.accepts(target) && !x.tried?.includes(target) && isAdmitted(x, target);
+  }
 
-function roundRobin(upstream: Upstream, host: Host): PickRule {
-  const turn: Turn = host.keep(`balance round-robin ${upstream.name}`, () => ({ next: 0 }));
-  return {
-    pick() {
-      const { eligible } = upstream;
-      return eligible[turn.next++ % eligible.length];
-    },
-  };
+  /** @param refused what was not admitted already: admitting counts, so nobody is asked twice */
+  #chooseOther(x: Exchange, refused: Target | undefined): Target {
+    const { tried = [] } = x;
+    const asked = new Set<Target | undefined>([refused]);
+    for (const target of this.#candidates(x)) {
+      if (tried.includes(target) || asked.has(target)) continue;
+      if (isAdmitted(x, target)) return target;
+      asked.add(target);
+    }
+    // All that are left have failed it: the one that did so longest ago.
+    for (const target of tried) {
+      if (asked.has(target) || !this.#upstream.eligible.includes(target)) continue;
+      if (isAdmitted(x, target)) return target;
+      asked.add(target);
+    }
+    throw findRefusal(x) ?? new GatewayError("UPSTREAM_UNAVAILABLE", { headers: ["retry-after", "1"] });
+  }
+
+  /** All eligible targets, those that the rule prefers first; some come more than once. */
+  *#candidates(x: Exchange): Generator<Target> {
+    const rule = this.#rule;
+    if (rule.others !== undefined) return yield* rule.others(x);
+    for (let i = 0; i < PICKS; i++) {
+      const picked = rule.pick(x);
+      if (picked !== undefined) yield picked;
+    }
+    const { eligible } = this.#upstream;
+    const start = Math.floor(this.#host.random() * eligible.length);
+    for (let i = 0; i < eligible.length; i++) yield eligible[(start + i) % eligible.length]!;
+  }
 }

@@ -3,6 +3,7 @@ import type { ConfigError } from "../../core/errors.ts";
 import { KeepStore } from "../../core/keep.ts";
 import { textReply, type Upstream } from "../../core/plugin.ts";
 import { balance } from "../../plugins/balance.ts";
+import { balanceProperties } from "../../plugins/balance/options.ts";
 import { bodyText, buildStage, exchange, FakeHost, FakeUpstream } from "../support/harness.ts";
 
 const upstream = (name: string, ...ids: string[]): FakeUpstream => new FakeUpstream(name, ids);
@@ -30,13 +31,61 @@ describe("balance", () => {
     expect(await targets(handler, 7)).toBe("abcabca");
   });
 
-  it("takes turns by default, and when it is told to", async () => {
-    const handler = await build(hostWith(upstream("users", "a", "b")), {
-      upstream: "users",
-      strategy: "round-robin",
-    });
-    expect(await targets(handler, 3)).toBe("aba");
+  it("weighs turns by default, and not when it is told to", async () => {
+    const host = hostWith(upstream("users", "a", "b"));
+    (host.upstreams.get("users") as FakeUpstream).weigh(3, 1);
+    expect(await targets(await build(host), 4)).toBe("aaba");
+    const equal = await build(host, { upstream: "users", strategy: "round-robin" });
+    expect(await targets(equal, 4)).toBe("abab");
     await expect(build(hostWith(), { upstream: "users", strategy: "best" })).rejects.toThrow("/strategy");
+  });
+
+  it("sends nothing to targets whose weight is 0, whatever the strategy", async () => {
+    const host = hostWith(upstream("users", "a", "b"));
+    (host.upstreams.get("users") as FakeUpstream).weigh(0, 1);
+    for (const strategy of balanceProperties.strategy.enum) {
+      expect(await targets(await build(host, { upstream: "users", strategy }), 3)).toBe("bbb");
+    }
+  });
+
+  it("hashes the key that the options name", async () => {
+    const key = { header: "x-tenant" };
+    const handler = await build(hostWith(upstream("users", "a", "b", "c")), {
+      upstream: "users",
+      strategy: "consistent-hash",
+      key,
+      loadFactor: 2,
+    });
+    const to = async (tenant: string): Promise<string> =>
+      bodyText(await handler(exchange({ headers: { "x-tenant": tenant } })));
+    const all = await Promise.all(["1", "2", "3", "4", "5", "6", "7", "8"].map(to));
+    expect(new Set(all).size).toBe(3);
+    expect(await Promise.all(["1", "1", "1", "1"].map(to))).toContain(all[0]);
+  });
+
+  it("refuses a load factor below 1 and a key that is none", async () => {
+    const hash = { upstream: "users", strategy: "consistent-hash" };
+    const host = hostWith(upstream("users", "a"));
+    await expect(build(host, { ...hash, loadFactor: 0.9 })).rejects.toThrow("/loadFactor");
+    await expect(build(host, { ...hash, loadFactor: true })).rejects.toThrow("/loadFactor");
+    await expect(build(host, { ...hash, key: "nothing" })).rejects.toThrow("/key");
+    await expect(build(host, { ...hash, key: "{nothing.known}" })).rejects.toMatchObject({
+      problems: [{ pointer: "/key" }],
+    });
+  });
+
+  it("refuses options of consistent hashing with another strategy, because they would do nothing", async () => {
+    const options = { upstream: "users", key: "consumer", loadFactor: 2 };
+    for (const strategy of [undefined, "ip-hash"]) {
+      await expect(
+        build(hostWith(upstream("users", "a")), { ...options, ...(strategy && { strategy }) }),
+      ).rejects.toMatchObject({
+        problems: [
+          { pointer: "/key", atKey: true, message: expect.stringContaining("consistent-hash") },
+          { pointer: "/loadFactor", atKey: true, message: expect.stringContaining("consistent-hash") },
+        ],
+      });
+    }
   });
 
   it("spreads requests that come at once", async () => {
@@ -56,18 +105,21 @@ describe("balance", () => {
     expect(users.targets[0]!.seen).toEqual([x]);
   });
 
-  it("goes on with the turn of the generation before, whatever became of the targets", async () => {
-    const kept = new KeepStore().lease();
-    const next = (...urls: string[]) => {
-      const host = hostWith(upstream("users", ...urls));
-      host.keep = (key, create) => kept.keep(key, create as () => object) as ReturnType<typeof create>;
-      return build(host);
-    };
-    expect(await targets(await next("a", "b", "c"), 2)).toBe("ab");
-    expect(await targets(await next("a", "b", "c"), 1)).toBe("c");
-    expect(await targets(await next("a"), 2)).toBe("aa");
-    expect((await targets(await next("a", "b"), 4)).split("").toSorted().join("")).toBe("aabb");
-  });
+  it.each(["round-robin", "weighted-round-robin"])(
+    "goes on with the turns of %s of the generation before",
+    async (strategy) => {
+      const kept = new KeepStore().lease();
+      const next = (...urls: string[]) => {
+        const host = hostWith(upstream("users", ...urls));
+        host.keep = (key, create) => kept.keep(key, create as () => object) as ReturnType<typeof create>;
+        return build(host, { upstream: "users", strategy });
+      };
+      expect(await targets(await next("a", "b", "c"), 2)).toBe("ab");
+      expect(await targets(await next("a", "b", "c"), 1)).toBe("c");
+      expect(await targets(await next("a"), 2)).toBe("aa");
+      expect((await targets(await next("a", "b"), 4)).split("").toSorted().join("")).toBe("aabb");
+    },
+  );
 
   it("shares the turn among routes of one upstream, and not among upstreams", async () => {
     const host = hostWith(upstream("users", "a", "b"), upstream("other", "x", "y"));

@@ -172,6 +172,10 @@ export class FakeUpstream implements Upstream {
     this.version++;
   }
 
+  get inFlight(): number {
+    return this.targets.reduce((sum, target) => sum + target.inFlight, 0);
+  }
+
   /** Sets weights, in order. */
   weigh(...weights: number[]): void {
     for (const [i, weight] of weights.entries()) this.targets[i]!.weight = weight;
