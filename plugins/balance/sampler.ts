@@ -52,7 +52,7 @@ export class Sampler {
       own[large]! -= 1 - own[small]!;
       if (own[large]! < 1) less.push(more.pop()!);
     }
-    for (const i of [...less, ...more]) own[i] = 1; // what rounding left over
+    // What rounding left over are aliases of themselves.
     this.#own = own;
     this.#alias = alias;
   }

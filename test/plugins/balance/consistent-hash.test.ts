@@ -192,6 +192,14 @@ describe("the limit of load", () => {
     ]);
   });
 
+  it("counts the request that is picked for", () => {
+    const upstream = upstreamOf(equal(2));
+    const rule = ruleOf(upstream, consistent);
+    const home = pick(rule, KEYS[0]);
+    for (const target of upstream.targets) target.inFlight = target === home ? 2 : 1;
+    expect(pick(rule, KEYS[0])).toBe(home); // 3 of 4 are within 2.5, rounded up
+  });
+
   it("may be wider, or none", () => {
     for (const loadFactor of [2, false] as const) {
       const upstream = upstreamOf(equal(4));

@@ -103,6 +103,20 @@ describe.each(balanceProperties.strategy.enum)("%s", (strategy) => {
   });
 });
 
+describe.each(["ip-hash", "consistent-hash"])("%s", (strategy) => {
+  it("sends those whose target failed to where they would go without it", async () => {
+    for (let i = 0; i < 20; i++) {
+      const [whole, less] = [upstreamOf(equal(5)), upstreamOf(equal(5))];
+      const home = await sentTo(balancerOf(whole, { strategy }), from(`192.0.2.${i}`));
+      less.eligible = less.targets.filter(({ id }) => id !== home);
+      const x = from(`192.0.2.${i}`);
+      x.tried = whole.targets.filter(({ id }) => id === home);
+      const again = await sentTo(balancerOf(whole, { strategy }), x);
+      expect(again).toBe(await sentTo(balancerOf(less, { strategy }), from(`192.0.2.${i}`)));
+    }
+  });
+});
+
 describe("a balancer", () => {
   it("is content with the name of an upstream", async () => {
     const handler = balancerOf(upstreamOf([2, 1]));
