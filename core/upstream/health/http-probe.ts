@@ -28,7 +28,6 @@ export function createHttpProbe(options: HttpProbeOptions): Probe {
         agent: false, // a connection of its own
         method,
         path,
-        setHost: false,
         headers: {
           host: authority,
           "user-agent": "sluice-health-check",

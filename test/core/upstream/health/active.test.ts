@@ -174,6 +174,16 @@ describe("active checks", () => {
     monitor.close();
   });
 
+  it("end what the check before left open when the next one begins, and not earlier", async () => {
+    const { states, monitor, asked } = setUp();
+    monitor.update([states.acquire("http://a")]);
+    await vi.advanceTimersByTimeAsync(9_999);
+    expect(asked.map(({ signal }) => signal.aborted)).toEqual([false]);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(asked.map(({ signal }) => signal.aborted)).toEqual([true, false]);
+    monitor.close();
+  });
+
   it("end at close: no timer stays, the check under way is given up and its answer means nothing", async () => {
     const answers: ((failure: string) => void)[] = [];
     const signals: AbortSignal[] = [];

@@ -110,7 +110,7 @@ describe("a gateway with passive health", () => {
     expect(await ask(gateway)).toEqual(new Set(["a"]));
     const line = await gateway.logged(({ msg }) => msg === "target is ejected");
     expect(line).toMatchObject({ level: "warn", upstream: "main", target: b.url, reason: "failures" });
-    expect(line["forMs"]).toBe(3_600_000);
+    expect(Math.abs(Number(line["forMs"]) - 3_600_000)).toBeLessThan(1_000);
     await gateway.reload(source(11));
     expect(await ask(gateway)).toEqual(new Set(["a"]));
     const b0 = `upstream="main",target="127.0.0.1:${b.port}"`;

@@ -219,6 +219,21 @@ describe("an ejection", () => {
     expect(eject(29)).toBe(60);
   });
 
+  it("is shorter again after one good time, however often it was as long as can be", () => {
+    const { fail, clock, targets, endEjections } = setUp({ failures: 1, ejectFor: "30s", maxEjectFor: "3m" });
+    const eject = (): number => {
+      fail(1);
+      const ms = targets[1]!.ejectedUntil - clock.monotonic();
+      clock.advance(ms);
+      endEjections();
+      return ms;
+    };
+    for (let i = 0; i < 20; i++) eject();
+    expect(eject()).toBe(180_000);
+    clock.advance(180_000);
+    expect(eject()).toBe(120_000);
+  });
+
   it("ends when its time is over, and the target begins anew", () => {
     const { fail, pass, out, clock, endEjections } = setUp({
       failures: 3,
