@@ -172,6 +172,10 @@ describe("a copy", () => {
     for (let i = 0; i < 4; i++) await handler(exchange());
     expect(upstream.targets.map(({ seen }) => seen.length)).toEqual([2, 2]);
     await expect(build({ strategy: "best" })).rejects.toThrow("/strategy");
+    const hashed = { strategy: "consistent-hash", key: { header: "x-user" }, loadFactor: false };
+    const byUser = await build(hashed, host);
+    for (let i = 0; i < 10; i++) await byUser(exchange({ headers: { "x-user": "u" } }));
+    expect(upstream.targets.map(({ seen }) => seen.length).toSorted()).toEqual([12, 2]);
   });
 
   it("goes on when the client goes away after its request", async () => {

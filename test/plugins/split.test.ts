@@ -125,6 +125,26 @@ describe("a split by chance", () => {
     );
   });
 
+  it("takes all options of balancing for a branch", async () => {
+    const host = hostWith("stable");
+    host.upstreams.set("canary", new FakeUpstream("canary", ["a", "b", "c"]));
+    const hashed = {
+      upstream: "canary",
+      weight: 1,
+      strategy: "consistent-hash",
+      key: { header: "x-user" },
+      loadFactor: false,
+    };
+    const byUser = await build({ branches: [hashed] }, host);
+    expect(Object.values(await shares(byUser, 20, () => user(1)))).toEqual([20]);
+    expect(Object.keys(await shares(byUser, 50, user)).length).toBeGreaterThan(1);
+    const sticky = { upstream: "canary", weight: 1, sticky: { secret: "0123456789abcdef", cookie: "at" } };
+    const reply = await (await build({ branches: [sticky] }, host))(exchange());
+    expect(reply.headers.get("set-cookie")).toMatch(/^at=/);
+    const wrong = { branches: [{ upstream: "canary", weight: 1, loadFactor: 2 }] };
+    expect(await refusal(wrong)).toMatchObject({ pointer: "/branches/0/loadFactor" });
+  });
+
   it("gives the target's reply as it is", async () => {
     const host = hostWith("canary", "stable");
     const reply = textReply(418, "tea");
@@ -489,6 +509,16 @@ describe("a branch without available targets", () => {
     host.randoms.push(0.01);
     await expect(handler(exchange())).rejects.toMatchObject({ code: "UPSTREAM_UNAVAILABLE" });
     expect(target(host, "stable").seen).toEqual([]);
+  });
+
+  it("is taken over from when a stage above tries again, too", async () => {
+    const host = hostWith("canary", "stable");
+    const handler = await build({ failover: true }, host);
+    empty(host, "canary");
+    host.randoms.push(0.01);
+    const x = exchange();
+    x.target = target(host, "stable"); // of the first attempt
+    expect(await bodyText(await handler(x))).toBe("stable");
   });
 
   it("stays what the cookie remembers", async () => {
