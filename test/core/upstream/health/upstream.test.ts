@@ -1,5 +1,5 @@
 /** What becomes of an upstream's targets by what is known of their health. */
-import { describe, expect, it, onTestFinished } from "vitest";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { KeepStore } from "../../../../core/keep.ts";
 import { type LiveUpstream, openUpstream } from "../../../../core/upstream/upstream.ts";
 import { surroundings } from "../../../support/generation.ts";
@@ -132,6 +132,18 @@ describe("an upstream with active checks", () => {
     const asked = new Promise((resolve) => server.server.once("request", resolve));
     await asked;
     await upstream.close();
+  });
+
+  it("ends them with the last generation", async () => {
+    vi.useFakeTimers();
+    onTestFinished(() => void vi.useRealTimers());
+    const health = { active: { interval: "1h" } };
+    const { upstream: first, around } = await open({ health });
+    const { upstream: second } = await open({ health }, around);
+    await first.close();
+    expect(vi.getTimerCount()).toBe(3);
+    await second.close();
+    expect(vi.getTimerCount()).toBe(0);
   });
 
   it("goes on with the same checks in the next generation, unless they or TLS have changed", async () => {
