@@ -133,7 +133,7 @@ export class Retrier {
     const asked = reply === undefined ? retryAfterOf(failure) : reply.headers.get("retry-after");
     const askedMs = asked === undefined ? undefined : parseRetryAfter(asked, this.#host.clock.now());
     if (askedMs !== undefined) return askedMs > maxRetryAfterMs ? undefined : askedMs + jitterMs;
-    return attempt === 1 && cause === "connect" && this.#hasFreshTarget(x) ? 0 : jitterMs;
+    return cause === "connect" && this.#hasFreshTarget(x) ? 0 : jitterMs;
   }
 
   /** True when there is a target that this exchange has not asked: it need not recover first. */

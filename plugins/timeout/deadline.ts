@@ -113,11 +113,10 @@ export class Race implements Abortable, Body, Sink {
   }
 
   resume(): void {
-    if (this.#sink !== undefined) this.#body!.resume();
+    this.#body!.resume();
   }
 
   cancel(reason?: Error): void {
-    this.#over ??= reason ?? new Error("body not wanted");
     this.#sink = undefined;
     this.#body!.cancel(reason);
   }

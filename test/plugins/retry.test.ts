@@ -251,12 +251,16 @@ describe("the next target", () => {
     expect(upstream.targets.map(({ seen }) => seen.length)).toEqual([2, 2]);
   });
 
-  it("is asked at once when the first could not be reached, and after a wait when there is no other", async () => {
+  it("is asked at once when the one before could not be reached, and after a wait when there is no other", async () => {
     const two = await build({}, ["a", "b"]);
     two.upstream.targets[0]!.answer = fail("UPSTREAM_CONNECT_FAILED");
     const began = performance.now();
     expect((await two.handle(exchange())).status).toBe(200);
     expect(performance.now() - began).toBe(0);
+
+    const three = await build({}, ["a", "b", "c"]);
+    for (const target of three.upstream.targets.slice(0, 2)) target.answer = fail("UPSTREAM_CONNECT_FAILED");
+    expect((await three.handle(exchange())).status).toBe(200);
 
     const one = await build({ attempts: 2, backoff: { base: "100ms" } }, ["a"]);
     one.upstream.targets[0]!.answer = fail("UPSTREAM_CONNECT_FAILED");
@@ -452,12 +456,14 @@ describe("perTryTimeout", () => {
     host.upstreams.set("users", upstream);
     const send = await buildStage(balance, { upstream: "users" }, undefined, host);
     let waits = 3000;
+    let calls = 0;
     const handle = await buildStage(
       retry,
       { perTryTimeout: "2s", backoff: { base: "0s" } },
       async (x) => {
         await new Promise((resolve) => setTimeout(resolve, waits));
         waits = 0;
+        calls++;
         return send(x);
       },
       host,
@@ -469,7 +475,7 @@ describe("perTryTimeout", () => {
     expect(upstream.targets[0]!.seen).toHaveLength(0);
     expect((await settle(result)).status).toBe(200);
     expect(performance.now() - began).toBe(3000);
-    expect(upstream.targets[0]!.seen).toHaveLength(1);
+    expect([calls, upstream.targets[0]!.seen.length]).toEqual([2, 1]);
     expect(x.guards).toBeUndefined();
   });
 
@@ -624,6 +630,13 @@ describe("each attempt", () => {
     expect(abort).toHaveBeenCalledOnce();
   });
 
+  it("leaves nothing on the exchange that would be given up with it", async () => {
+    const x = exchange();
+    const handle = await buildStage(retry, {}, below("UPSTREAM_RESET", reply(503), ok()), createHost());
+    expect(await statusOf(handle, x)).toBe(200);
+    expect(x.abortMark).toBe(0);
+  });
+
   it("gives up what the one before has begun", async () => {
     const aborted = vi.fn();
     const upstream = below((x) => {
@@ -766,6 +779,13 @@ describe("request bodies", () => {
     expect(await statusOf(pass, good)).toBe(200);
     good.end();
     expect(unread.abort).toHaveBeenCalledOnce();
+
+    const refused = source();
+    const early = put(refused.body);
+    const accept = await buildStage(retry, {}, below(ok()), createHost());
+    expect(await statusOf(accept, early)).toBe(200);
+    early.body!.cancel(); // as an upstream's request does that has its reply
+    expect(refused.abort).toHaveBeenCalledOnce();
   });
 
   it("are there for a stage above that sends them elsewhere after the last failure", async () => {
@@ -957,10 +977,10 @@ describe("the metrics of retry", () => {
     const handle = await buildStage(
       retry,
       { attempts: 2 },
-      below("UPSTREAM_RESET", ok(), reply(503), "UPSTREAM_TIMEOUT", "UPSTREAM_RESET", reply(404)),
+      below("UPSTREAM_RESET", ok(), reply(503), "UPSTREAM_TIMEOUT", "UPSTREAM_RESET", reply(404), ok()),
       host,
     );
-    for (let i = 0; i < 3; i++) await statusOf(handle);
+    for (let i = 0; i < 4; i++) await statusOf(handle);
     expect(host.collected("sluice_retries_total")).toEqual({
       '{"route":"test","reason":"reset"}': 2,
       '{"route":"test","reason":"503"}': 1,

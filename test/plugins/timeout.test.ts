@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { BytesBody, QueuedBody, type Sink } from "../../core/body.ts";
+import { type Body, BytesBody, QueuedBody, type Sink } from "../../core/body.ts";
 import { GatewayError } from "../../core/errors.ts";
 import type { Exchange } from "../../core/exchange.ts";
 import type { Handler } from "../../core/plugin.ts";
@@ -212,7 +212,15 @@ describe("the reply's body", () => {
     expect(client.text).toBe("a");
   });
 
-  it("fails whoever begins to read it after the deadline", async () => {
+  it("fails whoever begins to read it after the deadline, whatever the body itself would give", async () => {
+    const start = vi.fn();
+    const stubborn: Body = { length: 2, start, resume: () => {}, cancel: () => {} };
+    const handle = await build({ after: "1s" }, () => Object.assign(new Reply(200), { body: stubborn }));
+    const late = new Client();
+    const given = await handle(exchange());
+    await vi.advanceTimersByTimeAsync(1000);
+    given.body!.start(late);
+    expect([late.failure, start.mock.calls]).toEqual([expect.any(GatewayError), []]);
     const { body, abort } = upstreamBody();
     const { reply } = await open(body);
     await vi.advanceTimersByTimeAsync(1000);
@@ -344,8 +352,10 @@ describe("several timeouts", () => {
       return new Reply(200);
     };
     const x = exchange();
+    const client = exchange({ headers: { "x-a": "1", "x-b": "2", "x-c": "3" } });
     await (await nest({ after: "1s", header: "x-a" }, { after: "5s" }, look))(x);
-    await (await nest({ after: "5s", header: "x-a" }, { after: "1s", header: "x-b" }, look))(exchange());
+    await (await nest({ after: "5s", header: "x-a" }, { after: "1s", header: "x-b" }, look))(client);
+    expect(client.headers.raw).toEqual(["x-c", "3"]);
     expect(seen).toEqual([
       [1000, "x-a"],
       [1000, "x-b"],
