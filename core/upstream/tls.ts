@@ -30,7 +30,7 @@ export function findTlsProblems({ ca, cert, key, serverName }: TargetTlsConfig):
 const PEM_CERTIFICATE = /-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g;
 
 /** What is wrong with a text of certificates. */
-function certificatesProblem(pem: string): string | undefined {
+export function certificatesProblem(pem: string): string | undefined {
   const blocks = pem.match(PEM_CERTIFICATE) ?? [];
   if (blocks.length === 0)
     return `This is not a PEM certificate: it has no -----BEGIN CERTIFICATE----- block`;

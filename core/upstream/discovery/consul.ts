@@ -5,7 +5,7 @@
 import { ConfigError } from "../../errors.ts";
 import { parseDuration } from "../../units.ts";
 import type { DiscoveryContext, SourceConfig } from "./discovery.ts";
-import { checkCa, excerpt, get, parseJson, readText } from "./http.ts";
+import { ApiClient, checkCa, excerpt, parseJson, readText } from "./http.ts";
 import { pause } from "./pause.ts";
 import { type Follower, type Found, parseApiUrl, reasonOf, type Source, targetUrl } from "./source.ts";
 
@@ -31,6 +31,7 @@ interface Instance {
 
 export class ConsulSource implements Source {
   readonly kind = "consul";
+  readonly #client = new ApiClient();
   readonly #config: ConsulConfig;
   readonly #context: Pick<DiscoveryContext, "clock" | "random">;
   readonly #url: URL;
@@ -79,7 +80,7 @@ export class ConsulSource implements Source {
     }
     const headers: Record<string, string> = token === undefined ? {} : { "x-consul-token": token };
     try {
-      const reply = await get(url, { headers, ca, idleMs, signal });
+      const reply = await this.#client.get(url, { headers, ca, idleMs, signal });
       const text = await readText(reply);
       if (reply.statusCode !== 200) throw new Error(`it answered ${reply.statusCode}: ${excerpt(text)}`);
       const instances = parseJson(text);

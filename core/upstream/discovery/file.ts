@@ -5,13 +5,13 @@
 import { relative, resolve } from "node:path";
 import { explainErrors } from "../../config/explain.ts";
 import { parseValue } from "../../config/read.ts";
+import { renderMessage } from "../../config/render.ts";
 import { placeText, readSource, type Source as TextSource, UnreadableError } from "../../config/source.ts";
 import { targetProblem } from "../../config/targets.ts";
 import { type Finding, findNode, type Node, toPlain } from "../../config/tree.ts";
 import { targetListSchema } from "../../config/upstream-schema.ts";
 import { createValidator } from "../../config/validate.ts";
-import { watchConfig } from "../../config/watch.ts";
-import { childPointer } from "../../pointer.ts";
+import { type Watcher, watchConfig } from "../../config/watch.ts";
 import { type Follower, type Found, reasonOf, type Source } from "./source.ts";
 
 const fileSchema = { ...targetListSchema, minItems: 0 } as const;
@@ -27,24 +27,22 @@ export class FileSource implements Source {
   }
 
   async follow(follower: Follower): Promise<void> {
-    const { signal } = follower;
-    const { promise: broken, reject } = Promise.withResolvers<never>();
     // Reads follow one another: an older state never overwrites a newer one.
     let work = Promise.resolve();
     const read = (): Promise<void> => (work = work.then(() => this.#read(follower)));
-    const sources = { files: [this.#path], folders: [] };
-    let watcher: Awaited<ReturnType<typeof watchConfig>>;
+    const { promise: broken, reject } = Promise.withResolvers<never>();
+    broken.catch(() => {}); // it may break before anybody waits for that
+    let watcher: Watcher | undefined;
     try {
+      const sources = { files: [this.#path], folders: [] };
       watcher = await watchConfig(sources, () => void read(), { onError: reject });
-    } catch (error) {
-      await read(); // without a watch it is read again after each pause
-      throw new Error(`${this.#name} cannot be watched: ${reasonOf(error)}`, { cause: error });
-    }
-    try {
       await read();
-      await Promise.race([broken, aborted(signal)]);
+      await Promise.race([broken, aborted(follower.signal)]);
+    } catch (error) {
+      await read(); // without a watch it is read whenever this begins anew
+      throw new Error(`${this.#name} cannot be watched: ${reasonOf(error)}`, { cause: error });
     } finally {
-      await watcher.close();
+      await watcher?.close();
     }
   }
 
@@ -80,10 +78,11 @@ export class FileSource implements Source {
     return list.map((target) => (typeof target === "string" ? { url: target, weight: 1 } : target));
   }
 
-  #describe({ message, place, pointer }: Finding, root: Node | undefined, count: number): string {
-    const at = place ?? (root && findNode(root, pointer).node.place);
+  #describe(finding: Finding, root: Node | undefined, count: number): string {
+    const found = root && findNode(root, finding.pointer);
+    const at = finding.place ?? (finding.atKey ? found?.key : found?.node.place);
     const more = count > 1 ? ` (and ${count - 1} more)` : "";
-    return `${at === undefined ? this.#name : placeText(at, this.#baseDir)}: ${message}${more}`;
+    return `${at === undefined ? this.#name : placeText(at, this.#baseDir)}: ${renderMessage(finding)}${more}`;
   }
 }
 
@@ -93,10 +92,10 @@ function problemsOf(list: (string | Found)[]): Finding[] {
   const problems = explainErrors(createValidator(fileSchema)(list), context);
   if (problems.length > 0) return problems;
   return list.flatMap((target, i): Finding[] => {
-    const message = targetProblem(typeof target === "string" ? target : target.url);
-    return message === undefined
-      ? []
-      : [{ code: "CONFIG_TARGET_URL", message, pointer: childPointer("", i) }];
+    const isText = typeof target === "string";
+    const message = targetProblem(isText ? target : target.url);
+    const pointer = isText ? `/${i}` : `/${i}/url`;
+    return message === undefined ? [] : [{ code: "CONFIG_TARGET_URL", message, pointer }];
   });
 }
 

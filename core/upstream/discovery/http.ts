@@ -1,8 +1,9 @@
 /** Asks the APIs of Consul and Kubernetes. These are few, long requests: a connection each, none kept. */
 import { type IncomingMessage, request as requestHttp } from "node:http";
 import { request as requestHttps } from "node:https";
-import { createSecureContext } from "node:tls";
+import type { SecureContext } from "node:tls";
 import { ConfigError } from "../../errors.ts";
+import { certificatesProblem, createTlsContext } from "../tls.ts";
 
 /** Longest answer that is read. */
 const MAX_CHARS = 32 * 1024 * 1024;
@@ -21,54 +22,76 @@ export interface ApiRequest {
   readonly signal: AbortSignal;
 }
 
-/** Sends a GET; resolves with the reply's head. */
-export function get(url: URL, { headers, ca, idleMs, signal }: ApiRequest): Promise<IncomingMessage> {
-  return new Promise((resolve, reject) => {
-    const common = { headers: { accept: "application/json", ...headers }, signal, agent: false } as const;
-    const request =
-      url.protocol === "https:"
-        ? requestHttps(url, { ...common, ...(ca === undefined ? {} : { ca }) })
-        : requestHttp(url, common);
-    const slow = setTimeout(() => {
-      request.destroy(new Error(`no connection to ${url.origin} within ${CONNECT_MS / 1000} s`));
-    }, CONNECT_MS);
-    request.on("socket", (socket) => {
-      socket.setKeepAlive(true, 15_000);
-      socket.once(url.protocol === "https:" ? "secureConnect" : "connect", () => clearTimeout(slow));
+export class ApiClient {
+  #ca: string | undefined;
+  /** Made for the CA above; dear to make. */
+  #tls: SecureContext | undefined;
+
+  /** Sends a GET; resolves with the reply's head. */
+  get(url: URL, { headers, ca, idleMs, signal }: ApiRequest): Promise<IncomingMessage> {
+    const options = { headers: { accept: "application/json", ...headers }, signal, agent: false } as const;
+    const isTls = url.protocol === "https:";
+    return new Promise((resolve, reject) => {
+      const tls: object = isTls ? { secureContext: this.#contextOf(ca) } : {};
+      const request = (isTls ? requestHttps : requestHttp)(url, { ...options, ...tls });
+      const slow = setTimeout(() => {
+        request.destroy(new Error(`no connection to ${url.origin} within ${CONNECT_MS / 1000} s`));
+      }, CONNECT_MS);
+      request.on("socket", (socket) => {
+        socket.setKeepAlive(true, 15_000);
+        socket.once(isTls ? "secureConnect" : "connect", () => clearTimeout(slow));
+      });
+      request.setTimeout(idleMs, () => {
+        request.destroy(new Error(`nothing came from ${url.origin} for ${idleMs / 1000} s`));
+      });
+      request.on("error", (error: NodeJS.ErrnoException) => {
+        // A host with several addresses fails with an error for each, and no message.
+        reject(error.message === "" ? new Error(`${error.code} ${url.host}`, { cause: error }) : error);
+      });
+      request.on("close", () => clearTimeout(slow));
+      request.on("response", resolve);
+      request.end();
     });
-    request.setTimeout(idleMs, () => {
-      request.destroy(new Error(`nothing came from ${url.origin} for ${idleMs / 1000} s`));
-    });
-    request.on("error", (error: NodeJS.ErrnoException) => {
-      // A host with several addresses fails with an error for each, and no message.
-      reject(error.message === "" ? new Error(`${error.code} ${url.host}`, { cause: error }) : error);
-    });
-    request.on("close", () => clearTimeout(slow));
-    request.on("response", resolve);
-    request.end();
-  });
+  }
+
+  #contextOf(ca: string | undefined): SecureContext {
+    if (this.#tls === undefined || ca !== this.#ca) {
+      this.#tls = createTlsContext(ca === undefined ? {} : { ca });
+      this.#ca = ca;
+    }
+    return this.#tls;
+  }
 }
 
 /** Reads a whole body. */
 export async function readText(message: IncomingMessage): Promise<string> {
-  let text = "";
+  const pieces: string[] = [];
+  let length = 0;
   message.setEncoding("utf8");
   for await (const chunk of message as AsyncIterable<string>) {
-    text += chunk;
-    if (text.length > MAX_CHARS) throw new AnswerError("the answer is too large");
+    pieces.push(chunk);
+    length += chunk.length;
+    if (length > MAX_CHARS) throw new AnswerError("the answer is too large");
   }
-  return text;
+  return pieces.join("");
 }
 
 /** Reads a body as it comes: the lines that are complete with each piece of it. */
 export async function* readLines(message: IncomingMessage): AsyncGenerator<string[]> {
-  let rest = "";
+  let pieces: string[] = [];
+  let length = 0;
   message.setEncoding("utf8");
   for await (const chunk of message as AsyncIterable<string>) {
-    const lines = (rest + chunk).split("\n");
-    rest = lines.pop()!;
-    if (rest.length > MAX_CHARS) throw new AnswerError("the answer is too large");
-    if (lines.length > 0) yield lines.filter((line) => line.trim() !== "");
+    const end = chunk.lastIndexOf("\n") + 1;
+    if (end > 0) {
+      const lines = (pieces.join("") + chunk.slice(0, end)).split("\n");
+      pieces = [];
+      length = 0;
+      yield lines.filter((line) => line.trim() !== "");
+    }
+    pieces.push(chunk.slice(end));
+    length += chunk.length - end;
+    if (length > MAX_CHARS) throw new AnswerError("the answer is too large");
   }
 }
 
@@ -91,11 +114,6 @@ export function excerpt(text: string): string {
 
 /** @throws ConfigError at `pointer` when these are not certificates */
 export function checkCa(ca: string | undefined, pointer: string): void {
-  if (ca === undefined) return;
-  try {
-    if (!ca.includes("-----BEGIN ")) throw new Error("there is no -----BEGIN CERTIFICATE-----");
-    createSecureContext({ ca });
-  } catch {
-    throw new ConfigError("This is not a certificate in PEM form", pointer);
-  }
+  const problem = ca === undefined ? undefined : certificatesProblem(ca);
+  if (problem !== undefined) throw new ConfigError(problem, pointer, "CONFIG_CERTIFICATE");
 }

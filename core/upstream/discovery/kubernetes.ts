@@ -8,7 +8,7 @@ import { ConfigError } from "../../errors.ts";
 import { ClusterAccess, type Pod, THIS_POD } from "./cluster-access.ts";
 import type { DiscoveryContext, SourceConfig } from "./discovery.ts";
 import { type EndpointSlice, targetsOf } from "./endpoint-slices.ts";
-import { AnswerError, excerpt, get, parseJson, readLines, readText } from "./http.ts";
+import { AnswerError, ApiClient, excerpt, parseJson, readLines, readText } from "./http.ts";
 import { pause } from "./pause.ts";
 import { type Follower, reasonOf, type Source } from "./source.ts";
 
@@ -34,6 +34,7 @@ const GONE = 410;
 
 export class KubernetesSource implements Source {
   readonly kind = "kubernetes";
+  readonly #client = new ApiClient();
   readonly #config: KubernetesConfig;
   readonly #context: Pick<DiscoveryContext, "clock" | "random">;
   readonly #access: ClusterAccess;
@@ -170,7 +171,7 @@ export class KubernetesSource implements Source {
     const headers: Record<string, string> = token === undefined ? {} : { authorization: `Bearer ${token}` };
     let reply: IncomingMessage;
     try {
-      reply = await get(url, { headers, ca, idleMs, signal });
+      reply = await this.#client.get(url, { headers, ca, idleMs, signal });
     } catch (error) {
       throw new Error(`Kubernetes at ${url.origin}: ${reasonOf(error)}`, { cause: error });
     }
