@@ -3,11 +3,13 @@
  * sent upstream. Knows nothing of sockets, so that any protocol can fill it.
  */
 import type { Body } from "./body.ts";
+import type { GatewayError } from "./errors.ts";
 import { HeaderList } from "./headers.ts";
 import { type BodyErrors, Message } from "./message.ts";
 import type { RouteStats } from "./observe/metrics.ts";
 import { Peer } from "./peer.ts";
 import type { Target } from "./plugin.ts";
+import type { Reply } from "./reply.ts";
 
 const BODY_ERRORS: BodyErrors = {
   tooLarge: "BODY_TOO_LARGE",
@@ -55,8 +57,15 @@ export interface EndListener {
 
 /** Decides which targets an exchange may go to, beside what is known of their health. */
 export interface TargetGuard {
-  /** Called with the target that would be asked next; true lets the request go there, and counts it. */
+  /** Called with the target that would be asked next; true lets the request go there, and `settle` follows. */
   admit(target: Target, x: Exchange): boolean;
+  /**
+   * What came of an admission: the target's reply, its body still streaming, or what was thrown. Neither, when
+   * another guard refused the target, so that it was not asked.
+   */
+  settle?(target: Target, x: Exchange, reply: Reply | undefined, error: unknown): void;
+  /** Why the exchange fails when no target is left; undefined when this guard refused none. */
+  refusal?(): GatewayError | undefined;
 }
 
 /** When an exchange must have ended. */

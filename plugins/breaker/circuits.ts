@@ -1,0 +1,161 @@
+/**
+ * The circuits of equal stages, by what they are told apart by: as many as are allowed, those that were not used for
+ * long make room. Outlives generations.
+ */
+import type { Clock, Host, Target } from "../../core/plugin.ts";
+import { Circuit, type CircuitContext, type CircuitOptions } from "./circuit.ts";
+import type { CircuitState } from "./machine.ts";
+import type { Registry, Series, Subject } from "./registry.ts";
+
+/** How many circuits are looked at to find one that may go; after that the next one goes, whatever its state. */
+const EVICTION_TRIES = 64;
+
+/** What a circuit is about: what operators call it, what it is shown with, and what it is counted under. */
+export interface Topic {
+  readonly id: string;
+  readonly about: Readonly<Record<string, string>>;
+  /** Bounded by the configuration, unlike `about`. */
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+export interface CircuitsOptions extends CircuitOptions {
+  /** Most circuits at once. */
+  readonly keys: number;
+}
+
+/** What {@link Circuits} makes circuits for. */
+export type TopicOf = (key: string, target: Target | undefined) => Topic;
+
+/** A circuit, where it is shown and counted, and whether it was asked for since somebody looked. */
+export class Entry implements CircuitContext {
+  readonly circuit: Circuit;
+  readonly topic: Topic;
+  readonly subject: Subject;
+  readonly series: Series;
+  isUsed = true;
+  readonly clock: Clock;
+  readonly #owner: Circuits;
+
+  constructor(topic: Topic, options: CircuitOptions, registry: Registry, owner: Circuits) {
+    this.topic = topic;
+    this.#owner = owner;
+    this.clock = owner.host.clock;
+    this.subject = registry.subject(topic.id, topic.about);
+    this.series = registry.series(topic.labels);
+    this.circuit = new Circuit(options, this, this.subject.forced);
+    this.subject.circuits.add(this.circuit);
+    this.series.circuits.add(this.circuit);
+  }
+
+  random(): number {
+    return this.#owner.host.random();
+  }
+
+  onTransition(to: CircuitState, reason: string, openForMs: number | undefined): void {
+    this.series.transitions[to]++;
+    const fields = { circuit: this.topic.id, ...this.topic.about, state: to, reason };
+    const { log } = this.#owner.host;
+    if (to === "open") {
+      const openFor = openForMs === undefined ? {} : { openForMs: Math.round(openForMs) };
+      log.warn({ ...fields, ...openFor }, "circuit opened");
+    } else log.info(fields, to === "closed" ? "circuit closed" : "circuit is half-open");
+  }
+
+  onRecovered(): void {
+    const fields = { circuit: this.topic.id, ...this.topic.about };
+    this.#owner.host.log.info(fields, "circuit lets all requests in again");
+  }
+}
+
+export class Circuits {
+  readonly #options: CircuitsOptions;
+  readonly #topicOf: TopicOf;
+  readonly #registry: Registry;
+  readonly #entries = new Map<string, Entry>();
+  /** Generations that show them, oldest first, with what ends that by circuit. */
+  readonly #hosts = new Map<Host, Map<string, () => void>>();
+
+  /** Lends its clock, log and random numbers: of the newest generation, so that no older one is kept. */
+  host: Host;
+
+  constructor(options: CircuitsOptions, topicOf: TopicOf, registry: Registry, host: Host) {
+    this.#options = options;
+    this.#topicOf = topicOf;
+    this.#registry = registry;
+    this.host = host;
+  }
+
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  /** The circuit of a key, a new one if there is none. */
+  get(key: string, target?: Target): Entry {
+    const entry = this.#entries.get(key);
+    if (entry === undefined) return this.#add(key, target);
+    entry.isUsed = true;
+    return entry;
+  }
+
+  /** Shows the circuits, present and to come, as long as the generation of `host` lives. */
+  attach(host: Host): void {
+    const shown = new Map<string, () => void>();
+    this.#hosts.set(host, shown);
+    this.host = host;
+    host.onClose(() => this.#detach(host));
+    for (const { subject } of this.#entries.values()) {
+      shown.set(subject.id, host.expose("circuit-breakers", subject.id, subject));
+    }
+  }
+
+  /** What is counted, once however many stages share it: through the first of `attach`. */
+  seriesFor(host: Host): Iterable<Series> {
+    const [first] = this.#hosts.keys();
+    return first === host ? new Set([...this.#entries.values()].map(({ series }) => series)) : [];
+  }
+
+  close(): void {
+    for (const key of [...this.#entries.keys()]) this.#remove(key);
+  }
+
+  #detach(host: Host): void {
+    this.#hosts.delete(host);
+    if (this.host === host) this.host = [...this.#hosts.keys()].at(-1) ?? host;
+  }
+
+  #add(key: string, target: Target | undefined): Entry {
+    if (this.#entries.size >= this.#options.keys) this.#evict();
+    const entry = new Entry(this.#topicOf(key, target), this.#options, this.#registry, this);
+    this.#entries.set(key, entry);
+    const { subject } = entry;
+    for (const [host, shown] of this.#hosts) {
+      shown.set(subject.id, host.expose("circuit-breakers", subject.id, subject));
+    }
+    return entry;
+  }
+
+  /** Makes room: the first in line that is closed and was not used since it got in line. */
+  #evict(): void {
+    let left = EVICTION_TRIES;
+    for (const [key, entry] of this.#entries) {
+      if (left-- === 0 || (!entry.isUsed && entry.circuit.isIdle)) return this.#remove(key);
+      entry.isUsed = false;
+      this.#entries.delete(key); // to the end of the line, where this loop may come by again
+      this.#entries.set(key, entry);
+    }
+  }
+
+  #remove(key: string): void {
+    const { circuit, subject, series } = this.#entries.get(key)!;
+    this.#entries.delete(key);
+    circuit.close();
+    series.circuits.delete(circuit);
+    subject.circuits.delete(circuit);
+    if (subject.circuits.size > 0) return;
+    this.#registry.drop(subject);
+    for (const shown of this.#hosts.values()) {
+      shown.get(subject.id)?.();
+      shown.delete(subject.id);
+    }
+  }
+}

@@ -1,0 +1,155 @@
+/**
+ * All circuits of a gateway as operators see them: shown and changed through the admin listener, counted for metrics.
+ * Stages with different options may have circuits of one subject, such as an upstream; they are shown as one, and
+ * what is forced is forced for all, also for those to come when options change.
+ */
+import { ConfigError, type Exposed, type Labels, type Metrics, type Problem } from "../../core/plugin.ts";
+import { childPointer } from "../../core/pointer.ts";
+import type { Circuit, Force } from "./circuit.ts";
+import type { CircuitState } from "./machine.ts";
+
+/** The worst first; by place also the value of the metric, from the end. */
+const BY_SEVERITY = ["open", "half-open", "closed"] as const satisfies readonly CircuitState[];
+const STATE_VALUE = { closed: 0, "half-open": 1, open: 2 } as const satisfies Record<CircuitState, number>;
+
+/** What circuits are about, for the admin listener. */
+export class Subject implements Exposed {
+  readonly id: string;
+  readonly about: Readonly<Record<string, string>>;
+  readonly circuits = new Set<Circuit>();
+  #forced: Force | undefined;
+
+  constructor(id: string, about: Readonly<Record<string, string>>) {
+    this.id = id;
+    this.about = about;
+  }
+
+  get forced(): Force | undefined {
+    return this.#forced;
+  }
+
+  describe(): object {
+    const all = [...this.circuits].toSorted(
+      (a, b) => BY_SEVERITY.indexOf(a.state) - BY_SEVERITY.indexOf(b.state),
+    );
+    const [worst, ...others] = all.map((circuit) => circuit.describe());
+    return {
+      id: this.id,
+      ...this.about,
+      ...worst,
+      ...(others.length === 0 ? {} : { others }),
+    };
+  }
+
+  change(patch: unknown): void {
+    const { force, reset } = checkPatch(patch);
+    if (force !== undefined) {
+      this.#forced = force ?? undefined;
+      for (const circuit of this.circuits) circuit.force(this.#forced);
+    }
+    if (reset) for (const circuit of this.circuits) circuit.reset();
+  }
+}
+
+/** Counts that circuits share. */
+export class Series {
+  readonly labels: Labels;
+  readonly circuits = new Set<Circuit>();
+  readonly transitions: Record<CircuitState, number> = { closed: 0, "half-open": 0, open: 0 };
+  rejected = 0;
+
+  constructor(labels: Labels) {
+    this.labels = labels;
+  }
+}
+
+export class Registry {
+  readonly #subjects = new Map<string, Subject>();
+  readonly #series = new Map<string, Series>();
+
+  /** What there is under an id; {@link drop} when nothing is about it any more. */
+  subject(id: string, about: Readonly<Record<string, string>>): Subject {
+    let subject = this.#subjects.get(id);
+    if (subject === undefined) this.#subjects.set(id, (subject = new Subject(id, about)));
+    return subject;
+  }
+
+  /** Forgets a subject, unless something is forced that must not be forgotten. */
+  drop(subject: Subject): void {
+    if (subject.forced === undefined) this.#subjects.delete(subject.id);
+  }
+
+  series(labels: Labels): Series {
+    const key = JSON.stringify(labels);
+    let series = this.#series.get(key);
+    if (series === undefined) this.#series.set(key, (series = new Series(labels)));
+    return series;
+  }
+}
+
+/** Registers the metrics of what `all` gives when they are read. */
+export function collectCircuits(metrics: Metrics, all: () => Iterable<Series>): void {
+  const each = (values: (series: Series) => (readonly [Labels, number])[]) => () =>
+    [...all()].flatMap((series) => values(series));
+  metrics.collect(
+    "sluice_circuit_state",
+    "The worst state of the circuits: 0 closed, 1 half-open, 2 open.",
+    "gauge",
+    each(({ labels, circuits }) => [
+      [labels, Math.max(0, ...[...circuits].map(({ state }) => STATE_VALUE[state]))],
+    ]),
+  );
+  metrics.collect(
+    "sluice_circuit_admitted_ratio",
+    "The smallest share of requests that a circuit lets in: 0 open, 1 closed, between them while it recovers.",
+    "gauge",
+    each(({ labels, circuits }) => [[labels, Math.min(1, ...[...circuits].map(({ share }) => share))]]),
+  );
+  metrics.collect(
+    "sluice_circuits",
+    "Circuits by state.",
+    "gauge",
+    each(({ labels, circuits }) =>
+      BY_SEVERITY.map((state) => {
+        const count = [...circuits].filter((circuit) => circuit.state === state).length;
+        return [{ ...labels, state }, count] as const;
+      }),
+    ),
+  );
+  metrics.collect(
+    "sluice_circuit_transitions_total",
+    "Changes of state.",
+    "counter",
+    each(({ labels, transitions }) => BY_SEVERITY.map((to) => [{ ...labels, to }, transitions[to]] as const)),
+  );
+  metrics.collect(
+    "sluice_circuit_rejected_total",
+    "Requests that were not let in.",
+    "counter",
+    each(({ labels, rejected }) => [[labels, rejected] as const]),
+  );
+}
+
+/** @throws ConfigError with pointers into the patch */
+function checkPatch(patch: unknown): { force: Force | null | undefined; reset: boolean } {
+  if (typeof patch !== "object" || patch === null || Array.isArray(patch)) {
+    throw new ConfigError('Send an object, such as {"force": "open"} or {"reset": true}', "", "CONFIG_TYPE");
+  }
+  const problems: Problem[] = [];
+  const report = (code: string, message: string, pointer: string): void =>
+    void problems.push({ code, message, pointer });
+  const { force, reset, ...others } = patch as Record<string, unknown>;
+  for (const key of Object.keys(others)) {
+    report("CONFIG_UNKNOWN_KEY", `Unknown key "${key}"; known are force and reset`, childPointer("", key));
+  }
+  if (force !== undefined && force !== "open" && force !== "closed" && force !== null) {
+    report("CONFIG_VALUE", '`force` is "open", "closed" or null', "/force");
+  }
+  if (reset !== undefined && typeof reset !== "boolean")
+    report("CONFIG_TYPE", "`reset` is true or false", "/reset");
+  if (force === undefined && reset === undefined && problems.length === 0) {
+    report("CONFIG_MISSING_KEY", "Send `force` or `reset`", "");
+  }
+  if (problems.length > 0) throw new ConfigError(problems);
+  return { force: force as Force | null | undefined, reset: reset === true };
+}
