@@ -3,7 +3,7 @@ import { type ErrorCode, GatewayError } from "../../core/plugin.ts";
 
 /** Failures by the name that options have for them. */
 export const FAILURES = {
-  connect: ["UPSTREAM_CONNECT_FAILED", "UPSTREAM_CONNECT_TIMEOUT"],
+  connect: ["UPSTREAM_CONNECT_FAILED", "UPSTREAM_CONNECT_TIMEOUT", "UPSTREAM_TLS_FAILED"],
   reset: ["UPSTREAM_RESET"],
   timeout: ["UPSTREAM_TIMEOUT"],
   invalid: ["UPSTREAM_REPLY_INVALID"],

@@ -104,6 +104,7 @@ describe("retry", () => {
   const KINDS: [string, ErrorCode][] = [
     ["connect", "UPSTREAM_CONNECT_FAILED"],
     ["connect", "UPSTREAM_CONNECT_TIMEOUT"],
+    ["connect", "UPSTREAM_TLS_FAILED"],
     ["reset", "UPSTREAM_RESET"],
     ["timeout", "UPSTREAM_TIMEOUT"],
     ["invalid", "UPSTREAM_REPLY_INVALID"],
@@ -141,6 +142,7 @@ describe("retry", () => {
     expect(again).toEqual([
       "UPSTREAM_CONNECT_FAILED",
       "UPSTREAM_CONNECT_TIMEOUT",
+      "UPSTREAM_TLS_FAILED",
       "UPSTREAM_RESET",
       "UPSTREAM_TIMEOUT",
       503,
