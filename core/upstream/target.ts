@@ -9,8 +9,6 @@ import type { Pool } from "./pool.ts";
 import type { RequestWatch, TargetState } from "./target-state.ts";
 import type { TargetAddress } from "./target-url.ts";
 
-export { normalizeTarget, parseTarget, type TargetAddress } from "./target-url.ts";
-
 /** What all targets of an upstream have in common. */
 export interface TargetGroup {
   readonly name: string;

@@ -1,6 +1,6 @@
 /** Keeps the last good set of what a source tells, and says when the source fails and when it recovers. */
 import { targetProblem } from "../../config/targets.ts";
-import { normalizeTarget } from "../target.ts";
+import { normalizeTarget } from "../target-url.ts";
 import type { Discovery, DiscoveryContext } from "./discovery.ts";
 import { pause } from "./pause.ts";
 import { type Follower, type Found, reasonOf, type Source } from "./source.ts";

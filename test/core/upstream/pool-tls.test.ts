@@ -14,7 +14,7 @@ import { Pool } from "../../../core/upstream/pool.ts";
 import { createTlsContext, findTlsProblems } from "../../../core/upstream/tls.ts";
 import { type Authority, type Certificate, createAuthority } from "../../support/certificates.ts";
 import { bodyText, exchange } from "../../support/harness.ts";
-import { startUpstream } from "../../support/upstream.ts";
+import { startRawUpstream, startUpstream } from "../../support/upstream.ts";
 import { TempFolder } from "../config/temp-folder.ts";
 
 let authority: Authority;
@@ -63,12 +63,12 @@ async function startSecure(
 }
 
 /** Asks with these options; gives the text of the reply, or why there was none. */
-function connectTo(origin: string, tls: Partial<TargetTlsConfig> = {}) {
+function connectTo(origin: string, tls: Partial<TargetTlsConfig> = {}, connectTimeoutMs = 5000) {
   const pool = new Pool({
     origin,
     tls: { context: createTlsContext(tls), serverName: tls.serverName, verify: tls.verify ?? true },
     connections: 1,
-    connectTimeoutMs: 5000,
+    connectTimeoutMs,
     headersTimeoutMs: 5000,
     bodyTimeoutMs: 5000,
     keepAliveMs: 60_000,
@@ -174,6 +174,17 @@ describe("a handshake", () => {
     server.maxRequestsPerSocket = 1;
     for (let i = 0; i < 3; i++) expect(await ask()).toBe("nobody");
     expect(seen.map(({ reused }) => reused)).toEqual([false, true, true]);
+  });
+
+  it("is given up when it takes too long, and its connection with it", async () => {
+    const closed = Promise.withResolvers<void>();
+    await using silent = await startRawUpstream((socket) => {
+      socket.resume();
+      socket.on("close", () => closed.resolve());
+    });
+    const ask = connectTo(`https://127.0.0.1:${silent.port}`, { ca: authority.cert }, 30);
+    expect(await ask()).toBe("UPSTREAM_CONNECT_TIMEOUT ETIMEDOUT");
+    await closed.promise;
   });
 
   it("fails with a target that does not speak TLS", async () => {

@@ -303,6 +303,23 @@ describe("panic", () => {
   });
 });
 
+describe("a generation that begins to serve", () => {
+  it("tells of the panic that it found while it was prepared", async () => {
+    const { open, log, metrics } = setUp();
+    const parts = { targets: list(2), health: { passive: {} } };
+    const old = await open({ ...parts, panicThreshold: "0%" });
+    old.targets[0]!.state.eject(1e15, "failures");
+    const next = await open({ ...parts, panicThreshold: "100%" }, false);
+    expect(next.panic).toBe(true);
+    const told = () => log.lines.filter(({ message }) => message.includes("too few")).length;
+    expect(told()).toBe(0);
+    next.activate();
+    expect(next.eligible).toHaveLength(2);
+    expect(told()).toBe(1);
+    expect((await metrics.render()).text).toContain('sluice_upstream_panic{upstream="users"} 1');
+  });
+});
+
 describe("what is known of targets", () => {
   it("outlives a generation and changes of other options", async () => {
     const { open } = setUp();

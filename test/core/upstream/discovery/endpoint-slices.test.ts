@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { targetsOf } from "../../../../core/upstream/discovery/endpoint-slices.ts";
-import { normalizeTarget } from "../../../../core/upstream/target.ts";
+import { normalizeTarget } from "../../../../core/upstream/target-url.ts";
 import { sourceConfig } from "../../../support/discovery.ts";
 import { type SliceParts, slice } from "../../../support/kubernetes-server.ts";
 
