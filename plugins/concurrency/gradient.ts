@@ -29,8 +29,10 @@ const LEAST_GRADIENT = 0.5;
 const SMOOTHING = 0.5;
 /** A verdict from this share of the limit on leaves it where it is, more or less. */
 const SETTLED = 0.95;
-/** Windows at the least limit after which the baseline itself is in doubt. */
-const WINDOWS_AT_MIN = 5;
+/** Where the headroom stops the fall: half of it and its root are as much as it is. */
+const LEAST_LIMIT = 4;
+/** Windows with the limit as low as it goes, after which the baseline itself is in doubt. */
+const WINDOWS_AT_BOTTOM = 5;
 
 export class GradientLimit {
   readonly options: GradientOptions;
@@ -46,7 +48,7 @@ export class GradientLimit {
   /** Most exchanges at once in this window. */
   #peak = 0;
   #estimate: number;
-  #windowsAtMin = 0;
+  #windowsAtBottom = 0;
   #measureAt = 0;
   #measuring = true;
   /** Exchanges admitted since then tell the baseline; infinite while those of before are under way. */
@@ -99,7 +101,7 @@ export class GradientLimit {
     if (!isDone && !isHopeless) return;
     if (isDone) this.baseline = this.#median();
     this.#measuring = false;
-    this.#windowsAtMin = 0;
+    this.#windowsAtBottom = 0;
     this.#measureAt = now + this.options.baselineMs * (0.9 + 0.2 * this.#random());
     this.#setLimit(this.#estimate);
     this.#openWindow(now, this.baseline, inFlight);
@@ -120,9 +122,9 @@ export class GradientLimit {
     if (target < this.#estimate || this.#peak * 2 >= this.limit) {
       this.#setLimit(this.#estimate + (target - this.#estimate) * SMOOTHING);
     }
-    this.#windowsAtMin = this.limit === min ? this.#windowsAtMin + 1 : 0;
+    this.#windowsAtBottom = this.limit <= Math.max(min, LEAST_LIMIT) ? this.#windowsAtBottom + 1 : 0;
     this.#openWindow(now, latency, inFlight);
-    if (isDue || (this.#windowsAtMin >= WINDOWS_AT_MIN && gradient < 1)) {
+    if (isDue || (this.#windowsAtBottom >= WINDOWS_AT_BOTTOM && gradient < 1)) {
       this.#measuring = true;
       this.#measureFrom = Number.POSITIVE_INFINITY;
       this.limit = Math.max(min, Math.floor(this.#estimate / 2));

@@ -137,6 +137,27 @@ describe("concurrency", () => {
     expect(await inside.status()).toBe(200);
   });
 
+  it("counts an exchange once below a stage that tries again, whatever became of its attempts", async () => {
+    const answers = ["reset", 503, 200];
+    await using upstream = await startUpstream((request, response) => {
+      const answer = answers.shift() ?? 200;
+      if (typeof answer === "string") request.socket.destroy();
+      else response.writeHead(answer).end("x");
+    });
+    const retry = { plugin: "retry", attempts: 3, backoff: { base: "1ms", max: "1ms" } };
+    await using gateway = await startGateway(
+      proxyTo(
+        upstream.url,
+        { pipeline: [retry, { plugin: "concurrency", max: 1 }] },
+        { admin: { address: "127.0.0.1:0" } },
+      ),
+    );
+    expect((await fetch(gateway.url)).status).toBe(200);
+    expect(answers).toEqual([]);
+    await gaugeIs(gateway.adminUrl!, "sluice_concurrency_in_flight", 0);
+    expect((await fetch(gateway.url)).status).toBe(200);
+  });
+
   it("goes on counting across a reload", async () => {
     await using slow = await startSlow();
     await using gateway = await startGateway(limited(slow.upstream.url, { max: 1 }));

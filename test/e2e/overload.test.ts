@@ -1,5 +1,5 @@
 /** Load shedding in a whole gateway: who is refused, and who is answered all the same. */
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { buildGeneration } from "../../core/generation.ts";
 import type { Plugin } from "../../core/plugin.ts";
 import { catalogue } from "../../plugins/index.ts";
@@ -71,6 +71,26 @@ describe("an overloaded gateway", () => {
     expect((await fetch(gateway.url)).status).toBe(200);
   });
 
+  it("sheds while the event loop is late, and says so", async () => {
+    const busy = fakePlugin("busy", () => (next) => (x) => {
+      const until = performance.now() + 50;
+      while (performance.now() < until);
+      return next(x);
+    });
+    await using upstream = await startUpstream();
+    const overload = { eventLoopDelay: { from: "1ms", full: "5ms" } };
+    await using gateway = await startGateway(
+      proxyTo(upstream.url, { pipeline: [{ plugin: "busy" }] }, { overload }),
+      { plugins: [busy] },
+    );
+    let status = 200;
+    while (status === 200) status = (await fetch(gateway.url)).status;
+    expect(status).toBe(503);
+    expect(await gateway.logged((line) => line["reason"] === "event-loop-delay")).toMatchObject({
+      level: "warn",
+    });
+  });
+
   it("sheds nothing while there is little to do", async () => {
     await using upstream = await startUpstream();
     const overload = {
@@ -110,6 +130,28 @@ describe("the monitor", () => {
     const { around, generation } = await build({});
     expect(around.kept.keys()).toEqual([]);
     expect((await generation.handle(exchange())).status).toBe(200);
+    await generation.retire(0);
+  });
+
+  it("considers a request once, also in routes with several stages that answer", async () => {
+    const rss = vi.spyOn(process.memoryUsage, "rss").mockReturnValue(1.5 * 1024 ** 3);
+    onTestFinished(() => rss.mockRestore());
+    let asked = 0;
+    const random = (): number => {
+      asked++;
+      return 0.9;
+    };
+    const pipeline = [
+      { plugin: "respond", when: { method: "DELETE" }, status: 405 },
+      { plugin: "respond", status: 200 },
+    ];
+    const parts = {
+      overload: { memory: { from: "1GB", full: "2GB" } },
+      routes: [{ name: "all", match: { path: "/*" }, pipeline }],
+    };
+    const { generation } = await build(parts, { ...surroundings(all), random });
+    expect((await generation.handle(exchange())).status).toBe(200);
+    expect(asked).toBe(1);
     await generation.retire(0);
   });
 

@@ -215,6 +215,15 @@ describe("the queue", () => {
   });
 });
 
+it("gives the place back at once when an exchange is given up in the moment that it was let in", async () => {
+  const { send, below, gauge, results } = await setUp({ max: 1, queue: 1 });
+  const [first, second] = [await send(), await send()];
+  first.end();
+  second.abort(new Error("deadline"));
+  await settle();
+  expect([results.get(second), gauge("in_flight"), below.seen.length]).toEqual(["deadline", 0, 1]);
+});
+
 describe("what is counted", () => {
   it("is each value of the key by itself, those without one together", async () => {
     const { below, send, results, host } = await setUp({ max: 1, by: { header: "x-tenant" } });
@@ -342,6 +351,36 @@ describe("below a stage that tries again", () => {
     expect(gauge("in_flight")).toBe(0);
   });
 
+  it("does not take the place of another stage for its own", async () => {
+    const host = new FakeHost();
+    const by = { upstream: "users" };
+    const below = new Below();
+    const lower = await buildStage(concurrency, { max: 5, by }, below.handler, host);
+    host.stage = "concurrency#2";
+    const upper = await buildStage(
+      concurrency,
+      { max: 5, by },
+      async (x) => {
+        await expect(lower(x)).rejects.toThrow("reset");
+        return lower(x);
+      },
+      host,
+    );
+    const x = exchange();
+    x.upstream = "users";
+    const reply = upper(x);
+    await settle();
+    below.in.shift()!.fail(new Error("reset"));
+    await settle();
+    expect(host.collected("sluice_concurrency_in_flight")).toEqual({
+      '{"route":"test","stage":"stage"}': 1,
+      '{"route":"test","stage":"concurrency#2"}': 1,
+    });
+    await below.answer();
+    expect((await reply).status).toBe(200);
+    x.end();
+  });
+
   it("gives up the wait of an attempt that is given up", async () => {
     const { send, results, gauge } = await setUp({ max: 1, queue: 1 });
     await send();
@@ -401,6 +440,14 @@ describe("the adaptive limit", () => {
       await answerAll(set, 25, 10);
       await answerAll(set, 50, ms, status);
       expect(set.gauge("limit")).toBeGreaterThanOrEqual(10);
+    }
+  });
+
+  it("does not learn from failures, nor from replies that say nothing about load", async () => {
+    for (const status of [429, 500, 503]) {
+      const set = await setUp({ adaptive });
+      await answerAll(set, 50, 1, status);
+      expect(set.gauge("limit")).toBe(2);
     }
   });
 

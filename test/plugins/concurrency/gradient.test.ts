@@ -123,7 +123,7 @@ describe("the gradient limit", () => {
   });
 
   it("takes a latency that stays higher for normal in the end", () => {
-    const simulation = new Simulation(50, 20, 2000);
+    const simulation = new Simulation(50, 20, 2000, { ...OPTIONS, baselineMs: 1_000_000 });
     simulation.run(30_000);
     simulation.serviceMs = 100;
     simulation.run(10_000);
