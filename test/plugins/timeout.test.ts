@@ -7,22 +7,11 @@ import { Reply, textReply } from "../../core/reply.ts";
 import { outgoingHeaders } from "../../core/upstream/forward.ts";
 import { retry } from "../../plugins/retry.ts";
 import { timeout } from "../../plugins/timeout.ts";
-import { bodyText, buildStage, exchange, FakeClock, FakeHost } from "../support/harness.ts";
-
-/** The clock of the fake timers. */
-class TimerClock extends FakeClock {
-  override now(): number {
-    return Date.now();
-  }
-  override monotonic(): number {
-    return performance.now();
-  }
-}
+import { createHost } from "../support/attempts.ts";
+import { bodyText, buildStage, exchange } from "../support/harness.ts";
 
 function build(options: Record<string, unknown>, next?: Handler): Promise<Handler> {
-  const host = new FakeHost();
-  host.clock = new TimerClock();
-  return buildStage(timeout, options, next, host);
+  return buildStage(timeout, options, next, createHost());
 }
 
 const wait = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
@@ -363,15 +352,13 @@ describe("several timeouts", () => {
   });
 
   it("under a retry stage count for all attempts together", async () => {
-    const host = new FakeHost();
-    host.clock = new TimerClock();
     let calls = 0;
     const limited = await build({ after: "1s" }, async () => {
       calls++;
       await wait(400);
       throw new GatewayError("UPSTREAM_RESET");
     });
-    const handle = await buildStage(retry, { attempts: 5, backoff: { base: "0s" } }, limited, host);
+    const handle = await buildStage(retry, { attempts: 5, backoff: { base: "0s" } }, limited, createHost());
     const x = exchange();
     const result = outcome(handle, x);
     await vi.advanceTimersByTimeAsync(5000);
