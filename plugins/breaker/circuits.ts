@@ -72,6 +72,8 @@ export class Circuits {
   readonly #topicOf: TopicOf;
   readonly #registry: Registry;
   readonly #entries = new Map<string, Entry>();
+  /** Where the search for one that may go is: beginning anew each time would pass all the gaps again. */
+  #hand = this.#entries.entries();
   /** Generations that show them, oldest first, with what ends that by circuit. */
   readonly #hosts = new Map<Host, Map<string, () => void>>();
 
@@ -134,14 +136,17 @@ export class Circuits {
     return entry;
   }
 
-  /** Makes room: the first in line that is closed and was not used since it got in line. */
+  /** Makes room: goes on round until a circuit is closed and was not used since it came by. */
   #evict(): void {
-    let left = EVICTION_TRIES;
-    for (const [key, entry] of this.#entries) {
-      if (left-- === 0 || (!entry.isUsed && entry.circuit.isIdle)) return this.#remove(key);
+    for (let left = EVICTION_TRIES; ; left--) {
+      let next = this.#hand.next();
+      if (next.done) {
+        this.#hand = this.#entries.entries();
+        next = this.#hand.next();
+      }
+      const [key, entry] = next.value!;
+      if (left === 0 || (!entry.isUsed && entry.circuit.isIdle)) return this.#remove(key);
       entry.isUsed = false;
-      this.#entries.delete(key); // to the end of the line, where this loop may come by again
-      this.#entries.set(key, entry);
     }
   }
 

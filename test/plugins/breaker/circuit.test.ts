@@ -269,6 +269,15 @@ describe("a circuit that recovers", () => {
     expect(context.openFor.at(-1)).toBe(2000);
   });
 
+  it("opens for openFor again once it has recovered", () => {
+    const { circuit, context, run, advance } = recovering();
+    advance(10_000);
+    run("success");
+    expect(circuit.share).toBe(1);
+    run(...times(4, "failure"));
+    expect(context.openFor).toEqual([1000, 1000]);
+  });
+
   it("never lets in a stampede: of many requests about the share", () => {
     const { circuit, context, advance } = recovering();
     let seed = 1;
