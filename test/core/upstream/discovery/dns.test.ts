@@ -149,6 +149,13 @@ describe("targets by DNS", () => {
     expect(await followed.failed()).toBe("localhost: the name server failed (ESERVFAIL)");
   });
 
+  it("come from the first of several name servers that answers", async () => {
+    await using server = await DnsServer.start();
+    server.set("A", "users.test", [a("10.0.0.1")]);
+    await using followed = follow(server, { servers: [server.address, "127.0.0.1:1"], family: "ipv4" });
+    await followed.found("http://10.0.0.1");
+  });
+
   it("can be an address, which needs no name server", async () => {
     await using server = await DnsServer.start();
     await using followed = follow(server, { host: "2001:db8::7", port: 81 });
@@ -162,7 +169,9 @@ describe("targets by DNS", () => {
     const asked = server.next("A", "users.test");
     const followed = follow(server);
     await asked;
-    await followed.discovery.close();
+    const again = server.next("A", "users.test").then(() => "asked again");
+    const closed = Promise.resolve(followed.discovery.close()).then(() => "closed");
+    expect(await Promise.race([closed, again])).toBe("closed");
     expect([followed.discovery.failure, followed.warnings]).toEqual([undefined, []]);
   });
 

@@ -48,4 +48,14 @@ describe("targets in a file that cannot be watched", () => {
     await followed.until(() => watchConfig.mock.calls.length > calls);
     await followed.recovered();
   });
+  it("are watched anew when the watch breaks at once", async () => {
+    watchConfig.mockImplementation(async (_sources, _onChange, { onError }) => {
+      onError(new Error("EMFILE"));
+      return { close: async () => {} };
+    });
+    folder.write("t.json", '["http://a"]');
+    await using followed = new FollowedDiscovery({ file: "t.json" }, folder.path);
+    expect(await followed.failed()).toBe("t.json cannot be watched: EMFILE");
+    expect(followed.urls).toEqual(["http://a"]);
+  });
 });

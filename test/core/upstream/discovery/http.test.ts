@@ -48,11 +48,14 @@ describe("a request to an API", () => {
   });
 
   it("ends with its signal", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
     await using silent = await startRawUpstream(() => {});
     const abort = new AbortController();
     const reply = get(silent.url, { signal: abort.signal });
     abort.abort();
     await expect(reply).rejects.toThrow("aborted");
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(vi.getTimerCount()).toBe(0);
   });
 
   it("does not read more than 32 MB, whole or as a line", async () => {

@@ -199,7 +199,7 @@ describe("targets in Kubernetes", () => {
     await followed.until(() => vi.getTimerCount() === 1);
     await vi.advanceTimersByTimeAsync(500);
     await followed.found("http://10.0.0.2:8080");
-    await followed.until(() => vi.getTimerCount() === 1);
+    await followed.until(() => followed.count("kubernetes", "failed") === 2 && vi.getTimerCount() === 1);
     expect(followed.warnings).toHaveLength(1);
     server.refuse = {};
     await vi.advanceTimersByTimeAsync(1000);

@@ -32,7 +32,7 @@ describe("a discovery", () => {
   it("tells of a set once, sorted, and each URL once however it is written, with its largest weight", async () => {
     const { source, followed } = follow();
     await using _ = followed;
-    source.follower.tell([target("http://b:80/", 2), target("http://a:1"), target("http://B", 5)]);
+    source.follower.tell([target("http://b:80/", 5), target("http://a:1"), target("http://B", 2)]);
     expect(followed.discovery.found).toEqual([target("http://a:1"), target("http://b", 5)]);
     source.follower.tell([target("http://a:1/"), target("http://b", 5)]);
     expect(followed.changes).toBe(1);

@@ -104,11 +104,16 @@ describe("targets by SRV records", () => {
     expect(await followed.failed()).toBe("two.test: the name server failed (ESERVFAIL)");
   });
 
-  it("stay when no host can be looked up", async () => {
+  it("stay when no host can be looked up, and soon it is tried again", async () => {
+    fakeTimers();
     await using server = await DnsServer.start();
     server.set("SRV", NAME, [srv("one.test", 1)]);
     await using followed = follow(server);
     expect(await followed.failed()).toBe("one.test: the name does not exist (ENOTFOUND)");
+    server.set("A", "one.test", [a("10.0.0.1")]);
+    await followed.until(() => vi.getTimerCount() === 1);
+    await vi.advanceTimersByTimeAsync(500);
+    await followed.found("http://10.0.0.1:1");
   });
 
   it("give a small chance to a weight of zero beside others, an equal one among zeros", () => {
