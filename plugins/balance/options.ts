@@ -1,7 +1,7 @@
 /** The options of a `balance` stage, for stages that send to upstreams themselves as well. */
 import type { FromSchema, JsonSchema } from "../../core/plugin.ts";
 import { keySchema } from "../../core/key.ts";
-import { UNITS } from "../../core/units.ts";
+import { setCookieProperties } from "../../core/set-cookie.ts";
 
 /** A secret, or several of which the first signs. */
 const secret = {
@@ -25,30 +25,7 @@ const sticky = {
       description:
         "Name of the cookie; by default `sluice-` and a short hash of the upstream's name, so that upstreams do not get in each other's way.",
     },
-    maxAge: {
-      type: "string",
-      pattern: UNITS.duration.pattern,
-      description: "How long the client keeps the cookie; by default until the browser is closed.",
-    },
-    path: { type: "string", default: "/", description: "Path of the cookie." },
-    domain: {
-      type: "string",
-      minLength: 1,
-      description: "Domain of the cookie, which is sent to subdomains then too; by default the host alone.",
-    },
-    secure: {
-      enum: ["auto", true, false],
-      default: "auto",
-      description: "Send the cookie over https only; `auto` for clients that came by https.",
-    },
-    httpOnly: { type: "boolean", default: true, description: "Hide the cookie from scripts of pages." },
-    sameSite: {
-      type: "string",
-      enum: ["strict", "lax", "none"],
-      default: "lax",
-      description:
-        "Whether other sites' pages may have it sent: `none` for always, which makes it secure; `lax` for links only; `strict` for never.",
-    },
+    ...setCookieProperties,
   },
   required: ["secret"],
   additionalProperties: false,

@@ -3,10 +3,11 @@
  * and the target's name, so that it tells nothing of either and nobody can make one up. There is one value for a
  * target, made before it is needed: to verify a cookie is to find it.
  */
-import { createHmac, timingSafeEqual } from "node:crypto";
+import { createHash, createHmac, timingSafeEqual } from "node:crypto";
+import { takeCookie } from "../../core/cookies.ts";
 import type { Exchange, Host, Reply, Target, Upstream } from "../../core/plugin.ts";
+import { compileSetCookie, type SetCookieFormat } from "../../core/set-cookie.ts";
 import type { StickyOptions } from "./options.ts";
-import { compileCookie, type CookieFormat, takeCookie } from "./sticky-cookie.ts";
 
 /** Characters of a value: 32 bytes in base64url. */
 const LENGTH = 43;
@@ -29,7 +30,7 @@ type Outcome = "kept" | "moved" | "new";
 
 export class Sticky {
   readonly #upstream: Upstream;
-  readonly #format: CookieFormat;
+  readonly #format: SetCookieFormat;
   readonly #secrets: readonly string[];
   readonly #counts: Record<Outcome, number>;
   readonly #received = Buffer.alloc(LENGTH);
@@ -46,7 +47,8 @@ export class Sticky {
    */
   constructor(options: StickyOptions, upstream: Upstream, host: Host, pointer: string) {
     this.#upstream = upstream;
-    this.#format = compileCookie(options, upstream.name, pointer);
+    const name = options.cookie ?? defaultName(upstream.name);
+    this.#format = compileSetCookie(name, options, pointer, "cookie");
     this.#secrets = [options.secret].flat();
     const labels = { route: host.route, upstream: upstream.name };
     const counts = host.keep(`balance sessions ${host.route} ${upstream.name}`, () => ({
@@ -100,6 +102,11 @@ export class Sticky {
     }
     this.#targets = targets;
   }
+}
+
+/** Upstreams have names of their own, so that they do not take each other's cookies. */
+function defaultName(upstream: string): string {
+  return `sluice-${createHash("sha256").update(upstream).digest("hex").slice(0, 8)}`;
 }
 
 const HELP =

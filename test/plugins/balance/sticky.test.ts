@@ -186,24 +186,7 @@ describe("a sticky session", () => {
 });
 
 describe("the request's Cookie", () => {
-  it.each([
-    ["at=x", []],
-    ["at=x; b=2", ["b=2"]],
-    ["a=1; at=x; b=2", ["a=1; b=2"]],
-    ["a=1;at=x", ["a=1"]],
-    ["at=x; at=y", []],
-    ["that=x; at2=y; b=at=1", ["that=x; at2=y; b=at=1"]],
-    ["a=1; at", ["a=1; at"]],
-    ['a="1,2"; at=x; a=3', ['a="1,2"; a=3']],
-    [
-      ["at=x", "a=1; at=y", "b=2"],
-      ["a=1", "b=2"],
-    ],
-  ])("%j goes to the target as %j", async (cookie, got) => {
-    expect((await visit(await build(usersWith("a")), cookie)).got).toEqual(got);
-  });
-
-  it("goes to the target without a cookie that is valid, too, and may have a stale one first", async () => {
+  it("goes to the target without the session's, valid or not, and may have a stale one first", async () => {
     const handler = await build(usersWith("a", "b"));
     const { cookie } = await visit(handler);
     expect(await visit(handler, `at=stale; ${cookie}; c=3`)).toMatchObject({
@@ -211,14 +194,8 @@ describe("the request's Cookie", () => {
       set: [],
       got: ["c=3"],
     });
-  });
-
-  it("keeps other headers", async () => {
-    const x = exchange({
-      headers: ["A", "1", "Cookie", "at=x", "COOKIE", "at=y", "Cookie2", "at=z", "B", "2"],
-    });
-    await (await build(usersWith("a")))(x);
-    expect(x.headers.raw).toEqual(["A", "1", "Cookie2", "at=z", "B", "2"]);
+    expect((await visit(handler, ["a=1; at=forged", "at2=y"])).got).toEqual(["a=1", "at2=y"]);
+    expect((await visit(handler, cookie)).got).toEqual([]);
   });
 });
 
@@ -259,29 +236,16 @@ describe("the cookie", () => {
     expect(two!.cookie.slice(0, 15)).not.toBe(one!.cookie.slice(0, 15));
   });
 
-  it.each([
-    [{ cookie: "a b" }, "/sticky/cookie", '"a b" is not a cookie name'],
-    [{ cookie: "a;b=c" }, "/sticky/cookie", "is not a cookie name"],
-    [{ cookie: "a\r\nx: y" }, "/sticky/cookie", "is not a cookie name"],
-    [{ path: "shop" }, "/sticky/path", "starts with /"],
-    [{ path: "/; Domain=evil" }, "/sticky/path", "no ;"],
-    [{ path: "/\n" }, "/sticky/path", "no ;"],
-    [{ domain: "a_b; x" }, "/sticky/domain", "is not a domain"],
-    [{ domain: "a..b" }, "/sticky/domain", "is not a domain"],
-    [{ maxAge: "500ms" }, "/sticky/maxAge", "at least 1s"],
-    [{ sameSite: "none", secure: false }, "/sticky/secure", "sameSite: none"],
-    [{ cookie: "__Host-a", secure: false }, "/sticky/secure", "__Host-a"],
-    [{ cookie: "__secure-a", secure: false }, "/sticky/secure", "__secure-a"],
-    [{ cookie: "__Host-a", path: "/a" }, "/sticky/path", "__Host-"],
-    [{ cookie: "__Host-a", domain: "a.b" }, "/sticky/domain", "__Host-"],
-  ])("is refused when browsers would not take it: %j", async (sticky, pointer, message) => {
-    const error: ConfigError = await build(usersWith("a"), sticky).then(
+  it("is refused with everything that browsers would not take", async () => {
+    const sticky = { cookie: "a b", path: "shop", domain: "a..b", maxAge: "500ms", sameSite: "none" };
+    const error: ConfigError = await build(usersWith("a"), { ...sticky, secure: false }).then(
       () => expect.unreachable(),
       (e: ConfigError) => e,
     );
-    expect(error.problems).toEqual([
-      { code: "CONFIG_OPTION_INVALID", message: expect.stringContaining(message), pointer },
-    ]);
+    const { problems } = error;
+    expect(problems.map(({ pointer }) => pointer)).toEqual(
+      ["cookie", "path", "domain", "maxAge", "secure"].map((option) => `/sticky/${option}`),
+    );
   });
 
   it.each([
