@@ -139,12 +139,12 @@ describe("targets that fail under load", () => {
     const metrics = await (await fetch(`${cli.adminUrl}/metrics`)).text();
     expect(metrics).toMatch(/^sluice_circuit_state\{[^}]*\} 2$/m);
     await a.start();
-    let isClosed = false;
-    const closed = cli.logged(says("circuit closed")).then(() => {
-      isClosed = true;
+    let isRecovered = false;
+    const recovered = cli.logged(says("circuit lets all requests in again")).then(() => {
+      isRecovered = true;
     });
-    await until(cli.url, () => isClosed);
-    await closed;
+    await until(cli.url, () => isRecovered);
+    await recovered;
     expect((await fetch(cli.url)).status).toBe(200);
   });
 });
