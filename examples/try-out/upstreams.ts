@@ -19,6 +19,8 @@ export function startSample(port: number): Promise<Server> {
     const product = PRODUCTS.find((candidate) => String(candidate.id) === id);
     if (pathname === "/products") return json(200, { products: PRODUCTS });
     if (product !== undefined) return json(200, product);
+    if (pathname === "/flaky") return port === 8082 ? json(503, { error: "no" }) : json(200, { ok: true });
+    if (pathname === "/broken") return json(500, { error: "broken" });
     if (pathname === "/echo") {
       const chunks: Buffer[] = [];
       request.on("data", (chunk: Buffer) => chunks.push(chunk));
