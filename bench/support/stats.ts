@@ -11,5 +11,5 @@ export function quantile(values: readonly number[], q: number): number {
   const at = q * (sorted.length - 1);
   const low = sorted[Math.floor(at)]!;
   const high = sorted[Math.ceil(at)]!;
-  return low + (high - low) * (at - Math.floor(at));
+  return low === high ? low : low + (high - low) * (at - Math.floor(at)); // infinite ones are equal too
 }

@@ -159,6 +159,9 @@ export class Slots {
     if (previous === undefined) this.#permits = next;
     else previous.next = next;
     if (next !== undefined) next.previous = previous;
+    // What was promoted to the old generation of the heap must not keep alive whatever came after it.
+    permit.next = undefined;
+    permit.previous = undefined;
     this.inFlight--;
     permit.gate.stats.inFlight--;
     if (this.#first !== undefined) this.admit();
@@ -171,6 +174,8 @@ export class Slots {
     else previous.next = next;
     if (next === undefined) this.#last = previous;
     else next.previous = previous;
+    waiter.next = undefined;
+    waiter.previous = undefined;
     this.waiting--;
     waiter.gate.stats.queued--;
     if (this.#first === undefined) this.#mixed = false;
