@@ -2,8 +2,9 @@
  * What picking a target and guarding a call costs, as added CPU time per request.
  *
  * Picks: each balance rule runs in this process on targets in memory, in turn with the yardstick, which sends to the
- * only target there is without a choice. Stages: whole gateways run side by side under load, with and without the
- * stage; the difference of a round is one figure. Figures are medians over rounds.
+ * only target there is without a choice. Stages: one gateway has a route with each stage and one without any,
+ * which take turns under load; two processes of one program differ by more than what is looked for. Figures are medians
+ * over rounds.
  */
 import { createExchange } from "../core/exchange.ts";
 import { HeaderList } from "../core/headers.ts";
@@ -100,24 +101,28 @@ printTable(
 );
 
 const CONNECTIONS = 64;
-const PATH = "/users/17?verbose=1";
-const WARM_UP_SECONDS = 3;
-/** Rounds after which all processes are started anew. */
+const WARM_UP_SECONDS = 2;
+/** Rounds after which the processes are started anew. */
 const ROUNDS_OF_A_PROCESS = 5;
 
-const HEALTH = { passive: { failures: 5, errorRate: "50%" } };
 const RETRY = { plugin: "retry", attempts: 3, perTryTimeout: "2s" };
 const BREAKER = { plugin: "breaker", errorRate: "50%", consecutiveFailures: 6, slowCall: "2s" };
 const CONCURRENCY = { plugin: "concurrency", max: 1000, queue: 100 };
 const TIMEOUT = { plugin: "timeout", after: "30s" };
+/** Routes of one gateway, so that what is compared runs in the same process. */
 const STAGES = [
-  { name: "bare route", pipeline: [], health: {}, limit: undefined },
-  { name: "passive health", pipeline: [], health: HEALTH, limit: undefined },
-  { name: "retry", pipeline: [RETRY], health: {}, limit: 1 },
-  { name: "breaker", pipeline: [BREAKER], health: {}, limit: 2 },
-  { name: "concurrency", pipeline: [CONCURRENCY], health: {}, limit: 1 },
-  { name: "timeout", pipeline: [TIMEOUT], health: {}, limit: undefined },
-  { name: "all of them", pipeline: [TIMEOUT, CONCURRENCY, RETRY, BREAKER], health: HEALTH, limit: undefined },
+  { name: "bare", pipeline: [], upstream: "users", limit: undefined },
+  { name: "passive-health", pipeline: [], upstream: "watched", limit: undefined },
+  { name: "retry", pipeline: [RETRY], upstream: "users", limit: 1 },
+  { name: "breaker", pipeline: [BREAKER], upstream: "users", limit: 2 },
+  { name: "concurrency", pipeline: [CONCURRENCY], upstream: "users", limit: 1 },
+  { name: "timeout", pipeline: [TIMEOUT], upstream: "users", limit: undefined },
+  {
+    name: "all-of-them",
+    pipeline: [TIMEOUT, CONCURRENCY, RETRY, BREAKER],
+    upstream: "watched",
+    limit: undefined,
+  },
 ] as const;
 
 pinSelf(LOAD_CORE);
@@ -125,33 +130,47 @@ const upstream = await startUpstream();
 console.log(
   `\nstages: ${options.rounds} rounds of ${options.seconds} s, ${CONNECTIONS} connections; upstream: ${upstream.kind}; load: ${loadKind}\n`,
 );
-const samples = new Map<string, number[]>([
-  ["floor", []],
-  ...STAGES.map(({ name }) => [name, []] as const),
-] as [string, number[]][]);
+const config = benchConfig({
+  upstreams: {
+    users: { targets: [upstream.url] },
+    watched: {
+      targets: [upstream.url],
+      health: { passive: { failures: 5, errorRate: "50%" } },
+    },
+  },
+  routes: STAGES.map(({ name, pipeline, upstream: to }) => ({
+    name,
+    match: { path: `/${name}/*` },
+    pipeline,
+    upstream: to,
+  })),
+});
+const samples = new Map<string, number[]>(
+  ["floor", ...STAGES.map(({ name }) => name)].map((name) => [name, []]),
+);
 let failures = 0;
-let servers: [name: string, server: Server][] = [];
-const stopServers = (): Promise<unknown> => Promise.all(servers.map(([, server]) => server.stop()));
+let floor: Server | undefined;
+let sluice: Server | undefined;
+const stopServers = (): Promise<unknown> => Promise.all([floor?.stop(), sluice?.stop()]);
+const turn = async (name: string, seconds: number): Promise<number> => {
+  const { url, subject } = (name === "floor" ? floor : sluice)!;
+  const before = subject.cpuMicros();
+  const result = await load(`${url}/${name}/17?verbose=1`, CONNECTIONS, seconds);
+  failures += result.failures;
+  return (subject.cpuMicros() - before) / result.requests;
+};
+const names = [...samples.keys()];
 try {
   for (let i = 0; i < options.rounds; i++) {
     if (i % ROUNDS_OF_A_PROCESS === 0) {
       await stopServers();
-      servers = [["floor", await startFloor(upstream.url)]];
-      for (const { name, pipeline, health } of STAGES) {
-        const config = benchConfig({
-          upstreams: { users: { targets: [upstream.url], health } },
-          routes: [{ name: "users", match: { path: "/users/*" }, pipeline, upstream: "users" }],
-        });
-        servers.push([name, await startSluice(config)]);
-      }
-      for (const [, { url }] of servers) await load(url + PATH, CONNECTIONS, WARM_UP_SECONDS);
+      floor = await startFloor(upstream.url);
+      sluice = await startSluice(config);
+      for (const name of names) await turn(name, WARM_UP_SECONDS);
     }
-    for (let turn = 0; turn < servers.length; turn++) {
-      const [name, { url, subject }] = servers[(i + turn) % servers.length]!;
-      const before = subject.cpuMicros();
-      const result = await load(url + PATH, CONNECTIONS, options.seconds);
-      samples.get(name)!.push((subject.cpuMicros() - before) / result.requests);
-      failures += result.failures;
+    for (let at = 0; at < names.length; at++) {
+      const name = names[(i + at) % names.length]!;
+      samples.get(name)!.push(await turn(name, options.seconds));
     }
   }
 } finally {
@@ -166,7 +185,7 @@ const stages = STAGES.map(({ name, limit }) => ({
   limit,
   cpuMicros: round(median(samples.get(name)!), 2),
   ratio: round(ratioToFloor(name)),
-  addedMicros: round(added(samples, name, "bare route"), 2),
+  addedMicros: round(added(samples, name, "bare"), 2),
 }));
 printTable(
   ["", "CPU µs/req", "ratio to floor", "added µs", "target"],

@@ -308,6 +308,14 @@ export class Exchange extends Message {
     else this.#endListener = [this.#endListener, listener];
   }
 
+  /** The first of those told by {@link onEnd} that `test` accepts: what a stage has left on the exchange before. */
+  findEndListener<T>(test: (listener: EndListener, about: T) => boolean, about: T): EndListener | undefined {
+    const listener = this.#endListener;
+    if (listener === undefined) return undefined;
+    if (Array.isArray(listener)) return listener.find((each) => test(each, about));
+    return test(listener, about) ? listener : undefined;
+  }
+
   /** The exchange has ended. Called once, by whoever opened it. */
   end(): void {
     const listener = this.#endListener;

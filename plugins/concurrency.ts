@@ -3,7 +3,8 @@
  *
  * Stands above the stages that it protects and calls next. Beyond the limit a request waits in a queue, first come
  * first served, if there is one and room in it; else the client sees 503 CONCURRENCY_LIMITED with Retry-After.
- * An exchange counts until its reply is sent whole or it failed. Below a stage that tries again it counts once.
+ * An exchange counts until it has ended: its reply is sent whole, or it failed for good. Below a stage that tries
+ * again it counts once, the waits between attempts included.
  * `by: { upstream }` shares the count with every stage that names the same upstream. With `adaptive` the limit is
  * learned from the latency of what is below, from admission to the reply's head; `max` is then not given.
  * Requests without a value of the key are counted together. Depends on nothing that can fail at run time.
@@ -17,11 +18,12 @@ import {
   type Host,
   type JsonSchema,
   type Plugin,
+  type Reply,
   type Stage,
 } from "../core/plugin.ts";
 import { duration, parseDuration, parsePercent, percent } from "../core/units.ts";
 import { GradientLimit } from "./concurrency/gradient.ts";
-import { type Gate, GateStats, type Permit, Slots, SlotTable } from "./concurrency/slots.ts";
+import { type Gate, GateStats, type Permit, permitOf, Slots, SlotTable } from "./concurrency/slots.ts";
 
 const count = <const X extends string>(description: X, minimum = 1) =>
   ({ type: "integer", minimum, maximum: 1_000_000, description }) as const;
@@ -90,17 +92,17 @@ export const concurrency: Plugin<Options> = {
     const slotsOf = compileSlots(options, host);
     const { adaptive } = gate;
     if (adaptive !== undefined) return watched(gate, adaptive, slotsOf, host.clock);
-    return (next) => async (x) => {
-      // Its end has been told already: nothing would give a permit back.
-      if (x.aborted !== undefined) throw x.aborted;
-      const slots = slotsOf(x);
-      const permit = obtain(slots, gate, x) ?? (await waitFor(slots, gate, x));
-      try {
-        return await next(x);
-      } catch (error) {
-        permit.release();
-        throw error;
-      }
+    return (next) => {
+      const afterWaiting = async (slots: Slots, x: Exchange): Promise<Reply> => {
+        await waitFor(slots, gate, x);
+        return next(x);
+      };
+      return (x) => {
+        // Its end has been told already: nothing would give a permit back.
+        if (x.aborted !== undefined) throw x.aborted;
+        const slots = slotsOf(x);
+        return obtain(slots, gate, x) === undefined ? afterWaiting(slots, x) : next(x);
+      };
     };
   },
 };
@@ -123,30 +125,20 @@ function watched(
       if (tell(limit, permit, slots, verdictOn(reply.status), clock.monotonic())) slots.admit();
       return reply;
     } catch (error) {
-      const grew = tell(limit, permit, slots, verdictOnFailure(error), clock.monotonic());
-      permit.release();
-      if (grew) slots.admit();
+      if (tell(limit, permit, slots, verdictOnFailure(error), clock.monotonic())) slots.admit();
       throw error;
     }
   };
 }
 
-/** A permit without waiting, if there is one. */
+/** A permit without waiting, if there is one: that of an earlier attempt, when a stage above tries again. */
 function obtain(slots: Slots, gate: Gate, x: Exchange): Permit | undefined {
-  // An upstream was asked before, so a stage above may be trying again.
-  if (x.upstream !== "") {
-    const permit = slots.permitOf(gate, x);
-    if (permit !== undefined) return permit;
-  }
-  return slots.tryEnter(gate, x);
+  return permitOf(gate, x) ?? slots.tryEnter(gate, x);
 }
 
 async function waitFor(slots: Slots, gate: Gate, x: Exchange): Promise<Permit> {
   const permit = await slots.wait(gate, x);
-  if (x.aborted !== undefined) {
-    permit.release();
-    throw x.aborted;
-  }
+  if (x.aborted !== undefined) throw x.aborted;
   return permit;
 }
 

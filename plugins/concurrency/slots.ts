@@ -27,32 +27,31 @@ export class GateStats {
 /** Longest time that a timer of Node can run. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
-/** The right of one exchange to be in. Given back once: when its attempt fails, or when the exchange has ended. */
+/** The right of one exchange to be in, given back when the exchange has ended. */
 export class Permit implements EndListener {
   readonly gate: Gate;
-  readonly x: Exchange;
+  readonly slots: Slots;
   /** Monotonic milliseconds of the admission; 0 unless somebody wants to know. */
-  startedAt = 0;
-  next: Permit | undefined = undefined;
-  previous: Permit | undefined = undefined;
-  readonly #slots: Slots;
-  #released = false;
+  startedAt: number;
 
-  constructor(gate: Gate, slots: Slots, x: Exchange) {
+  constructor(gate: Gate, slots: Slots) {
     this.gate = gate;
-    this.x = x;
-    this.#slots = slots;
-  }
-
-  release(): void {
-    if (this.#released) return;
-    this.#released = true;
-    this.#slots.leave(this);
+    this.slots = slots;
+    this.startedAt = 0;
   }
 
   onExchangeEnd(): void {
-    this.release();
+    this.slots.leave(this);
   }
+}
+
+/** The permit that an exchange has of a stage already. */
+export function permitOf(gate: Gate, x: Exchange): Permit | undefined {
+  return x.findEndListener(isPermitOf, gate) as Permit | undefined;
+}
+
+function isPermitOf(listener: EndListener, gate: Gate): boolean {
+  return listener instanceof Permit && listener.gate === gate;
 }
 
 /** An exchange that waits for its turn. */
@@ -107,7 +106,6 @@ export class Slots {
   inFlight = 0;
   waiting = 0;
   readonly #table: SlotTable | undefined;
-  #permits: Permit | undefined;
   #first: Waiter | undefined;
   #last: Waiter | undefined;
   /** Those who wait are of several stages, which may allow different numbers. */
@@ -147,21 +145,7 @@ export class Slots {
     return waiter.turn.promise;
   }
 
-  /** The permit that an exchange has of a stage already: a stage above tries again. */
-  permitOf(gate: Gate, x: Exchange): Permit | undefined {
-    let permit = this.#permits;
-    while (permit !== undefined && (permit.x !== x || permit.gate !== gate)) permit = permit.next;
-    return permit;
-  }
-
   leave(permit: Permit): void {
-    const { next, previous } = permit;
-    if (previous === undefined) this.#permits = next;
-    else previous.next = next;
-    if (next !== undefined) next.previous = previous;
-    // What was promoted to the old generation of the heap must not keep alive whatever came after it.
-    permit.next = undefined;
-    permit.previous = undefined;
     this.inFlight--;
     permit.gate.stats.inFlight--;
     if (this.#first !== undefined) this.admit();
@@ -195,11 +179,7 @@ export class Slots {
   }
 
   #enter(gate: Gate, x: Exchange): Permit {
-    const permit = new Permit(gate, this, x);
-    const first = this.#permits;
-    permit.next = first;
-    if (first !== undefined) first.previous = permit;
-    this.#permits = permit;
+    const permit = new Permit(gate, this);
     this.inFlight++;
     gate.stats.inFlight++;
     x.onEnd(permit);

@@ -4,9 +4,7 @@ import {
   type Body,
   type Exchange,
   GatewayError,
-  type Handler,
   type HeaderList,
-  type Reply,
   type TargetGuard,
 } from "../../core/plugin.ts";
 import { Replay } from "./replay.ts";
@@ -73,31 +71,27 @@ export class TimedAttempt {
   readonly #x: Exchange;
   readonly #mark: number;
   readonly #timer: NodeJS.Timeout;
-  #failure: GatewayError | undefined;
+  /** What it fails with if the limit has passed. */
+  failure: GatewayError | undefined;
 
   constructor(x: Exchange, ms: number) {
     this.#x = x;
     this.#mark = x.abortMark;
-    this.#failure = undefined;
+    this.failure = undefined;
     this.#timer = setTimeout(expire, ms, this);
   }
 
-  async run(next: Handler): Promise<Reply> {
-    try {
-      return await next(this.#x);
-    } catch (error) {
-      throw this.#failure ?? error;
-    } finally {
-      clearTimeout(this.#timer);
-      if (this.#failure !== undefined) withdraw(this.#x);
-    }
+  /** It is over, by itself or because of the limit. */
+  end(): void {
+    clearTimeout(this.#timer);
+    if (this.failure !== undefined) withdraw(this.#x);
   }
 
   expire(): void {
     const x = this.#x;
-    this.#failure = new GatewayError("UPSTREAM_TIMEOUT", { detail: "No attempt got a reply in time" });
+    this.failure = new GatewayError("UPSTREAM_TIMEOUT", { detail: "No attempt got a reply in time" });
     (x.guards ??= []).push(NOBODY);
-    x.abortSince(this.#mark, this.#failure);
+    x.abortSince(this.#mark, this.failure);
   }
 }
 

@@ -51,13 +51,13 @@ export class Retrier {
         const mark = x.abortMark;
         let reply: Reply | undefined;
         let failure: unknown;
+        const timed = perTryTimeoutMs === undefined ? undefined : new TimedAttempt(x, perTryTimeoutMs);
         try {
-          reply = await (perTryTimeoutMs === undefined
-            ? this.#next(x)
-            : new TimedAttempt(x, perTryTimeoutMs).run(this.#next));
+          reply = await this.#next(x);
         } catch (error) {
-          failure = error;
+          failure = timed?.failure ?? error;
         }
+        timed?.end();
         if (isRetry) traffic.endRetry();
         isRetry = false;
         const cause = reply === undefined ? causes.ofFailure(failure) : causes.ofStatus(reply.status);
