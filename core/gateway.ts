@@ -3,7 +3,7 @@
  * drains and closes. This is the work of one data thread: {@link DataThread} is what a control thread sees.
  */
 import type { CheckedConfig, ListenerConfig } from "./config/checked.ts";
-import { ConfigError, type ErrorCode, GatewayError } from "./errors.ts";
+import { ConfigError, type ErrorCode, GatewayError, type Problem } from "./errors.ts";
 import type { Exchange, Log } from "./exchange.ts";
 import { buildGeneration, type Generation, type Surroundings } from "./generation.ts";
 import { KeepStore } from "./keep.ts";
@@ -62,7 +62,11 @@ export class Gateway implements DataThread, Service {
   constructor(options: GatewayOptions) {
     this.log = options.log;
     this.#metrics = options.metrics;
-    this.#around = { ...options, kept: new KeepStore() };
+    this.#around = {
+      ...options,
+      kept: new KeepStore(),
+      advise: (doubts) => void doubts.then((problems) => this.#warn(problems)),
+    };
   }
 
   get urls(): string[] {
@@ -145,6 +149,12 @@ export class Gateway implements DataThread, Service {
     this.#metrics.countError(code);
     const { status } = new GatewayError(code);
     if (this.#logAccess) this.log.info({ client: peer, status, code }, "request refused");
+  }
+
+  #warn(problems: readonly Problem[]): void {
+    for (const { code, message, pointer } of problems) {
+      this.log.warn({ code, pointer }, `configuration warning: ${message}`);
+    }
   }
 
   /** Opens listeners for addresses that are new. A failure closes what was opened. */

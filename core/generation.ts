@@ -9,7 +9,6 @@ import type { KeepStore, Lease } from "./keep.ts";
 import type { Predicate } from "./match.ts";
 import type { GatewayMetrics } from "./observe/metrics.ts";
 import { OverloadMonitor, ShedCounts } from "./overload/monitor.ts";
-import { collapseSlashes, hasDotSegments, staticPrefix } from "./path.ts";
 import {
   compileWhen,
   composePipeline,
@@ -21,7 +20,7 @@ import type { Catalogue, Clock, Exposed, Handler, Host } from "./plugin.ts";
 import { problemReply, type Reply } from "./reply.ts";
 import { createRouter, type Routable, type Router } from "./router.ts";
 import { childPointer } from "./pointer.ts";
-import { compileTemplate, encodePath } from "./template.ts";
+import { compileRewrite } from "./rewrite.ts";
 import { parseSize } from "./units.ts";
 import { type LiveUpstream, openUpstream } from "./upstream/upstream.ts";
 
@@ -34,6 +33,8 @@ export interface Surroundings {
   readonly kept: KeepStore;
   /** A number from 0 up to 1. */
   random(): number;
+  /** Told what is doubtful about a configuration but no error; pointers are into the configuration. */
+  advise(doubts: Promise<readonly Problem[]>): void;
 }
 
 /** What operators may look at through the admin listener: by collection, then by id. */
@@ -212,22 +213,24 @@ async function openUpstreams(
   around: Surroundings,
   closers: (() => void | Promise<void>)[],
 ): Promise<Map<string, LiveUpstream>> {
-  const context = { ...around, baseDir: config.baseDir };
   const opened = new Map<string, LiveUpstream>();
   const problems: Problem[] = [];
-  await Promise.all(
+  const outcomes = await Promise.allSettled(
     Object.entries(config.upstreams).map(async ([name, upstream]) => {
+      const locate = (found: readonly Problem[]): Problem[] =>
+        found.map((p) => ({ ...p, pointer: `${childPointer("/upstreams", name)}${p.pointer}` }));
+      const advise = (doubts: Promise<readonly Problem[]>): void => around.advise(doubts.then(locate));
       try {
-        const live = await openUpstream(name, upstream, context);
+        const live = await openUpstream(name, upstream, { ...around, advise, baseDir: config.baseDir });
         closers.push(() => live.close());
         opened.set(name, live);
       } catch (error) {
         if (!(error instanceof ConfigError)) throw error;
-        const at = childPointer("/upstreams", name);
-        problems.push(...error.problems.map((p) => ({ ...p, pointer: `${at}${p.pointer}` })));
+        problems.push(...locate(error.problems));
       }
     }),
   );
+  for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
   if (problems.length > 0) throw new ConfigError(problems);
   return opened;
 }
@@ -341,45 +344,6 @@ function withRewrite(rewrite: (x: Exchange) => void, pipeline: Handler): Handler
   return (x) => {
     rewrite(x);
     return pipeline(x);
-  };
-}
-
-/** `rewrite` and `stripPrefix` of a route: what they make of the path that goes upstream. */
-function compileRewrite(config: RouteConfig): ((x: Exchange) => void) | undefined {
-  if (config.rewrite !== undefined) {
-    if (config.stripPrefix !== false)
-      throw new ConfigError("A route has either `rewrite` or `stripPrefix`, not both", "/stripPrefix");
-    let template: ReturnType<typeof compileTemplate>;
-    try {
-      template = compileTemplate(config.rewrite, encodePath);
-    } catch (error) {
-      throw error instanceof ConfigError ? new ConfigError(error.message, "/rewrite") : error;
-    }
-    return (x) => {
-      const path = template(x) ?? "/";
-      if (hasDotSegments(path) || !path.startsWith("/")) throw new GatewayError("REQUEST_TARGET_INVALID");
-      x.path = path;
-    };
-  }
-  const { stripPrefix } = config;
-  if (stripPrefix === false) return undefined;
-  if (stripPrefix === true) {
-    const path = config.match.path ?? "/*";
-    if (typeof path !== "string" || staticPrefix(path) === undefined) {
-      throw new ConfigError(
-        "`stripPrefix: true` needs one path that ends in `/*` and has no parameters; write the prefix instead",
-        "/stripPrefix",
-      );
-    }
-    return (x) => {
-      x.path = `/${x.params["*"]}`;
-    };
-  }
-  const prefix = stripPrefix.replace(/\/$/, "");
-  return (x) => {
-    const path = collapseSlashes(x.path);
-    if (path === prefix) x.path = "/";
-    else if (path.startsWith(`${prefix}/`)) x.path = path.slice(prefix.length);
   };
 }
 

@@ -7,6 +7,7 @@ import { buildGeneration } from "./generation.ts";
 import { KeepStore } from "./keep.ts";
 import { createLog, type RootLog } from "./observe/log.ts";
 import { GatewayMetrics } from "./observe/metrics.ts";
+import type { Problem } from "./errors.ts";
 import type { Catalogue, Clock } from "./plugin.ts";
 
 const systemClock: Clock = { now: () => Date.now(), monotonic: () => performance.now() };
@@ -50,10 +51,11 @@ export async function startRuntime(
 
 /**
  * Gives a function that builds what a configuration says and closes it again, to find what only building finds.
- * It throws a ConfigError with pointers into the configuration.
+ * It throws a ConfigError with pointers into the configuration, and gives what is doubtful but no error.
  */
-export function compileOnce(catalogue: Catalogue): (config: CheckedConfig) => Promise<void> {
+export function compileOnce(catalogue: Catalogue): (config: CheckedConfig) => Promise<readonly Problem[]> {
   return async (config) => {
+    const advice: Promise<readonly Problem[]>[] = [];
     const around = {
       catalogue,
       log: createLog({ level: "silent", format: "json" }),
@@ -61,8 +63,11 @@ export function compileOnce(catalogue: Catalogue): (config: CheckedConfig) => Pr
       metrics: new GatewayMetrics(),
       kept: new KeepStore(),
       random: Math.random,
+      advise: (doubts: Promise<readonly Problem[]>) => void advice.push(doubts),
     };
     const generation = await buildGeneration(0, config, around);
+    const doubts = await Promise.all(advice);
     await generation.retire(0);
+    return doubts.flat();
   };
 }

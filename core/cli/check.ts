@@ -3,7 +3,7 @@ import { findConfig } from "../config/find.ts";
 import { ConfigLoadError, type Diagnostic, type LoadedConfig, loadConfig } from "../config/load.ts";
 import { renderDiagnostic } from "../config/render.ts";
 import type { CheckedConfig } from "../config/checked.ts";
-import { ConfigError } from "../errors.ts";
+import { ConfigError, type Problem } from "../errors.ts";
 import type { Catalogue } from "../plugin.ts";
 import { relative } from "node:path";
 
@@ -26,10 +26,10 @@ export interface CommandIo {
 export interface CheckTools {
   readonly catalogue: Catalogue;
   /**
-   * Builds what `start` would run, and closes it.
+   * Builds what `start` would run, and closes it. Gives what is doubtful about it.
    * @throws ConfigError with pointers into the configuration
    */
-  readonly compile: (config: CheckedConfig) => Promise<void>;
+  readonly compile: (config: CheckedConfig) => Promise<readonly Problem[]>;
 }
 
 /**
@@ -40,18 +40,20 @@ export async function check(options: CheckOptions, io: CommandIo, tools: CheckTo
   let path = "";
   let loaded: LoadedConfig | undefined;
   let diagnostics: readonly Diagnostic[] = [];
+  let warnings: readonly Diagnostic[] = [];
   try {
     path = findConfig(options.file, io.cwd);
     loaded = await loadConfig(path, { ...tools, env: io.env });
-    await tools.compile(loaded.config);
+    warnings = loaded.locate(await tools.compile(loaded.config));
   } catch (error) {
     diagnostics = diagnosticsOf(error, loaded);
   }
   const isValid = diagnostics.length === 0;
   if (options.format === "json") {
-    const problems = diagnostics.map((d) => toJson(d));
-    io.write(`${JSON.stringify({ ok: isValid, problems }, null, 2)}\n`);
+    const found = { problems: diagnostics.map(toJson), warnings: warnings.map(toJson) };
+    io.write(`${JSON.stringify({ ok: isValid, ...found }, null, 2)}\n`);
   } else if (isValid) {
+    for (const warning of warnings) io.write(`${render(warning, io, "warning")}\n\n`);
     io.write(`${relative(io.cwd, path)} is valid: ${countOf(loaded!.config)}\n`);
   } else {
     io.write(renderAll(diagnostics, io));
@@ -68,11 +70,15 @@ export function diagnosticsOf(error: unknown, loaded: LoadedConfig | undefined):
 
 /** Diagnostics as text, and how many there are. Coloured on a terminal, unless NO_COLOR is set. */
 export function renderAll(diagnostics: readonly Diagnostic[], io: CommandIo): string {
-  const colour = io.isTty && (io.env["NO_COLOR"] ?? "") === "";
-  const texts = diagnostics.map((d) => renderDiagnostic(d, { cwd: io.cwd, colour }));
+  const texts = diagnostics.map((d) => render(d, io, "error"));
   const files = new Set(diagnostics.map((d) => d.file));
   const inFiles = files.size > 1 ? ` in ${files.size} files` : "";
   return `${texts.join("\n\n")}\n\n${plural(diagnostics.length, "problem")}${inFiles}\n`;
+}
+
+function render(diagnostic: Diagnostic, io: CommandIo, severity: "error" | "warning"): string {
+  const colour = io.isTty && (io.env["NO_COLOR"] ?? "") === "";
+  return renderDiagnostic(diagnostic, { cwd: io.cwd, colour, severity });
 }
 
 function countOf({ routes, upstreams }: CheckedConfig): string {

@@ -29,7 +29,7 @@ export const CONFIG_CODES = {
   CONFIG_ADMIN_EXPOSED: "The admin listener is open to other machines and has no token.",
   CONFIG_TARGET_URL: "A target is not a URL that requests can be sent to.",
   CONFIG_UNRESOLVED:
-    "The name of a target does not resolve, or no targets were found, and `onUnresolved` is `fail`.",
+    "The name of a target does not resolve, or no targets were found: an error with `onUnresolved: fail`, else a warning.",
   CONFIG_CERTIFICATE: "A certificate or a private key cannot be used.",
   CONFIG_CIDR: "An entry of a list of addresses is neither an address nor a CIDR range.",
   CONFIG_OPTION_INVALID: "A plugin refuses one of its options.",

@@ -35,7 +35,7 @@ export interface LoadOptions {
    * that what only building finds is told at the same time. Nothing else is built here.
    * @throws ConfigError with pointers into the configuration
    */
-  readonly compile?: (config: CheckedConfig) => Promise<void>;
+  readonly compile?: (config: CheckedConfig) => Promise<unknown>;
 }
 
 /** Files and folders that a configuration depends on, all absolute. */
@@ -176,7 +176,7 @@ function soundRoutes(routes: readonly RouteConfig[], findings: readonly Finding[
   return routes.filter(({ pointer, stages }) => [pointer, ...stages.map((s) => s.pointer)].every(isSound));
 }
 
-async function problemsOf(compile: () => Promise<void>): Promise<readonly Problem[]> {
+async function problemsOf(compile: () => Promise<unknown>): Promise<readonly Problem[]> {
   try {
     await compile();
     return [];

@@ -6,6 +6,8 @@ export interface RenderOptions {
   /** Folder that paths are shown from. */
   readonly cwd: string;
   readonly colour: boolean;
+  /** `error` by default. */
+  readonly severity?: "error" | "warning";
 }
 
 type Paint = (text: string) => string;
@@ -24,11 +26,14 @@ const PLAIN: Palette = { bold: String, red: String, dim: String };
 const COLOURS: Palette = { bold: paint(1), red: paint(31), dim: paint(2) };
 
 /** One diagnostic: a line that says where and what, the source line, and carets below it. */
-export function renderDiagnostic(diagnostic: Diagnostic, { cwd, colour }: RenderOptions): string {
+export function renderDiagnostic(
+  diagnostic: Diagnostic,
+  { cwd, colour, severity = "error" }: RenderOptions,
+): string {
   const { bold, red } = colour ? COLOURS : PLAIN;
   const { code, line, excerpt } = diagnostic;
   const where = renderPlace(diagnostic, cwd);
-  const head = `${where === "" ? "" : `${bold(where)} `}${red("error")} ${code}  ${renderMessage(diagnostic)}`;
+  const head = `${where === "" ? "" : `${bold(where)} `}${red(severity)} ${code}  ${renderMessage(diagnostic)}`;
   return line === undefined || excerpt === undefined
     ? head
     : `${head}\n${renderExcerpt(excerpt, line, colour)}`;

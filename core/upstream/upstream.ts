@@ -3,7 +3,7 @@
  * a target outlives the generation ({@link TargetStates}); so do connections and discoveries that did not change.
  */
 import type { UpstreamConfig } from "../config/checked.ts";
-import { ConfigError, GatewayError } from "../errors.ts";
+import { ConfigError, GatewayError, type Problem } from "../errors.ts";
 import type { Log } from "../exchange.ts";
 import type { KeepStore, Lease } from "../keep.ts";
 import type { GatewayMetrics } from "../observe/metrics.ts";
@@ -29,6 +29,8 @@ export interface UpstreamContext {
   readonly metrics: GatewayMetrics;
   readonly baseDir: string;
   random(): number;
+  /** Told what is doubtful but no error; pointers are relative to the upstream. */
+  advise(doubts: Promise<readonly Problem[]>): void;
 }
 
 /** Steps in which a target that warms up gets its share. */
@@ -160,19 +162,17 @@ export class LiveUpstream implements Upstream, TargetGroup, Exposed {
         typeof target === "string" ? { url: target, weight: 1 } : (target as Found),
       );
       this.#setMembers(list);
-      const unresolved = findUnresolved(list.map(({ url }) => url));
-      if (onUnresolved === "fail") {
-        const problems = (await unresolved).map(({ index, reason }) => ({
+      const unresolved = findUnresolved(list.map(({ url }) => url)).then((all) =>
+        all.map(({ index, reason }) => ({
           code: "CONFIG_UNRESOLVED",
           message: `The name of this target does not resolve: ${reason}`,
           pointer: `/targets/${index}`,
-        }));
+        })),
+      );
+      if (onUnresolved === "warn") this.#context.advise(unresolved);
+      else {
+        const problems = await unresolved;
         if (problems.length > 0) throw new ConfigError(problems);
-      } else {
-        void unresolved.then((all) => {
-          for (const { index, reason } of all)
-            log.warn({ upstream: this.name, target: list[index]!.url, reason }, "target does not resolve");
-        });
       }
     } else {
       const source = targets as Exclude<typeof targets, readonly unknown[]>;
@@ -181,9 +181,11 @@ export class LiveUpstream implements Upstream, TargetGroup, Exposed {
       );
       this.#discovery = discovery;
       await discovery.ready;
-      if (onUnresolved === "fail" && discovery.found.length === 0) {
-        const reason = discovery.failure?.message ?? "there are none";
-        throw new ConfigError(`No targets were found: ${reason}`, "/targets", "CONFIG_UNRESOLVED");
+      if (discovery.found.length === 0) {
+        const message = `No targets were found: ${discovery.failure?.message ?? "there are none"}`;
+        const problem = { code: "CONFIG_UNRESOLVED", message, pointer: "/targets" };
+        if (onUnresolved === "fail") throw new ConfigError([problem]);
+        this.#context.advise(Promise.resolve([problem]));
       }
       this.#unsubscribe = discovery.subscribe(() => this.#setMembers(discovery.found));
       this.#setMembers(discovery.found);

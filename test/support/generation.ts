@@ -42,5 +42,6 @@ export function surroundings(catalogue: Catalogue): Surroundings & { log: FakeLo
     metrics: new GatewayMetrics(),
     kept: new KeepStore(),
     random: () => 0.5,
+    advise: () => {},
   };
 }

@@ -41,7 +41,7 @@ async function run(
       writeError: () => {},
       ...io,
     },
-    { catalogue: fakeCatalogue, compile: async () => {}, ...tools },
+    { catalogue: fakeCatalogue, compile: async () => [], ...tools },
   );
   return { status, text };
 }
@@ -94,7 +94,7 @@ describe("sluice check", () => {
 
   it("locates problems that building raises", async () => {
     folder.write("gateway.yaml", GOOD);
-    const compile = async (): Promise<void> => {
+    const compile = async (): Promise<never> => {
       throw new ConfigError([
         { code: "CONFIG_OPTION_INVALID", message: "No such text", pointer: "/routes/0/pipeline/0/text" },
         { code: "CONFIG_ROUTE_CONFLICT", message: "Same as another", pointer: "/routes/0/match" },
@@ -107,9 +107,24 @@ describe("sluice check", () => {
     expect(text).toContain("\n2 problems\n");
   });
 
+  it("tells what is doubtful, of a configuration that can be used", async () => {
+    folder.write("gateway.yaml", GOOD);
+    const doubt = { code: "CONFIG_UNRESOLVED", message: "Nobody knows it", pointer: "/routes/0/match" };
+    const { status, text } = await run({}, {}, { compile: async () => [doubt] });
+    expect(status).toBe(0);
+    expect(text).toMatch(/^gateway\.yaml:6:12 warning CONFIG_UNRESOLVED {2}Nobody knows it\n/);
+    expect(text).toMatch(/\n\ngateway\.yaml is valid: /);
+    const json = await run({ format: "json" }, {}, { compile: async () => [doubt] });
+    expect(JSON.parse(json.text)).toMatchObject({
+      ok: true,
+      problems: [],
+      warnings: [{ code: "CONFIG_UNRESOLVED", line: 6 }],
+    });
+  });
+
   it("does not hide a bug as a problem of the configuration", async () => {
     folder.write("gateway.yaml", GOOD);
-    const compile = async (): Promise<void> => {
+    const compile = async (): Promise<never> => {
       throw new TypeError("a bug");
     };
     await expect(run({}, {}, { compile })).rejects.toThrow("a bug");
@@ -133,9 +148,10 @@ describe("sluice check", () => {
           suggestion: "path",
         },
       ],
+      warnings: [],
     });
     folder.write("gateway.yaml", GOOD);
-    expect(JSON.parse((await run({ format: "json" })).text)).toEqual({ ok: true, problems: [] });
+    expect(JSON.parse((await run({ format: "json" })).text)).toEqual({ ok: true, problems: [], warnings: [] });
   });
 
   it("uses colour on a terminal, unless NO_COLOR is set", async () => {

@@ -25,7 +25,7 @@ describe("refused configurations", () => {
         write: (part: string) => void (text += part),
         writeError: () => {},
       };
-      const tools = { catalogue: fakeCatalogue, compile: async () => {} };
+      const tools = { catalogue: fakeCatalogue, compile: async () => [] };
       const file = inFolder ? "gateway.yaml" : name;
       const status = await check({ file, format: "text" }, io, tools);
       expect(status, text).toBe(1);

@@ -217,9 +217,11 @@ describe("a name of a listed target that does not resolve", () => {
 
   it("is told with `onUnresolved: warn`", async () => {
     await using gateway = await startGateway(targetsFrom(listed));
-    const line = await gateway.logged(({ msg }) => msg === "target does not resolve");
-    expect(line).toMatchObject({ upstream: "main", target: "http://users.invalid:8081" });
-    expect(line["reason"]).toMatch(/^users\.invalid: /);
+    const line = await gateway.logged(({ code }) => code === "CONFIG_UNRESOLVED");
+    expect(line).toMatchObject({ level: "warn", pointer: "/upstreams/main/targets/1" });
+    expect(line["msg"]).toMatch(
+      /^configuration warning: The name of this target does not resolve: users\.invalid: /,
+    );
   });
 });
 
@@ -258,8 +260,13 @@ routes: [{ name: all, match: { path: /* }, upstream: main }]
     expect(text).toContain("gateway.yaml:7:9 error CONFIG_UNRESOLVED");
   });
 
-  it("is content with `onUnresolved: warn`", async () => {
-    expect(await checkFile(yaml("file: none.json", "warn"))).toMatchObject({ status: 0 });
+  it.each([
+    ["file: none.json", "gateway.yaml:6:5 warning CONFIG_UNRESOLVED  No targets were found: none.json"],
+    ["- http://users.invalid", "gateway.yaml:7:9 warning CONFIG_UNRESOLVED  The name of this target"],
+  ])("warns with `onUnresolved: warn` of %s", async (targets, warning) => {
+    const { status, text } = await checkFile(yaml(targets, "warn"));
+    expect([status, text]).toEqual([0, expect.stringContaining(warning)]);
+    expect(text).toContain("gateway.yaml is valid");
   });
 
   it.each([
