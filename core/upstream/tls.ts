@@ -20,11 +20,26 @@ export function findTlsProblems({ ca, cert, key, serverName }: TargetTlsConfig):
   else if (privateKey !== undefined && cert !== undefined && certProblem === undefined) {
     if (!new X509Certificate(cert).checkPrivateKey(privateKey))
       report("key", "This private key does not belong to the certificate in `cert`; its first one counts");
+    else {
+      const refusal = opensslRefusal(cert, key!);
+      if (refusal !== undefined) report("cert", `OpenSSL refuses this certificate: ${refusal}`);
+    }
   }
   if (serverName !== undefined && isIP(serverName) !== 0) {
     report("serverName", "A server name is a host name; the addresses of targets are checked without it");
   }
   return problems;
+}
+
+/** Why OpenSSL does not use a certificate that can be read: a key that is too short, for example. */
+function opensslRefusal(cert: string, key: string): string | undefined {
+  try {
+    createSecureContext({ ca: [], cert, key });
+    return undefined;
+  } catch (error) {
+    const { reason, code } = error as NodeJS.ErrnoException & { reason?: string };
+    return reason ?? code ?? "it does not say why";
+  }
 }
 
 const PEM_CERTIFICATE = /-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g;

@@ -49,3 +49,8 @@ export async function createAuthority(name = "Test CA"): Promise<Authority> {
     );
   return { ...ca, issue };
 }
+
+/** A certificate that signs itself, with a key that OpenSSL finds too short. */
+export async function createWeakCertificate(): Promise<Certificate> {
+  return pem(await generate(named("a.test"), { keySize: 1024, algorithm: "sha256" }));
+}

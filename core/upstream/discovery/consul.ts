@@ -18,14 +18,16 @@ const UNBLOCKED_MS = 1000;
 /** How long an answer may take that waits for nothing. */
 const ANSWER_MS = 6000;
 
-/** An instance, as far as it matters. */
+const MAX_WEIGHT = 65_535;
+
+/** An instance, as far as it matters. What it says is not checked. */
 interface Instance {
   readonly Node?: { readonly Node?: string; readonly Address?: string };
   readonly Service?: {
     readonly ID?: string;
     readonly Address?: string;
     readonly Port?: number;
-    readonly Weights?: { readonly Passing?: number };
+    readonly Weights?: { readonly Passing?: unknown };
   };
 }
 
@@ -97,16 +99,21 @@ export class ConsulSource implements Source {
     let failure: Error | undefined;
     for (const instance of instances) {
       const { Service: service, Node: node } = instance ?? {};
-      const host = service?.Address || node?.Address || "";
+      const host = service?.Address || node?.Address;
       const url = targetUrl(this.#config, host, service?.Port || undefined);
       if (url === undefined) {
         const id = JSON.stringify(service?.ID ?? "").slice(0, 100);
         failure ??= new Error(`The instance ${id} in Consul has no usable address and port`);
       } else {
-        targets.push({ url, weight: service?.Weights?.Passing ?? 1 });
+        targets.push({ url, weight: weightOf(service?.Weights?.Passing) });
       }
     }
     if (failure === undefined) follower.tell(targets);
     else follower.failed(failure, targets);
   }
+}
+
+/** Consul's own weights are whole numbers up to 65535; what else stands there must not upset the shares of others. */
+function weightOf(told: unknown): number {
+  return Number.isInteger(told) && (told as number) >= 0 ? Math.min(told as number, MAX_WEIGHT) : 1;
 }

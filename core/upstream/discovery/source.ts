@@ -42,15 +42,16 @@ export type Family = "any" | "ipv4" | "ipv6";
 
 /**
  * URL of a target.
- * @param host an address or a name
+ * @param host an address or a name, if a source tells the truth
  * @param port the scheme's when it is undefined
  * @returns undefined when there cannot be such a URL
  */
 export function targetUrl(
   { scheme, path }: FoundOptions,
-  host: string,
+  host: unknown,
   port: number | undefined,
 ): string | undefined {
+  if (typeof host !== "string") return undefined;
   const version = host.includes("%") ? 0 : isIP(host);
   if (version === 0 && !/^[a-z0-9_]([a-z0-9._-]*[a-z0-9_])?\.?$/i.test(host)) return undefined;
   if (port !== undefined && !(Number.isInteger(port) && port > 0 && port < 65536)) return undefined;

@@ -12,7 +12,12 @@ import type { GatewayError } from "../../../core/errors.ts";
 import { forward } from "../../../core/upstream/forward.ts";
 import { Pool } from "../../../core/upstream/pool.ts";
 import { createTlsContext, findTlsProblems } from "../../../core/upstream/tls.ts";
-import { type Authority, type Certificate, createAuthority } from "../../support/certificates.ts";
+import {
+  type Authority,
+  type Certificate,
+  createAuthority,
+  createWeakCertificate,
+} from "../../support/certificates.ts";
 import { bodyText, exchange } from "../../support/harness.ts";
 import { startRawUpstream, startUpstream } from "../../support/upstream.ts";
 import { TempFolder } from "../config/temp-folder.ts";
@@ -224,6 +229,12 @@ describe("options of TLS that cannot be used", () => {
     expect(problems({})).toEqual([]);
     const ca = `# one\n${authority.cert.trimEnd()}\r\n\n# two\n${other.cert}`;
     expect(problems({ ca, ...leaf, serverName: "a.test" })).toEqual([]);
+  });
+
+  it("are certificates that OpenSSL refuses, found before anything serves", async () => {
+    expect(problems(await createWeakCertificate())).toEqual([
+      ["/tls/cert", "OpenSSL refuses this certificate: ee key too small"],
+    ]);
   });
 
   it.each<[string, () => Partial<TargetTlsConfig>, string, RegExp]>([

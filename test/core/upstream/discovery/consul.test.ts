@@ -168,6 +168,26 @@ describe("targets in Consul", () => {
     expect(followed.urls).toEqual(["http://10.0.0.1:8081"]);
   });
 
+  it("have the weight of one where Consul tells none that can be, and never more than Consul allows", async () => {
+    await using consul = await ConsulServer.start();
+    const weights = [-3, 0.5, "7" as unknown as number, 1e300, 0];
+    consul.set(
+      "users",
+      weights.map((weight, i) => ({ id: `users-${i}`, address: `10.0.0.${i}`, weight })),
+    );
+    await using followed = follow(consul.url);
+    await followed.discovery.ready;
+    expect(Object.values(followed.weights)).toEqual([1, 1, 1, 65_535, 0]);
+  });
+
+  it("stay usable when an instance's address is not even a text", async () => {
+    await using consul = await ConsulServer.start();
+    consul.set("users", [one, { id: "bad", address: 7 as unknown as string, port: 80 }]);
+    await using followed = follow(consul.url);
+    expect(await followed.failed()).toBe('The instance "bad" in Consul has no usable address and port');
+    expect(Object.keys(followed.weights)).toEqual(["http://10.0.0.1:8081"]);
+  });
+
   it("can be asked for over TLS, with a CA of one's own", async () => {
     const authority = await createAuthority();
     await using consul = await ConsulServer.start(await authority.issue(["127.0.0.1"]));
