@@ -56,6 +56,7 @@ function describeTarget(target: HttpTarget, eligible: boolean, now: number): obj
     eligible,
     state: state.adminState,
     healthy: state.isHealthy(now),
+    reason: state.unhealthyReason(now) ?? null,
     ejectedForMs: Math.max(0, Math.round(state.ejectedUntil - now)),
     weight: Math.round(weight * 1000) / 1000,
     configuredWeight: baseWeight,

@@ -31,13 +31,18 @@ export class TargetState {
   wasUsable: boolean;
   readonly #owner: TargetStates;
   #healthy: boolean | undefined;
+  /** What the last failed check found. */
+  #failure: string | undefined;
   #ejectedUntil = 0;
+  #ejectedFor: string | undefined;
   #adminState: AdminState = "active";
   #weight: number | undefined;
   #latencyMs = 0;
   #latencyAt = 0;
   /** Ejections so far, by reason. */
   readonly ejections = new Map<string, number>();
+  /** Ejections that were due and not made, because too many were or it was the last, by reason. */
+  readonly refusedEjections = new Map<string, number>();
   /** Active checks so far, by result. */
   readonly checks = { success: 0, failure: 0 };
 
@@ -90,11 +95,18 @@ export class TargetState {
     return this.#healthy !== false && this.#ejectedUntil <= now;
   }
 
+  /** Why it is not healthy: what the last check found, or the reason of its ejection. Undefined when it is. */
+  unhealthyReason(now: number): string | undefined {
+    if (this.#healthy === false) return this.#failure ?? "the check failed";
+    return this.#ejectedUntil > now ? this.#ejectedFor : undefined;
+  }
+
   /**
    * The verdict of the active checks.
-   * @param reason for the log, when it is not well
+   * @param reason for the log and for operators, when it is not well
    */
   setHealthy(healthy: boolean | undefined, reason?: string): void {
+    this.#failure = reason;
     if (healthy === this.#healthy) return;
     const was = this.#healthy !== false;
     this.#healthy = healthy;
@@ -111,11 +123,24 @@ export class TargetState {
    */
   eject(until: number, reason: string): void {
     this.#ejectedUntil = until;
+    this.#ejectedFor = reason;
     this.ejections.set(reason, (this.ejections.get(reason) ?? 0) + 1);
     this.#owner.changed();
     const forMs = Math.round(until - this.#owner.clock.monotonic());
     const fields = { upstream: this.#owner.upstream, target: this.url, reason, forMs };
     this.#owner.log.warn(fields, "target is ejected");
+  }
+
+  /**
+   * It should be ejected, and is not.
+   * @param reason as of {@link eject}
+   */
+  refuseEjection(reason: string): void {
+    this.refusedEjections.set(reason, (this.refusedEjections.get(reason) ?? 0) + 1);
+    this.#owner.log.warn(
+      { upstream: this.#owner.upstream, target: this.url, reason },
+      "target fails but is not ejected: too many are, or no other can be used",
+    );
   }
 
   /** Ends its ejection. */
@@ -265,6 +290,15 @@ export class TargetStates {
         each((state, labels) =>
           [...state.ejections].map(([reason, count]) => [{ ...labels, reason }, count] as const),
         ),
+      ),
+      metrics.collect(
+        "sluice_upstream_ejections_refused_total",
+        "Ejections of targets that were due and not made.",
+        "counter",
+        () =>
+          each((state, labels) =>
+            [...state.refusedEjections].map(([reason, count]) => [{ ...labels, reason }, count] as const),
+          ),
       ),
       metrics.collect("sluice_upstream_health_checks_total", "Active health checks.", "counter", () =>
         each((state, labels) =>

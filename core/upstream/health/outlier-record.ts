@@ -61,6 +61,7 @@ export class OutlierRecord {
   #doublings = 0;
   #lastMs = 0;
   #until = Number.NEGATIVE_INFINITY;
+  #refusedUntil = Number.NEGATIVE_INFINITY;
 
   /**
    * @param failures how many in a row are asked for
@@ -108,5 +109,15 @@ export class OutlierRecord {
     if (this.#lastMs < maxMs) this.#doublings++;
     this.#until = now + this.#lastMs;
     return this.#lastMs;
+  }
+
+  /**
+   * It should be ejected now, and is not. True when that is news: once for the time that an ejection would have
+   * lasted, because every failure asks again.
+   */
+  refuse(now: number, firstMs: number): boolean {
+    if (now < this.#refusedUntil) return false;
+    this.#refusedUntil = now + firstMs;
+    return true;
   }
 }

@@ -7,7 +7,7 @@ import type { ErrorCode } from "../../errors.ts";
 import type { Clock } from "../../plugin.ts";
 import type { RequestWatch, TargetState } from "../target-state.ts";
 import { OutlierRecord } from "./outlier-record.ts";
-import type { StatusTable } from "./statuses.ts";
+import type { StatusTable } from "../../statuses.ts";
 
 /** Options of passive health, compiled. */
 export interface PassiveHealth {
@@ -123,8 +123,12 @@ export class OutlierDetector implements RequestWatch {
       else if (target.ejectedUntil > now) ejected++;
       else if (target.healthy !== false && target.adminState === "active") usable++;
     }
-    if (!isTarget || usable === 0 || ejected >= this.#mostEjected()) return;
+    if (!isTarget) return;
     const { ejectForMs, maxEjectForMs } = this.#options;
+    if (usable === 0 || ejected >= this.#mostEjected()) {
+      if (record.refuse(now, ejectForMs)) state.refuseEjection(reason);
+      return;
+    }
     record.clear();
     state.eject(now + record.eject(now, ejectForMs, maxEjectForMs), reason);
   }

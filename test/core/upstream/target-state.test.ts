@@ -42,6 +42,20 @@ describe("the state of a target", () => {
     expect([state.isHealthy(now), state.ejectedUntil]).toEqual([true, 0]);
   });
 
+  it("says why it is not healthy: what the last check found, or else why it is ejected", () => {
+    const { states, clock } = setUp();
+    const state = states.acquire(A);
+    const now = clock.monotonic();
+    expect(state.unhealthyReason(now)).toBeUndefined();
+    state.eject(now + 100, "error-rate");
+    expect(state.unhealthyReason(now)).toBe("error-rate");
+    state.setHealthy(false, "status 503");
+    state.setHealthy(false, "status 500");
+    expect(state.unhealthyReason(now)).toBe("status 500");
+    state.setHealthy(true);
+    expect(state.unhealthyReason(now + 100)).toBeUndefined();
+  });
+
   it("raises the version of all with each change, and only then", () => {
     const { states } = setUp();
     const state = states.acquire(A);
@@ -148,10 +162,14 @@ describe("metrics of targets", () => {
     a.startRequest();
     a.checks.success += 2;
     b.eject(clock.monotonic() + 1000, "failures");
+    a.refuseEjection("error-rate");
     expect(host.collected("sluice_upstream_target_up")).toEqual({ [key(atA)]: 1, [key(atB)]: 0 });
     expect(host.collected("sluice_upstream_target_in_flight")).toEqual({ [key(atA)]: 1, [key(atB)]: 0 });
     expect(host.collected("sluice_upstream_ejections_total")).toEqual({
       [key({ ...atB, reason: "failures" })]: 1,
+    });
+    expect(host.collected("sluice_upstream_ejections_refused_total")).toEqual({
+      [key({ ...atA, reason: "error-rate" })]: 1,
     });
     expect(host.collected("sluice_upstream_health_checks_total")).toMatchObject({
       [key({ ...atA, result: "success" })]: 2,

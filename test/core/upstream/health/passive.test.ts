@@ -309,6 +309,25 @@ describe("an ejection", () => {
     expect(out()).toEqual([0, 1]);
   });
 
+  it("that was due and not made is told of once for the time that it would have lasted", () => {
+    const { fail, pass, targets, log, clock } = setUp({ failures: 2, maxEjected: "25%", ejectFor: "5s" }, 4);
+    fail(0, 2);
+    log.lines.length = 0;
+    fail(1, 4);
+    pass(1);
+    fail(1, 2);
+    const message = "target fails but is not ejected: too many are, or no other can be used";
+    const fields = { upstream: "users", target: "http://t1", reason: "failures" };
+    expect(log.lines).toEqual([{ level: "warn", fields, message }]);
+    clock.advance(4_999);
+    fail(1, 2);
+    expect([...targets[1]!.refusedEjections]).toEqual([["failures", 1]]);
+    targets[0]!.eject(clock.monotonic() + 60_000, "failures");
+    clock.advance(1);
+    fail(1);
+    expect([...targets[1]!.refusedEjections]).toEqual([["failures", 2]]);
+  });
+
   it("leaves targets that active checks found unhealthy out of the share", () => {
     const { fail, out, targets } = setUp({ failures: 1, maxEjected: "25%" }, 4);
     targets[0]!.setHealthy(false, "status 500");
