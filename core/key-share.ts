@@ -3,6 +3,29 @@
  * keys below a share takes that share of them, and keeps them when the share grows. Not the hash that targets are
  * chosen by: a part of the keys must still spread over all targets.
  */
+import type { Exchange } from "./exchange.ts";
+import { compileKey, type KeyOption } from "./key.ts";
+
+/** The options `by` and `salt`, which go together: without `by` there is nothing to decide by. */
+export interface KeyShareOptions {
+  readonly by?: KeyOption;
+  readonly salt: string;
+}
+
+/**
+ * Compiles `by` and `salt`.
+ * @returns gives the place of an exchange; undefined when it has no key
+ * @throws ConfigError at `/by`
+ */
+export function compileKeyShare({ by, salt }: KeyShareOptions): (x: Exchange) => number | undefined {
+  if (by === undefined) return () => undefined;
+  const keyOf = compileKey(by, "/by");
+  const share = createKeyShare(salt);
+  return (x) => {
+    const key = keyOf(x);
+    return key === undefined ? undefined : share(key);
+  };
+}
 
 /**
  * Gives a function from keys to numbers from 0 up to 1.

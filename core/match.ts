@@ -2,6 +2,7 @@
 import type { Condition, PathMatch, ValueMatch } from "./config/checked.ts";
 import { ConfigError } from "./errors.ts";
 import type { Exchange } from "./exchange.ts";
+import { compileMethods } from "./methods.ts";
 import { collapseSlashes, comparablePath, PathTrie, pathPatternProblem } from "./path.ts";
 import { childPointer } from "./pointer.ts";
 
@@ -77,9 +78,7 @@ export function compileCondition(condition: Condition, pointer = "/when"): Predi
   const tests: Predicate[] = [];
   const { method, path, header, query, consumer, not, all } = condition;
   if (method !== undefined) {
-    const methods = new Set([method].flat());
-    // As in a route: a stage that guards GET must see HEAD too.
-    if (methods.has("GET")) methods.add("HEAD");
+    const methods = compileMethods([method].flat());
     tests.push((x) => methods.has(x.originalMethod));
   }
   if (path !== undefined) tests.push(compilePath(path, `${pointer}/path`));

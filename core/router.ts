@@ -15,6 +15,7 @@ import type { RouteConfig } from "./config/checked.ts";
 import { ConfigError, type Problem } from "./errors.ts";
 import type { Exchange } from "./exchange.ts";
 import { compileHeaders, compileQuery, compileRegex, type Predicate } from "./match.ts";
+import { compileMethods } from "./methods.ts";
 import {
   type Accept,
   collapseSlashes,
@@ -300,8 +301,7 @@ function createCandidate<T extends Routable>(route: T): Candidate<T> {
   const { match, priority, pointer } = route.config;
   const headers = compileHeaders(match.headers ?? {}, `${pointer}/match/headers`);
   const query = compileQuery(match.query ?? {}, `${pointer}/match/query`);
-  const methods = match.methods === undefined ? undefined : new Set(match.methods);
-  if (methods?.has("GET")) methods.add("HEAD");
+  const methods = match.methods && compileMethods(match.methods);
   return {
     route,
     params: [],

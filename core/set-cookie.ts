@@ -2,16 +2,13 @@
 import { ConfigError, type Problem } from "./errors.ts";
 import { isHeaderName } from "./headers.ts";
 import type { FromSchema, JsonSchema } from "./plugin.ts";
-import { parseDuration, UNITS } from "./units.ts";
+import { anyDuration, parseDuration } from "./units.ts";
 
 /** Properties of a schema: all of a cookie but its name and its value. */
 export const setCookieProperties = {
-  maxAge: {
-    type: "string",
-    pattern: UNITS.duration.pattern,
-    description:
-      "How long the client keeps the cookie: whole seconds, 1s at least; by default until the browser is closed.",
-  },
+  maxAge: anyDuration(
+    "How long the client keeps the cookie: whole seconds, 1s at least; by default until the browser is closed.",
+  ),
   path: {
     type: "string",
     default: "/",

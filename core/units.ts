@@ -34,6 +34,10 @@ export function parsePercent(text: string): number {
   return Number(match[1]) / 100;
 }
 
+/** A schema for a duration that has no default. */
+export const anyDuration = <const X extends string>(description: X) =>
+  ({ type: "string", pattern: UNITS.duration.pattern, description }) as const;
+
 /** A schema for a duration. */
 export const duration = <const D extends string, const X extends string>(fallback: D, description: X) =>
   ({ type: "string", pattern: UNITS.duration.pattern, default: fallback, description }) as const;

@@ -10,7 +10,9 @@
  * do wrong, and what stages of the gateway fail with, counts neither way. Rates need `minRequests` in `within`.
  * Depends on nothing that can fail at run time; a fallback upstream that fails shows its failure.
  */
+import { discard } from "../core/discard.ts";
 import { compileKey, keySchema } from "../core/key.ts";
+import { OptionBounds } from "../core/option-bounds.ts";
 import {
   ConfigError,
   type Exchange,
@@ -22,12 +24,13 @@ import {
   type Reply,
   type Stage,
 } from "../core/plugin.ts";
-import { duration, parseDuration, parsePercent, percent, UNITS } from "../core/units.ts";
+import { compileStatuses, statusesSchema } from "../core/statuses.ts";
+import { anyDuration, duration, percent } from "../core/units.ts";
+import { addGuard, removeGuard } from "./balance/guards.ts";
 import { Circuits, type CircuitsOptions, type Entry, type TopicOf } from "./breaker/circuits.ts";
 import { createFallback, type Fallback, fallbackSchema } from "./breaker/fallback.ts";
-import { MAX_OPEN_MS } from "./breaker/machine.ts";
-import { compileStatuses, isUpstreamFailure, Judge } from "./breaker/outcomes.ts";
-import { type CircuitOf, Pass, rejectionOf, removeGuard } from "./breaker/pass.ts";
+import { isUpstreamFailure, Judge } from "./breaker/outcomes.ts";
+import { type CircuitOf, Pass, rejectionOf } from "./breaker/pass.ts";
 import { collectCircuits, Registry } from "./breaker/registry.ts";
 
 const key = keySchema("What circuits are told apart by.");
@@ -58,27 +61,9 @@ const schema = {
       description:
         "Failures in a row at which the circuit opens, however few requests there are; never by default.",
     },
-    slowCall: {
-      type: "string",
-      pattern: UNITS.duration.pattern,
-      description: "A reply whose head takes longer than this is slow; none is by default.",
-    },
+    slowCall: anyDuration("A reply whose head takes longer than this is slow; none is by default."),
     slowCallRate: percent("50%", "Share of slow calls at which the circuit opens."),
-    statuses: {
-      type: "array",
-      items: {
-        anyOf: [
-          { type: "integer", minimum: 400, maximum: 599 },
-          {
-            type: "string",
-            pattern: "^[45]\\d\\d-[45]\\d\\d$",
-            "x-expected": "a status or a range such as 500-599",
-          },
-        ],
-      },
-      default: ["500-599"],
-      description: "Statuses of replies that are failures: numbers and ranges.",
-    },
+    statuses: statusesSchema(4, ["500-599"], "Statuses of replies that are failures: numbers and ranges."),
     openFor: duration("15s", "How long the circuit stays open before it is tried again."),
     maxOpenFor: duration(
       "2m",
@@ -125,15 +110,14 @@ export const breaker: Plugin<Options> = {
   build(options, host) {
     const problems: Problem[] = [];
     const rules = compileRules(options, problems);
+    const judge = compileJudge(options, host, problems);
     if (problems.length > 0) throw new ConfigError(problems);
-    const slowCallMs =
-      options.slowCall === undefined ? Number.POSITIVE_INFINITY : parseDuration(options.slowCall);
-    const judge = new Judge(compileStatuses(options.statuses), slowCallMs, host.clock);
     const fallbacks = compileFallbacks(options, host);
 
-    const { by } = options;
+    const { by, slowCall, statuses } = options;
+    const identity = JSON.stringify([by, rules, slowCall, statuses]);
     if (by === "upstream" || by === "target") {
-      const circuits = openCircuits(options, by, rules, by === "upstream" ? UPSTREAM : TARGET, host);
+      const circuits = openCircuits(identity, rules, by === "upstream" ? UPSTREAM : TARGET, host);
       const circuitOf: CircuitOf =
         by === "upstream"
           ? ({ upstream }) => circuits.get(upstream)
@@ -141,22 +125,25 @@ export const breaker: Plugin<Options> = {
       return guarding(circuitOf, judge, fallbacks);
     }
     const { route, stage } = host;
-    const place = `${route} ${stage}`;
+    const place = `${route} ${stage} ${identity}`;
     if (by === "route") {
       const topic = {
         id: `route:${route}:${stage}`,
         about: { by, route, stage },
         labels: { by, route, stage },
       };
-      const circuits = openCircuits(options, place, rules, () => topic, host);
+      const circuits = openCircuits(place, rules, () => topic, host);
       const entry = circuits.get("");
       return wrapping(() => entry, judge, fallbacks);
     }
     const keyOf = compileKey(by, "/by");
-    const circuits = openCircuits(options, place, rules, topicOfKey(route, stage), host);
+    const circuits = openCircuits(place, rules, topicOfKey(route, stage), host);
     return wrapping((x) => circuits.get(keyOf(x) ?? ""), judge, fallbacks);
   },
 };
+
+/** A rate of nothing would open circuits without a failure. */
+const LEAST_RATE = "0.01%";
 
 const UPSTREAM: TopicOf = (upstream) => {
   const about = { by: "upstream", upstream };
@@ -180,53 +167,36 @@ function topicOfKey(route: string, stage: string): TopicOf {
 }
 
 function compileRules(options: Options, problems: Problem[]): CircuitsOptions {
-  const time = (name: "within" | "openFor" | "maxOpenFor" | "recovery", least = 1): number => {
-    const ms = parseDuration(options[name]);
-    if (ms < least || ms > MAX_OPEN_MS) {
-      const message = `\`${name}\` must be ${least === 0 ? "at most" : "from 1ms to"} 24 days`;
-      problems.push({ code: "CONFIG_VALUE", message, pointer: `/${name}` });
-    }
-    return ms;
-  };
-  const rate = (name: "errorRate" | "slowCallRate"): number => {
-    const share = parsePercent(options[name]);
-    if (share === 0 || share > 1) {
-      const message = `\`${name}\` must be above 0% and at most 100%`;
-      problems.push({ code: "CONFIG_VALUE", message, pointer: `/${name}` });
-    }
-    return share;
-  };
+  const bounds = new OptionBounds(options, "", problems);
   return {
-    errorRate: rate("errorRate"),
-    slowCallRate: rate("slowCallRate"),
+    errorRate: bounds.share("errorRate", LEAST_RATE),
+    slowCallRate: bounds.share("slowCallRate", LEAST_RATE),
     minRequests: options.minRequests,
-    withinMs: time("within"),
+    withinMs: bounds.wait("within"),
     consecutiveFailures: options.consecutiveFailures ?? Number.POSITIVE_INFINITY,
-    openForMs: time("openFor"),
-    maxOpenForMs: time("maxOpenFor"),
+    openForMs: bounds.wait("openFor"),
+    maxOpenForMs: bounds.wait("maxOpenFor"),
     halfOpen: options.halfOpen,
-    recoveryMs: time("recovery", 0),
+    recoveryMs: bounds.wait("recovery", "0s"),
     keys: options.keys,
   };
 }
 
+function compileJudge(options: Options, host: Host, problems: Problem[]): Judge {
+  const slowCallMs =
+    options.slowCall === undefined
+      ? Number.POSITIVE_INFINITY
+      : new OptionBounds(options, "", problems).wait("slowCall");
+  return new Judge(compileStatuses(options.statuses, "/statuses", problems), slowCallMs, host.clock);
+}
+
 /**
- * The circuits of this stage: those of an earlier generation if the options are the same.
- * @param scope what beside the options makes stages have the same circuits
+ * The circuits of this stage: those of an earlier generation if they are the same.
+ * @param identity what makes stages have the same circuits
  */
-function openCircuits(
-  options: Options,
-  scope: string,
-  rules: CircuitsOptions,
-  topicOf: TopicOf,
-  host: Host,
-): Circuits {
-  const { fallback: _, fallbackOn: __, ...identity } = options;
+function openCircuits(identity: string, rules: CircuitsOptions, topicOf: TopicOf, host: Host): Circuits {
   const registry = host.keep("breaker registry", () => new Registry());
-  const circuits = host.keep(
-    `breaker ${scope} ${JSON.stringify(identity)}`,
-    () => new Circuits(rules, topicOf, registry, host),
-  );
+  const circuits = host.keep(`breaker ${identity}`, () => new Circuits(rules, topicOf, registry, host));
   circuits.attach(host);
   collectCircuits(host.metrics, () => circuits.seriesFor(host));
   return circuits;
@@ -275,7 +245,7 @@ function wrapping(entryOf: (x: Exchange) => Entry, judge: Judge, { open, failure
 function guarding(circuitOf: CircuitOf, judge: Judge, { open, failure }: Fallbacks): Stage {
   return (next) => async (x) => {
     const pass = new Pass(circuitOf, judge);
-    x.guards = x.guards === undefined ? [pass] : [...x.guards, pass];
+    addGuard(x, pass);
     let reply: Reply;
     try {
       reply = await next(x);
@@ -300,6 +270,6 @@ function afterFailure(x: Exchange, error: unknown, fallback: Fallback | undefine
 /** The fallback's reply in place of a failure's. */
 function replace(x: Exchange, reply: Reply, fallback: Fallback): Reply | Promise<Reply> {
   if (!fallback.canFollow(x)) return reply;
-  reply.body?.cancel();
+  discard(x, reply.body);
   return fallback.answer(x, undefined);
 }

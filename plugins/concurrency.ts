@@ -10,6 +10,7 @@
  * Requests without a value of the key are counted together. Depends on nothing that can fail at run time.
  */
 import { compileKey, keySchema } from "../core/key.ts";
+import { OptionBounds } from "../core/option-bounds.ts";
 import {
   ConfigError,
   type Exchange,
@@ -18,11 +19,13 @@ import {
   type Host,
   type JsonSchema,
   type Plugin,
+  type Problem,
   type Reply,
   type Stage,
 } from "../core/plugin.ts";
+import { retryAfterSeconds } from "../core/retry-after.ts";
 import { duration, parseDuration, parsePercent, percent } from "../core/units.ts";
-import { GradientLimit } from "./concurrency/gradient.ts";
+import { GradientLimit, type GradientOptions } from "./concurrency/gradient.ts";
 import { type Gate, GateStats, type Permit, permitOf, Slots, SlotTable } from "./concurrency/slots.ts";
 
 const count = <const X extends string>(description: X, minimum = 1) =>
@@ -88,7 +91,7 @@ export const concurrency: Plugin<Options> = {
   schema,
   guard: true,
   build(options, host) {
-    const gate = new StageGate(options, host);
+    const gate = openGate(options, host);
     const slotsOf = compileSlots(options, host);
     const { adaptive } = gate;
     if (adaptive !== undefined) return watched(gate, adaptive, slotsOf, host.clock);
@@ -173,16 +176,15 @@ class StageGate implements Gate {
   readonly timedOut: GatewayError;
   readonly #max: number;
 
-  constructor(options: Options, host: Host) {
-    const { max = 0, adaptive, by, queue, queueTimeout, retryAfter } = options;
-    this.#max = max;
-    this.adaptive = adaptive && openAdaptive(adaptive, by, host);
-    this.queueLength = queue;
-    this.queueTimeoutMs = parseDuration(queueTimeout);
+  constructor(options: Options, adaptive: GradientLimit | undefined, queueTimeoutMs: number, host: Host) {
+    this.#max = options.max ?? 0;
+    this.adaptive = adaptive;
+    this.queueLength = options.queue;
+    this.queueTimeoutMs = queueTimeoutMs;
     const { metrics, route, stage } = host;
     const stats = host.keep(`concurrency stats ${route} ${stage}`, () => new GateStats());
     this.stats = stats;
-    const headers = ["retry-after", String(Math.max(1, Math.ceil(parseDuration(retryAfter) / 1000)))];
+    const headers = ["retry-after", String(retryAfterSeconds(parseDuration(options.retryAfter)))];
     const refusal = (detail: string): GatewayError =>
       new GatewayError("CONCURRENCY_LIMITED", { detail, headers });
     this.full = refusal("Too many requests are under way");
@@ -215,28 +217,42 @@ function identity(by: Options["by"], host: Host): string {
   return `stage ${host.route} ${host.stage} ${JSON.stringify(by)}`;
 }
 
-function openAdaptive(adaptive: Adaptive, by: Options["by"], host: Host): GradientLimit {
+/** @throws ConfigError with all that makes no sense */
+function openGate(options: Options, host: Host): StageGate {
+  const problems: Problem[] = [];
+  const { adaptive, by } = options;
+  const queueTimeoutMs = new OptionBounds(options, "", problems).wait("queueTimeout");
+  const gradient = adaptive && compileGradient(adaptive, by, problems);
+  if (problems.length > 0) throw new ConfigError(problems);
+  return new StageGate(options, gradient && openLimit(gradient, by, host), queueTimeoutMs, host);
+}
+
+function compileGradient(adaptive: Adaptive, by: Options["by"], problems: Problem[]): GradientOptions {
+  const report = (message: string, pointer: string): void =>
+    void problems.push({ code: "CONFIG_VALUE", message, pointer });
   if (by !== "route" && !(typeof by === "object" && "upstream" in by)) {
-    const message =
-      "`adaptive` learns what an upstream can take: it goes with `by: route` or `by: { upstream }`";
-    throw new ConfigError(message, "/by");
-  }
-  const { min, max, initial } = adaptive;
-  if (min > max) throw new ConfigError(`\`min\` is more than \`max\`, ${max}`, "/adaptive/min");
-  if (initial < min || initial > max) {
-    throw new ConfigError(
-      `\`initial\` must be from \`min\` to \`max\`, ${min} to ${max}`,
-      "/adaptive/initial",
+    report(
+      "`adaptive` learns what an upstream can take: it goes with `by: route` or `by: { upstream }`",
+      "/by",
     );
   }
-  const options = {
+  const { min, max, initial } = adaptive;
+  if (min > max) report(`\`min\` is more than \`max\`, ${max}`, "/adaptive/min");
+  else if (initial < min || initial > max) {
+    report(`\`initial\` must be from \`min\` to \`max\`, ${min} to ${max}`, "/adaptive/initial");
+  }
+  const bounds = new OptionBounds(adaptive, "/adaptive", problems);
+  return {
     min,
     max,
     initial,
     tolerance: parsePercent(adaptive.tolerance),
-    windowMs: parseDuration(adaptive.window),
-    baselineMs: parseDuration(adaptive.baselineEvery),
+    windowMs: bounds.wait("window"),
+    baselineMs: bounds.wait("baselineEvery"),
   };
+}
+
+function openLimit(options: GradientOptions, by: Options["by"], host: Host): GradientLimit {
   const random = (): number => host.random();
   return host.keep(
     `concurrency limit ${identity(by, host)} ${JSON.stringify(options)}`,

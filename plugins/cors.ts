@@ -15,6 +15,7 @@
  */
 import { editReplyHeaders } from "../core/edit-reply-headers.ts";
 import { isHeaderName } from "../core/headers.ts";
+import { METHOD } from "../core/methods.ts";
 import {
   ConfigError,
   type Exchange,
@@ -64,10 +65,7 @@ const schema = {
     methods: {
       description: 'Methods that may be used, or `"*"` for any.',
       default: ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
-      anyOf: [
-        { const: "*" },
-        { type: "array", minItems: 1, items: { type: "string", pattern: "^[A-Z][A-Z-]*$" } },
-      ],
+      anyOf: [{ const: "*" }, { type: "array", minItems: 1, items: METHOD }],
     },
     headers: {
       description: 'Request headers that may be sent beside the safelisted ones, or `"*"` for any.',

@@ -7,8 +7,9 @@
  * copy has a life of its own: a client that goes away after its request is complete does not stop it, `timeout` does.
  * When the upstream fails or is slow, copies fail and, beyond `maxInFlight`, are not made; both are counted.
  */
-import { compileKey, keySchema } from "../core/key.ts";
-import { createKeyShare } from "../core/key-share.ts";
+import { keySchema } from "../core/key.ts";
+import { compileKeyShare } from "../core/key-share.ts";
+import { OptionBounds } from "../core/option-bounds.ts";
 import { compileHeaderName, compileHeaderValue } from "../core/option-text.ts";
 import {
   ConfigError,
@@ -18,10 +19,11 @@ import {
   type Host,
   type JsonSchema,
   type Plugin,
+  type Problem,
   type RouteInfo,
 } from "../core/plugin.ts";
 import { childPointer } from "../core/pointer.ts";
-import { duration, parseDuration, parsePercent, parseSize, percent, size } from "../core/units.ts";
+import { duration, parseSize, percent, size } from "../core/units.ts";
 import { createBalancer } from "./balance/balancer.ts";
 import { balanceProperties } from "./balance/options.ts";
 import { Copies, type CopyResult } from "./mirror/copies.ts";
@@ -86,9 +88,6 @@ const schema = {
 
 type Options = FromSchema<typeof schema>;
 
-/** The longest that Node's timers can wait. */
-const MAX_TIMER_MS = 2 ** 31 - 1;
-
 /** Tells those who get a copy that nobody waits for their reply. */
 const MARKER = "x-mirrored";
 
@@ -96,8 +95,13 @@ export const mirror: Plugin<Options> = {
   name: "mirror",
   schema,
   build(options, host) {
+    const problems: Problem[] = [];
+    const bounds = new OptionBounds(options, "", problems);
+    const share = bounds.share("percent");
+    const timeoutMs = bounds.wait("timeout");
+    if (problems.length > 0) throw new ConfigError(problems);
     const maxBodyBytes = parseSize(options.maxBodySize);
-    const isChosen = compileChoice(options, host);
+    const isChosen = compileChoice(share, options, host);
     const { maxInFlight } = options;
     const settings: CopySettings = {
       copies: openCopies(options.upstream, host),
@@ -105,7 +109,7 @@ export const mirror: Plugin<Options> = {
       edit: compileEdit(options.headers),
       route: copyRoute(options, host),
       maxBodyBytes,
-      timeoutMs: Math.min(parseDuration(options.timeout), MAX_TIMER_MS),
+      timeoutMs,
       log: host.log,
     };
     const { copies } = settings;
@@ -117,7 +121,7 @@ export const mirror: Plugin<Options> = {
       else return new Copy(x, settings);
       return undefined;
     };
-    if (parsePercent(options.percent) === 0) return (next) => next;
+    if (share === 0) return (next) => next;
     return (next) => withCopies(next, take);
   },
 };
@@ -134,18 +138,10 @@ function withCopies(next: Handler, take: (x: Exchange) => Copy | undefined): Han
   };
 }
 
-function compileChoice(options: Options, host: Host): (x: Exchange) => boolean {
-  const share = parsePercent(options.percent);
-  if (share > 1) throw new ConfigError("No more than 100% of the requests can be copied", "/percent");
-  const random = (): number => host.random();
+function compileChoice(share: number, options: Options, host: Host): (x: Exchange) => boolean {
+  const placeOf = compileKeyShare(options);
   if (share >= 1) return () => true;
-  if (options.by === undefined) return () => random() < share;
-  const keyOf = compileKey(options.by, "/by");
-  const shareOf = createKeyShare(options.salt);
-  return (x) => {
-    const key = keyOf(x);
-    return (key === undefined ? random() : shareOf(key)) < share;
-  };
+  return (x) => (placeOf(x) ?? host.random()) < share;
 }
 
 /** The copies under way, kept across generations with their counts. */

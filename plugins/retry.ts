@@ -9,11 +9,14 @@
  * beyond `maxRetryAfter` is given to the client. `perTryTimeout` counts as the cause `timeout`.
  * Depends on nothing that can fail at run time.
  */
-import { ConfigError, type FromSchema, type JsonSchema, type Plugin } from "../core/plugin.ts";
-import { duration, parseDuration, parsePercent, parseSize, percent, size, UNITS } from "../core/units.ts";
-import { type Cause, Causes, FAILURES } from "./retry/causes.ts";
+import { compileMethods, IDEMPOTENT, METHOD } from "../core/methods.ts";
+import { OptionBounds } from "../core/option-bounds.ts";
+import { ConfigError, type FromSchema, type JsonSchema, type Plugin, type Problem } from "../core/plugin.ts";
+import { statusSchemas } from "../core/statuses.ts";
+import { anyDuration, duration, parseSize, percent, size } from "../core/units.ts";
+import { Causes, FAILURES } from "./retry/causes.ts";
 import { Retrier, type RetryRules } from "./retry/retrier.ts";
-import { type Budget, Traffic } from "./retry/traffic.ts";
+import { Traffic } from "./retry/traffic.ts";
 
 const schema = {
   type: "object",
@@ -33,28 +36,25 @@ const schema = {
       items: {
         anyOf: [
           { type: "string", enum: Object.keys(FAILURES) as (keyof typeof FAILURES)[] },
-          { type: "integer", minimum: 400, maximum: 599 },
+          ...statusSchemas(4),
         ],
       },
       default: ["connect", "reset", "timeout", 503],
       description:
-        "What is tried again: failures (`connect`, `reset`, `timeout`, `invalid`, `unavailable`) and statuses from 400 to 599.",
+        "What is tried again: failures (`connect`, `reset`, `timeout`, `invalid`, `unavailable`) and statuses, numbers and ranges.",
     },
     methods: {
       type: "array",
       minItems: 1,
       uniqueItems: true,
-      items: { type: "string", pattern: "^[A-Z][A-Z-]*$", "x-expected": "a method such as GET" },
-      default: ["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"],
+      items: METHOD,
+      default: IDEMPOTENT,
       description:
         "Methods that may be tried again; GET includes HEAD. By default those that may be repeated without harm (RFC 9110 section 9.2.2).",
     },
-    perTryTimeout: {
-      type: "string",
-      pattern: UNITS.duration.pattern,
-      description:
-        "Longest wait for the reply's head in one attempt; only the upstream's timeouts otherwise.",
-    },
+    perTryTimeout: anyDuration(
+      "Longest wait for the reply's head in one attempt; only the upstream's timeouts otherwise.",
+    ),
     backoff: {
       type: "object",
       description:
@@ -105,30 +105,26 @@ export const retry: Plugin<Options> = {
   },
 };
 
-/** @throws ConfigError for times that make no sense */
+/** @throws ConfigError with all that makes no sense */
 function compileRules(options: Options): RetryRules {
-  const { perTryTimeout, backoff } = options;
-  const budget: Budget = { share: parsePercent(options.budget), floor: options.budgetFloor };
-  const methods = new Set(options.methods);
-  if (methods.has("GET")) methods.add("HEAD");
-  const perTryTimeoutMs = perTryTimeout === undefined ? undefined : parseDuration(perTryTimeout);
-  if (perTryTimeoutMs !== undefined && perTryTimeoutMs < 1) {
-    throw new ConfigError("`perTryTimeout` must be at least 1ms; leave it out for none", "/perTryTimeout");
-  }
-  const backoffBaseMs = parseDuration(backoff.base);
-  const backoffMaxMs = parseDuration(backoff.max);
-  if (backoffBaseMs > backoffMaxMs) {
-    throw new ConfigError("`base` is longer than `max`", "/backoff/base");
-  }
-  return {
+  const problems: Problem[] = [];
+  const bounds = new OptionBounds(options, "", problems);
+  const backoff = new OptionBounds(options.backoff, "/backoff", problems);
+  const rules: RetryRules = {
     attempts: options.attempts,
-    causes: new Causes(options.on as readonly Cause[]),
-    methods,
-    perTryTimeoutMs,
-    backoffBaseMs,
-    backoffMaxMs,
-    maxRetryAfterMs: parseDuration(options.maxRetryAfter),
-    budget,
+    causes: new Causes(options.on, "/on", problems),
+    methods: compileMethods(options.methods),
+    perTryTimeoutMs: options.perTryTimeout === undefined ? undefined : bounds.wait("perTryTimeout"),
+    backoffBaseMs: backoff.wait("base", "0s"),
+    backoffMaxMs: backoff.wait("max", "0s"),
+    maxRetryAfterMs: bounds.wait("maxRetryAfter", "0s"),
+    budget: { share: bounds.share("budget"), floor: options.budgetFloor },
     maxBodyBytes: parseSize(options.maxBodySize),
   };
+  if (rules.backoffBaseMs > rules.backoffMaxMs) {
+    const message = `\`base\` is longer than \`max\`, ${options.backoff.max}`;
+    problems.push({ code: "CONFIG_VALUE", message, pointer: "/backoff/base" });
+  }
+  if (problems.length > 0) throw new ConfigError(problems);
+  return rules;
 }

@@ -11,8 +11,8 @@
 import { readCookie } from "../core/cookies.ts";
 import type { Condition } from "../core/config/checked.ts";
 import { conditionSchema } from "../core/config/condition-schema.ts";
-import { compileKey, keySchema } from "../core/key.ts";
-import { createKeyShare } from "../core/key-share.ts";
+import { keySchema } from "../core/key.ts";
+import { compileKeyShare } from "../core/key-share.ts";
 import { compileCondition } from "../core/match.ts";
 import { compileHeaderName } from "../core/option-text.ts";
 import {
@@ -30,7 +30,7 @@ import { childPointer } from "../core/pointer.ts";
 import { createBalancer } from "./balance/balancer.ts";
 import { balanceProperties } from "./balance/options.ts";
 import { Branch, type BranchCounts } from "./split/branch.ts";
-import { Chooser, type ShareOf } from "./split/chooser.ts";
+import { Chooser } from "./split/chooser.ts";
 import { compileCookies, type CookieOptions, cookieSchema } from "./split/cookie.ts";
 
 const branchSchema = {
@@ -109,7 +109,7 @@ export const split: Plugin<Options> = {
   terminal: true,
   build(options, host) {
     const branches = buildBranches(options, host);
-    const chooser = new Chooser(branches, compileShare(options), () => host.random());
+    const chooser = new Chooser(branches, compileKeyShare(options), () => host.random());
     const serve = options.failover ? withFailover(branches) : serveAlone;
     const handler =
       options.cookie === undefined
@@ -118,16 +118,6 @@ export const split: Plugin<Options> = {
     return () => handler;
   },
 };
-
-function compileShare({ by, salt }: Options): ShareOf | undefined {
-  if (by === undefined) return undefined;
-  const keyOf = compileKey(by, "/by");
-  const share = createKeyShare(salt);
-  return (x) => {
-    const key = keyOf(x);
-    return key === undefined ? undefined : share(key);
-  };
-}
 
 function buildBranches(options: Options, host: Host): Branch[] {
   const requestHeader = headerName(options.requestHeader, "/requestHeader");

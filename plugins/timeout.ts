@@ -10,19 +10,25 @@
  * Depends on nothing that can fail at run time.
  */
 import { compileHeaderName } from "../core/option-text.ts";
-import { ConfigError, type Exchange, type FromSchema, type JsonSchema, type Plugin } from "../core/plugin.ts";
-import { parseDuration, UNITS } from "../core/units.ts";
+import { OptionBounds } from "../core/option-bounds.ts";
+import {
+  ConfigError,
+  type Exchange,
+  type FromSchema,
+  type JsonSchema,
+  type Plugin,
+  type Problem,
+} from "../core/plugin.ts";
+import { anyDuration } from "../core/units.ts";
 import { ExchangeDeadline, Race } from "./timeout/deadline.ts";
 
 const schema = {
   type: "object",
   description: "Ends exchanges that take too long.",
   properties: {
-    after: {
-      type: "string",
-      pattern: UNITS.duration.pattern,
-      description: "Longest that an exchange may take, from the request's head to the reply's last byte.",
-    },
+    after: anyDuration(
+      "Longest that an exchange may take, from the request's head to the reply's last byte.",
+    ),
     header: {
       type: "string",
       minLength: 1,
@@ -41,17 +47,14 @@ const schema = {
 
 type Options = FromSchema<typeof schema>;
 
-/** What setTimeout can wait. */
-const MAX_MS = 2 ** 31 - 1;
-
 export const timeout: Plugin<Options> = {
   name: "timeout",
   schema,
   build(options, { clock }) {
     const { trustClient } = options;
-    const afterMs = parseDuration(options.after);
-    if (afterMs < 1 || afterMs > MAX_MS)
-      throw new ConfigError("`after` must be from 1ms to 24 days", "/after");
+    const problems: Problem[] = [];
+    const afterMs = new OptionBounds(options, "", problems).wait("after");
+    if (problems.length > 0) throw new ConfigError(problems);
     const header = options.header === undefined ? undefined : compileHeaderName(options.header, "/header");
     if (trustClient && header === undefined) {
       throw new ConfigError("`trustClient` needs `header`: the one that clients send", "/trustClient");

@@ -19,6 +19,7 @@ import {
   type Plugin,
   type Reply,
 } from "../core/plugin.ts";
+import { METHOD } from "../core/methods.ts";
 import { hasDotSegments } from "../core/path.ts";
 import { weakenEtag } from "../core/message.ts";
 import { encodePath } from "../core/template.ts";
@@ -47,7 +48,7 @@ const schema = {
           pattern: '^/[!"$->@-~]*$',
           description: "Path to send upstream, a template over params: `/v2/{id}`, `/files/{*}`.",
         },
-        method: { type: "string", pattern: "^[A-Z][A-Z-]*$", description: "Method to send upstream." },
+        method: { ...METHOD, description: "Method to send upstream." },
         body: bodySchema("Edits of the body."),
       },
       additionalProperties: false,

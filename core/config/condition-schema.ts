@@ -1,16 +1,11 @@
 /** Schemas of conditions on requests: what routes match by, and a stage's `when`. */
+import { METHOD } from "../methods.ts";
 
 /** A path or the beginning of one. */
 export const PATH = {
   type: "string",
   pattern: "^/",
   "x-expected": "a path that starts with /",
-} as const;
-
-export const METHOD = {
-  type: "string",
-  pattern: "^[A-Z][A-Z-]*$",
-  "x-expected": "a method in capitals, such as GET",
 } as const;
 
 /** How a header or a query parameter is compared. */

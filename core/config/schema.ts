@@ -2,7 +2,8 @@
  * The schema of the gateway's configuration: the one place where keys, defaults and their descriptions live.
  * Plugins' options have schemas of their own; `stage` here holds only the keys that every stage has.
  */
-import { conditionSchema, METHOD, PATH, pathMatchSchema, valueMatches } from "./condition-schema.ts";
+import { conditionSchema, PATH, pathMatchSchema, valueMatches } from "./condition-schema.ts";
+import { METHOD } from "../methods.ts";
 import { duration, size, UNITS } from "../units.ts";
 import { overloadSchema } from "./overload-schema.ts";
 import { upstreamSchema } from "./upstream-schema.ts";

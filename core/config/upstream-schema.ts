@@ -1,4 +1,5 @@
 /** The schema of an upstream: its targets and where they are found, how to connect, how its health is known. */
+import { statusesSchema } from "../statuses.ts";
 import { duration, percent, size, UNITS } from "../units.ts";
 
 const text = <const X extends string>(description: X) =>
@@ -14,24 +15,6 @@ const weight = {
   default: 1,
   description: "Share of the requests against the other targets; 0 for none.",
 } as const;
-
-/** Statuses of replies and ranges of them. */
-const statuses = <const D extends readonly string[], const X extends string>(fallback: D, description: X) =>
-  ({
-    type: "array",
-    items: {
-      anyOf: [
-        { type: "integer", minimum: 200, maximum: 599 },
-        {
-          type: "string",
-          pattern: "^[2-5]\\d\\d-[2-5]\\d\\d$",
-          "x-expected": "a status or a range such as 200-299",
-        },
-      ],
-    },
-    default: fallback,
-    description,
-  }) as const;
 
 /** What found targets have in common: what a source does not tell. */
 const FOUND = {
@@ -244,7 +227,7 @@ const activeHealthSchema = {
       description: "Headers of the request, such as `host`.",
     },
     statuses: {
-      ...statuses(["200-299"], "Statuses of a target that is well: numbers and ranges."),
+      ...statusesSchema(2, ["200-299"], "Statuses of a target that is well: numbers and ranges."),
       minItems: 1,
     },
     body: text("A regular expression that the first 64 KB of the reply's body must match."),
@@ -298,7 +281,8 @@ const passiveHealthSchema = {
       default: 20,
       description: "Requests to a target in the window before `errorRate` counts.",
     },
-    statuses: statuses(
+    statuses: statusesSchema(
+      2,
       ["500-599"],
       "Statuses that are failures, beside connections that fail, break or time out; `[]` for none.",
     ),

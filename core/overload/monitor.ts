@@ -7,6 +7,7 @@ import type { OverloadConfig } from "../config/checked.ts";
 import { GatewayError } from "../errors.ts";
 import type { Exchange, Log } from "../exchange.ts";
 import type { Clock, Labels, Metrics, Stage } from "../plugin.ts";
+import { retryAfterSeconds } from "../retry-after.ts";
 import { parseDuration, parsePercent, parseSize } from "../units.ts";
 import { Signal, shedShare } from "./pressure.ts";
 
@@ -103,7 +104,7 @@ export class OverloadMonitor {
     this.#priorities = new Map(Object.entries(priorities).map(([tier, percent]) => [tier, percent / 100]));
     this.#defaultPriority = defaultPriority / 100;
     this.#best = Math.max(this.#defaultPriority, ...this.#priorities.values());
-    const seconds = Math.max(1, Math.ceil(parseDuration(retryAfter) / 1000));
+    const seconds = retryAfterSeconds(parseDuration(retryAfter));
     this.#refusal = new GatewayError("OVERLOADED", { headers: ["retry-after", String(seconds)] });
     this.#ends = this.#collect(context.metrics);
     this.#sampledAt = context.clock.monotonic() - SAMPLE_MS;

@@ -5,7 +5,6 @@
 import {
   ConfigError,
   type Exchange,
-  GatewayError,
   type Handler,
   type Host,
   type Target,
@@ -86,7 +85,7 @@ class Chooser {
       if (isAdmitted(x, target)) return target;
       asked.add(target);
     }
-    throw findRefusal(x) ?? new GatewayError("UPSTREAM_UNAVAILABLE", { headers: ["retry-after", "1"] });
+    throw findRefusal(x) ?? this.#upstream.unavailable();
   }
 
   /** All eligible targets, those that the rule prefers first; some come more than once. */

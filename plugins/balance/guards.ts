@@ -1,5 +1,19 @@
 /** What stages above a balancer have to say about its targets, and what they hear of those that were asked. */
-import type { Exchange, GatewayError, Reply, Target } from "../../core/plugin.ts";
+import type { Exchange, GatewayError, Reply, Target, TargetGuard } from "../../core/plugin.ts";
+
+/** Has a guard asked for the targets of an exchange. */
+export function addGuard(x: Exchange, guard: TargetGuard): void {
+  if (x.guards === undefined) x.guards = [guard];
+  else x.guards.push(guard);
+}
+
+/** Takes a guard off again. */
+export function removeGuard(x: Exchange, guard: TargetGuard): void {
+  const { guards } = x;
+  if (guards === undefined) return;
+  if (guards.length === 1 && guards[0] === guard) x.guards = undefined;
+  else x.guards = guards.filter((each) => each !== guard);
+}
 
 /** Whether every guard lets the exchange go to the target. */
 export function isAdmitted(x: Exchange, target: Target): boolean {

@@ -3,6 +3,7 @@
  * the time between open and half-open are opossum's ({@link Machine}), asked only when something changes.
  */
 import type { Clock } from "../../core/plugin.ts";
+import { retryAfterSeconds } from "../../core/retry-after.ts";
 import { type CircuitState, Machine, type MachineListener } from "./machine.ts";
 import { Recovery, type RecoveryOptions } from "./recovery.ts";
 import { RollingWindow } from "./window.ts";
@@ -114,9 +115,9 @@ export class Circuit implements MachineListener {
 
   /** Seconds after which somebody who may not pass should come back. */
   get retryAfter(): number {
-    if (this.#forced === "open") return Math.max(1, Math.ceil(this.#options.openForMs / 1000));
+    if (this.#forced === "open") return retryAfterSeconds(this.#options.openForMs);
     if (this.#state !== "open") return SOON_SECONDS;
-    return Math.max(1, Math.ceil((this.#halfOpenAt - this.#context.clock.monotonic()) / 1000));
+    return retryAfterSeconds(this.#halfOpenAt - this.#context.clock.monotonic());
   }
 
   /** Keeps it open or closed until further notice, or lets it go on by itself. */

@@ -14,9 +14,6 @@ export interface MachineListener {
   onClose(): void;
 }
 
-/** Longest that a timer of Node can wait. */
-export const MAX_OPEN_MS = 2 ** 31 - 1;
-
 const unused = (): Promise<void> => Promise.reject(new Error("a circuit is never fired"));
 
 export class Machine {

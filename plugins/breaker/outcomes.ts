@@ -1,6 +1,6 @@
 /** Judges what became of calls: whether it tells about who was asked, and what. */
-import { BytesBody, type Clock, ConfigError, type Exchange, GatewayError } from "../../core/plugin.ts";
-import { childPointer } from "../../core/pointer.ts";
+import { BytesBody, type Clock, type Exchange, GatewayError } from "../../core/plugin.ts";
+import type { StatusTable } from "../../core/statuses.ts";
 import type { Outcome } from "./circuit.ts";
 
 /** Begin of a call whose time says nothing. */
@@ -8,12 +8,11 @@ const UNTIMED = Number.POSITIVE_INFINITY;
 
 export class Judge {
   readonly clock: Clock;
-  /** By status: 1 for a failure. */
-  readonly #failures: Uint8Array;
+  readonly #failures: StatusTable;
   readonly #slowCallMs: number;
 
   /** @param slowCallMs longest time of a call that is not slow; Infinity when none is */
-  constructor(failures: Uint8Array, slowCallMs: number, clock: Clock) {
+  constructor(failures: StatusTable, slowCallMs: number, clock: Clock) {
     this.#failures = failures;
     this.#slowCallMs = slowCallMs;
     this.clock = clock;
@@ -54,24 +53,4 @@ function isGivenUp(error: unknown): boolean {
   return (
     error instanceof GatewayError && (error.code === "CLIENT_CLOSED" || error.code === "DEADLINE_EXCEEDED")
   );
-}
-
-/**
- * Compiles statuses and ranges such as `500-599` to a table.
- * @throws ConfigError at `/statuses`
- */
-export function compileStatuses(list: readonly (number | string)[]): Uint8Array {
-  const table = new Uint8Array(1000);
-  for (const [i, entry] of list.entries()) {
-    const [from = 0, to = from] = String(entry).split("-").map(Number);
-    if (from > to) {
-      throw new ConfigError(
-        `The range ${entry} ends before it begins`,
-        childPointer("/statuses", i),
-        "CONFIG_VALUE",
-      );
-    }
-    table.fill(1, from, to + 1);
-  }
-  return table;
 }

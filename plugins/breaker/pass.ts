@@ -71,11 +71,3 @@ export class Pass implements TargetGuard {
 export function rejectionOf(retryAfter: number): GatewayError {
   return new GatewayError("CIRCUIT_OPEN", { headers: ["retry-after", String(retryAfter)] });
 }
-
-/** Takes a guard off again. */
-export function removeGuard(x: Exchange, guard: TargetGuard): void {
-  const { guards } = x;
-  if (guards === undefined) return;
-  if (guards.length === 1 && guards[0] === guard) x.guards = undefined;
-  else x.guards = guards.filter((each) => each !== guard);
-}

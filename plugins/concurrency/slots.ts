@@ -24,9 +24,6 @@ export class GateStats {
   timedOut = 0;
 }
 
-/** Longest time that a timer of Node can run. */
-const MAX_TIMER_MS = 2 ** 31 - 1;
-
 /** The right of one exchange to be in, given back when the exchange has ended. */
 export class Permit implements EndListener {
   readonly gate: Gate;
@@ -69,13 +66,10 @@ class Waiter implements Abortable {
     this.gate = gate;
     this.#slots = slots;
     this.x = x;
-    this.#timer = setTimeout(
-      () => {
-        gate.stats.timedOut++;
-        this.abort(gate.timedOut);
-      },
-      Math.min(gate.queueTimeoutMs, MAX_TIMER_MS),
-    );
+    this.#timer = setTimeout(() => {
+      gate.stats.timedOut++;
+      this.abort(gate.timedOut);
+    }, gate.queueTimeoutMs);
   }
 
   admit(permit: Permit): void {

@@ -7,6 +7,7 @@ import {
   type HeaderList,
   type TargetGuard,
 } from "../../core/plugin.ts";
+import { addGuard, removeGuard } from "../balance/guards.ts";
 import { Replay } from "./replay.ts";
 
 /** The request before its first attempt. */
@@ -60,14 +61,11 @@ export class Beginning {
   }
 }
 
-/** Admits no target: what an attempt that is over still asks for must not be sent. */
-const NOBODY: TargetGuard = { admit: () => false };
-
 /**
  * One attempt with a time limit. What it has sent is given up at the limit, and it sends nothing more; a stage
  * below that waits for something else is waited for, because it still works on the exchange.
  */
-export class TimedAttempt {
+export class TimedAttempt implements TargetGuard {
   readonly #x: Exchange;
   readonly #mark: number;
   readonly #timer: NodeJS.Timeout;
@@ -81,24 +79,23 @@ export class TimedAttempt {
     this.#timer = setTimeout(expire, ms, this);
   }
 
-  /** It is over, by itself or because of the limit. */
+  /** Asked once the limit has passed: what the attempt still asks for must not be sent. */
+  admit(): boolean {
+    return false;
+  }
+
+  /** It is over, by itself or because of the limit. Stages above may ask for targets again. */
   end(): void {
     clearTimeout(this.#timer);
-    if (this.failure !== undefined) withdraw(this.#x);
+    if (this.failure !== undefined) removeGuard(this.#x, this);
   }
 
   expire(): void {
     const x = this.#x;
     this.failure = new GatewayError("UPSTREAM_TIMEOUT", { detail: "No attempt got a reply in time" });
-    (x.guards ??= []).push(NOBODY);
+    addGuard(x, this);
     x.abortSince(this.#mark, this.failure);
   }
-}
-
-/** Lets the exchange ask for targets again: stages above may, if none of ours is left. */
-function withdraw(x: Exchange): void {
-  const guards = x.guards?.filter((guard) => guard !== NOBODY) ?? [];
-  x.guards = guards.length === 0 ? undefined : guards;
 }
 
 function expire(attempt: TimedAttempt): void {

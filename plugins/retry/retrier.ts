@@ -1,4 +1,5 @@
 /** Runs the stages below until an attempt is good, or no other may be made. */
+import { discard } from "../../core/discard.ts";
 import {
   type Exchange,
   GatewayError,
@@ -7,10 +8,10 @@ import {
   type Reply,
   type Target,
 } from "../../core/plugin.ts";
+import { parseRetryAfter } from "../../core/retry-after.ts";
 import { Beginning, TimedAttempt } from "./attempt.ts";
 import type { Causes } from "./causes.ts";
-import { discard, pause } from "./pause.ts";
-import { parseRetryAfter } from "./retry-after.ts";
+import { pause } from "./pause.ts";
 import type { Budget, Denial, Traffic } from "./traffic.ts";
 
 /** The options of a retry stage, compiled. */

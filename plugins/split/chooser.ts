@@ -3,7 +3,7 @@ import type { Exchange } from "../../core/plugin.ts";
 import type { Branch } from "./branch.ts";
 
 /** Gives a number from 0 up to 1 for an exchange, the same one for the same key; undefined when it has no key. */
-export type ShareOf = (x: Exchange) => number | undefined;
+type PlaceOf = (x: Exchange) => number | undefined;
 
 export class Chooser {
   /** Branches with a condition; the first that holds takes the request. */
@@ -11,14 +11,14 @@ export class Chooser {
   /** Branches with a weight, and where the range of each ends between 0 and 1. */
   readonly #weighted: readonly Branch[];
   readonly #ends: readonly number[];
-  readonly #shareOf: ShareOf | undefined;
+  readonly #placeOf: PlaceOf;
   readonly #random: () => number;
 
   /** @param branches in their order; at least one has a weight */
-  constructor(branches: readonly Branch[], shareOf: ShareOf | undefined, random: () => number) {
+  constructor(branches: readonly Branch[], placeOf: PlaceOf, random: () => number) {
     this.#conditional = branches.filter(({ when }) => when !== undefined);
     this.#weighted = branches.filter(({ weight }) => weight > 0);
-    this.#shareOf = shareOf;
+    this.#placeOf = placeOf;
     this.#random = random;
     const total = this.#weighted.reduce((sum, { weight }) => sum + weight, 0);
     let end = 0;
@@ -39,9 +39,9 @@ export class Chooser {
 
   /** A branch according to the weights: by the key of the exchange, or by chance. */
   byWeight(x: Exchange): Branch {
-    const share = this.#shareOf?.(x) ?? this.#random();
+    const place = this.#placeOf(x) ?? this.#random();
     const last = this.#weighted.length - 1;
-    for (let i = 0; i < last; i++) if (share < this.#ends[i]!) return this.#weighted[i]!;
+    for (let i = 0; i < last; i++) if (place < this.#ends[i]!) return this.#weighted[i]!;
     return this.#weighted[last]!;
   }
 }

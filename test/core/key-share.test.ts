@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { createKeyShare } from "../../core/key-share.ts";
+import { compileKeyShare, createKeyShare } from "../../core/key-share.ts";
+import { exchange } from "../support/harness.ts";
 
 const KEYS = Array.from({ length: 20_000 }, (_, i) => `user-${i}`);
 
@@ -38,5 +39,19 @@ describe("the place of a key", () => {
     const both = KEYS.filter((key) => one(key) < 0.1 && two(key) < 0.1).length;
     expect(both).toBeGreaterThan(140); // 1 % of 20,000, give or take four deviations
     expect(both).toBeLessThan(260);
+  });
+});
+
+describe("the place of an exchange", () => {
+  const ada = exchange({ headers: { "x-user": "ada" } });
+
+  it("is that of its key", () => {
+    const place = compileKeyShare({ by: { header: "x-user" }, salt: "s" });
+    expect(place(ada)).toBe(createKeyShare("s")("ada"));
+  });
+
+  it("is nowhere without a key, and without something to decide by", () => {
+    expect(compileKeyShare({ by: { header: "x-user" }, salt: "" })(exchange())).toBeUndefined();
+    expect(compileKeyShare({ salt: "" })(ada)).toBeUndefined();
   });
 });

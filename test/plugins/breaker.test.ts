@@ -492,7 +492,7 @@ describe("fallback", () => {
     let cancelled = 0;
     targets[0]!.answer = () => {
       const answer = reply(500);
-      answer.body = { length: 1, start() {}, resume() {}, cancel: () => void cancelled++ };
+      answer.body = { length: 1e6, start() {}, resume() {}, cancel: () => void cancelled++ };
       return answer;
     };
     expect([await outcome(handler), cancelled]).toEqual(["sorry", 1]);
@@ -576,6 +576,24 @@ describe("circuits across reloads", () => {
     host.exposed.get("circuit-breakers/upstream:users")!.change!({ force: "open" });
     const again = await buildStage(breaker, { ...QUICK, consecutiveFailures: 9 }, send, host);
     expect(await outcome(again)).toBe("CIRCUIT_OPEN");
+  });
+
+  it("stay when the same options are written in another way", async () => {
+    const { host, handler, targets, send } = await withTargets({ minRequests: 2, openFor: "1s" });
+    targets[0]!.answer = () => reply(500);
+    await outcomes(handler, 2);
+    const same = await buildStage(breaker, { openFor: "1000ms", within: "10s", minRequests: 2 }, send, host);
+    expect(await outcome(same)).toBe("CIRCUIT_OPEN");
+  });
+
+  it("are others where statuses or slowCall are: their failures are not the same", async () => {
+    const { host, handler, targets, send } = await withTargets(QUICK);
+    targets[0]!.answer = () => reply(500);
+    await outcomes(handler, 2);
+    for (const options of [{ statuses: [500] }, { slowCall: "1s" }]) {
+      const other = await buildStage(breaker, { ...QUICK, ...options }, send, host);
+      expect(await outcome(other)).toBe("500");
+    }
   });
 });
 
@@ -689,6 +707,7 @@ describe("options", () => {
     [{ errorRate: "101%" }, "/errorRate"],
     [{ slowCallRate: "0%" }, "/slowCallRate"],
     [{ within: "0s" }, "/within"],
+    [{ slowCall: "0s" }, "/slowCall"],
     [{ openFor: "0s" }, "/openFor"],
     [{ openFor: "25d" }, "/openFor"],
     [{ maxOpenFor: "25d" }, "/maxOpenFor"],

@@ -181,14 +181,6 @@ describe("the queue", () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  it("waits however long it is told to", async () => {
-    const { send, results } = await setUp({ max: 1, queue: 1, queueTimeout: "60d" });
-    await send();
-    const waiting = await send();
-    await vi.advanceTimersByTimeAsync(86_400_000);
-    expect(results.get(waiting)).toBeUndefined();
-  });
-
   it("is left at once by those who give up", async () => {
     const { below, send, results, gauge } = await setUp({ max: 1, queue: 2 });
     const [first, quitter, last] = [await send(), await send(), await send()];
@@ -493,6 +485,8 @@ describe("the adaptive limit", () => {
     expect(await pointer({ min: 101 })).toBe("/adaptive/min");
     expect(await pointer({ initial: 1 })).toBe("/adaptive/initial");
     expect(await pointer({ initial: 101 })).toBe("/adaptive/initial");
+    expect(await pointer({ window: "0s" })).toBe("/adaptive/window");
+    expect(await pointer({ baselineEvery: "0s" })).toBe("/adaptive/baselineEvery");
   });
 });
 
@@ -503,6 +497,7 @@ describe("options", () => {
     await expect(setUp({ max: 0 })).rejects.toThrow("/max");
     await expect(setUp({ max: 1, queue: -1 })).rejects.toThrow("/queue");
     await expect(setUp({ max: 1, queueTimeout: "1" })).rejects.toThrow("/queueTimeout");
+    await expect(setUp({ max: 1, queueTimeout: "25d" })).rejects.toThrow("`queueTimeout` must be");
   });
 
   it("cannot be skipped on errors: it decides who may pass", () => {

@@ -2,13 +2,14 @@
 import type { ActiveHealthConfig, PassiveHealthConfig, TargetTlsConfig } from "../../config/checked.ts";
 import { ConfigError, type Problem } from "../../errors.ts";
 import { isFraming, isHeaderName, isHeaderValue } from "../../headers.ts";
+import { keyOf } from "../../keep.ts";
 import { compileRegex } from "../../match.ts";
+import { OptionBounds } from "../../option-bounds.ts";
 import { childPointer } from "../../pointer.ts";
-import { parseDuration, parsePercent } from "../../units.ts";
+import { compileStatuses } from "../../statuses.ts";
 import type { ActiveHealth } from "./active.ts";
 import { createHttpProbe } from "./http-probe.ts";
 import type { PassiveHealth } from "./passive.ts";
-import { compileStatuses } from "./statuses.ts";
 import { tcpProbe } from "./tcp-probe.ts";
 
 /** How the health of an upstream's targets is known. */
@@ -34,7 +35,7 @@ const BAD_PATH = /[^\x21-\x7e]|#/;
  * of no use then
  */
 export function compileHealth({ health, tls }: HealthOptions, problems: Problem[]): Health {
-  const key = JSON.stringify([health.active, tls]);
+  const key = keyOf("active checks", [health.active, tls]);
   const active = health.active && compileActive(health.active, key, problems);
   const passive = health.passive && compilePassive(health.passive, problems);
   return { active, passive };
@@ -42,7 +43,7 @@ export function compileHealth({ health, tls }: HealthOptions, problems: Problem[
 
 function compileActive(config: ActiveHealthConfig, key: string, problems: Problem[]): ActiveHealth {
   const { type, method, path, port, healthyThreshold, unhealthyThreshold } = config;
-  const bounds = new Bounds(ACTIVE, config, problems);
+  const bounds = new OptionBounds(config, ACTIVE, problems);
   const intervalMs = bounds.duration("interval", "10ms", "1d");
   const timeoutMs = bounds.duration("timeout", "1ms", "1d");
   const jitter = bounds.share("jitter");
@@ -109,16 +110,16 @@ function headerProblem(lower: string, value: string, isThere: boolean): string |
 
 function compilePassive(config: PassiveHealthConfig, problems: Problem[]): PassiveHealth {
   const { failures, minRequests } = config;
-  const bounds = new Bounds(PASSIVE, config, problems);
+  const bounds = new OptionBounds(config, PASSIVE, problems);
   const errorRate = config.errorRate === undefined ? undefined : bounds.share("errorRate", "1%");
   const ejectForMs = bounds.duration("ejectFor", "1ms", "365d");
   const maxEjectForMs = bounds.duration("maxEjectFor", "1ms", "365d");
   if (failures === 0 && errorRate === undefined) {
-    const message = "Nothing would eject a target: set failures, errorRate or both";
+    const message = "Nothing would eject a target: set `failures`, `errorRate` or both";
     problems.push({ code: "CONFIG_VALUE", message, pointer: `${PASSIVE}/failures` });
   }
   if (ejectForMs > maxEjectForMs) {
-    const message = `ejectFor is longer than maxEjectFor, which is ${config.maxEjectFor}`;
+    const message = `\`ejectFor\` is longer than \`maxEjectFor\`, ${config.maxEjectFor}`;
     problems.push({ code: "CONFIG_VALUE", message, pointer: `${PASSIVE}/ejectFor` });
   }
   return {
@@ -131,36 +132,4 @@ function compilePassive(config: PassiveHealthConfig, problems: Problem[]): Passi
     maxEjectForMs,
     maxEjected: bounds.share("maxEjected"),
   };
-}
-
-/** Parses units, and refuses what is too little or too much. */
-class Bounds {
-  readonly #pointer: string;
-  readonly #options: Readonly<Record<string, unknown>>;
-  readonly #problems: Problem[];
-
-  constructor(pointer: string, options: object, problems: Problem[]) {
-    this.#pointer = pointer;
-    this.#options = options as Record<string, unknown>;
-    this.#problems = problems;
-  }
-
-  /** Milliseconds of an option, from `least` to `most`. */
-  duration(key: string, least: string, most: string): number {
-    return this.#parse(key, parseDuration, least, most);
-  }
-
-  /** The share that an option means, up to the whole. */
-  share(key: string, least = "0%"): number {
-    return this.#parse(key, parsePercent, least, "100%");
-  }
-
-  #parse(key: string, parse: (text: string) => number, least: string, most: string): number {
-    const value = parse(this.#options[key] as string);
-    if (value < parse(least) || value > parse(most)) {
-      const message = `${key} must be from ${least} to ${most}`;
-      this.#problems.push({ code: "CONFIG_VALUE", message, pointer: `${this.#pointer}/${key}` });
-    }
-    return value;
-  }
 }

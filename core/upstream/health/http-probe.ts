@@ -2,7 +2,7 @@
 import { type IncomingMessage, request as httpRequest } from "node:http";
 import { request as httpsRequest } from "node:https";
 import type { Probe } from "./probe.ts";
-import type { StatusTable } from "./statuses.ts";
+import type { StatusTable } from "../../statuses.ts";
 
 /** How much of a reply's body is read. */
 export const MAX_BODY_BYTES = 64 * 1024;

@@ -2,7 +2,6 @@ import { describe, expect, it } from "vitest";
 import { createGateway } from "../../../../core/embed.ts";
 import { upstreamSchema } from "../../../../core/config/upstream-schema.ts";
 import { createValidator } from "../../../../core/config/validate.ts";
-import { compileStatuses } from "../../../../core/upstream/health/statuses.ts";
 import { proxyTo } from "../../../support/gateway.ts";
 import { problemsOf } from "./health-options.ts";
 
@@ -30,10 +29,10 @@ describe("health options", () => {
     ],
     [{ headers: { a: "x", A: "y" } }, "CONFIG_VALUE", "/headers/A", /given twice/],
     [{ headers: { a: "x\ny" } }, "CONFIG_VALUE", "/headers/a", /control or non-Latin-1/],
-    [{ interval: "0s" }, "CONFIG_VALUE", "/interval", /interval must be from 10ms to 1d/],
-    [{ interval: "25d" }, "CONFIG_VALUE", "/interval", /interval must be from 10ms to 1d/],
-    [{ timeout: "0s" }, "CONFIG_VALUE", "/timeout", /timeout must be from 1ms to 1d/],
-    [{ jitter: "101%" }, "CONFIG_VALUE", "/jitter", /jitter must be from 0% to 100%/],
+    [{ interval: "0s" }, "CONFIG_VALUE", "/interval", /`interval` must be from 10ms to 1d/],
+    [{ interval: "25d" }, "CONFIG_VALUE", "/interval", /`interval` must be from 10ms to 1d/],
+    [{ timeout: "0s" }, "CONFIG_VALUE", "/timeout", /`timeout` must be from 1ms to 1d/],
+    [{ jitter: "101%" }, "CONFIG_VALUE", "/jitter", /`jitter` must be from 0% to 100%/],
   ])("of active checks cannot be %o", (active, code, at, message) => {
     const problems = problemsOf({ active });
     expect(problems).toMatchObject([{ code, pointer: `/health/active${at}` }]);
@@ -43,12 +42,12 @@ describe("health options", () => {
   it.each([
     [{ failures: 0 }, "/failures", /Nothing would eject a target/],
     [{ statuses: ["599-500"] }, "/statuses/0", /ends before it begins/],
-    [{ errorRate: "0%" }, "/errorRate", /errorRate must be from 1% to 100%/],
+    [{ errorRate: "0%" }, "/errorRate", /`errorRate` must be from 1% to 100%/],
     [{ errorRate: "101%" }, "/errorRate", /from 1% to 100%/],
     [{ maxEjected: "101%" }, "/maxEjected", /from 0% to 100%/],
-    [{ within: "0s" }, "/within", /within must be from 10ms to 1d/],
-    [{ ejectFor: "0s" }, "/ejectFor", /ejectFor must be from 1ms to 365d/],
-    [{ ejectFor: "10m" }, "/ejectFor", /longer than maxEjectFor, which is 5m/],
+    [{ within: "0s" }, "/within", /`within` must be from 10ms to 1d/],
+    [{ ejectFor: "0s" }, "/ejectFor", /`ejectFor` must be from 1ms to 365d/],
+    [{ ejectFor: "10m" }, "/ejectFor", /longer than `maxEjectFor`, 5m/],
   ])("of passive health cannot be %o", (passive, at, message) => {
     const problems = problemsOf({ passive });
     expect(problems).toMatchObject([{ code: "CONFIG_VALUE", pointer: `/health/passive${at}` }]);
@@ -95,20 +94,5 @@ describe("health options", () => {
       "/upstreams/main/health/active/statuses/0",
       "/upstreams/main/health/passive/ejectFor",
     ]);
-  });
-});
-
-describe("a list of statuses", () => {
-  it("has what it says and nothing else", () => {
-    const table = compileStatuses([204, "300-302", "500-500"], "", []);
-    const all = [...table.entries()].flatMap(([status, isIn]) => (isIn === 1 ? [status] : []));
-    expect(all).toEqual([204, 300, 301, 302, 500]);
-    expect(table[1_000_000]).toBeUndefined();
-  });
-
-  it("says what a range may have been meant to be", () => {
-    const problems: { suggestion?: string }[] = [];
-    compileStatuses(["299-200"], "/x", problems as never);
-    expect(problems).toMatchObject([{ pointer: "/x/0", suggestion: "200-299" }]);
   });
 });

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { parseRetryAfter } from "../../../plugins/retry/retry-after.ts";
+import { parseRetryAfter } from "../../core/retry-after.ts";
 
 const NOW = Date.parse("1994-11-06T08:49:30Z");
 

@@ -1,4 +1,9 @@
-/** The Retry-After field (RFC 9110 section 10.2.3). */
+/** The Retry-After field (RFC 9110 section 10.2.3), as it is written and read. */
+
+/** What to tell a client that may come back after `ms`: whole seconds, at least 1. */
+export function retryAfterSeconds(ms: number): number {
+  return Math.max(1, Math.ceil(ms / 1000));
+}
 
 const IMF_FIXDATE = /^[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT$/;
 const RFC_850 = /^[A-Z][a-z]{5,8}, \d{2}-[A-Z][a-z]{2}-\d{2} \d{2}:\d{2}:\d{2} GMT$/;
