@@ -2,6 +2,16 @@
  * What outlives a swap: values shared by generations under a key, closed when the last generation that used
  * them is.
  */
+import { createHash } from "node:crypto";
+
+/**
+ * A key for what is the same as long as its options are.
+ * @param name what it is, for people
+ * @param options plain data; only a digest of them is in the key, because they may hold secrets
+ */
+export function keyOf(name: string, options: unknown): string {
+  return `${name} ${createHash("sha256").update(JSON.stringify(options)).digest("base64url")}`;
+}
 
 interface Closable {
   close?(): void | Promise<void>;

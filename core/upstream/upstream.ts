@@ -5,20 +5,21 @@
 import type { UpstreamConfig } from "../config/checked.ts";
 import { ConfigError, GatewayError, type Problem } from "../errors.ts";
 import type { Log } from "../exchange.ts";
-import type { KeepStore, Lease } from "../keep.ts";
+import { keyOf, type KeepStore, type Lease } from "../keep.ts";
 import type { GatewayMetrics } from "../observe/metrics.ts";
 import type { Clock, Exposed, Target, Upstream } from "../plugin.ts";
-import { parseDuration, parsePercent, parseSize } from "../units.ts";
+import { retryAfterSeconds } from "../retry-after.ts";
+import { parseDuration, parsePercent } from "../units.ts";
 import { changeTarget, describeUpstream, type TargetChange } from "./admin.ts";
 import type { ConnectorTls } from "./connector.ts";
 import { createDiscovery, type Discovery, findUnresolved, type Found } from "./discovery/discovery.ts";
 import { type ActiveHealth, HealthMonitor } from "./health/active.ts";
 import { compileHealth, type Health } from "./health/compile.ts";
 import { OutlierDetector } from "./health/passive.ts";
-import { Pool } from "./pool.ts";
-import { HttpTarget, type TargetGroup } from "./target.ts";
+import { Eligibility, type PanicWatch } from "./eligibility.ts";
+import { Members } from "./members.ts";
+import type { HttpTarget, TargetGroup } from "./target.ts";
 import { type RequestWatch, TargetStates } from "./target-state.ts";
-import { normalizeTarget, parseTarget } from "./target-url.ts";
 import { createTlsContext, findTlsProblems } from "./tls.ts";
 
 /** What an upstream needs of the gateway. */
@@ -32,9 +33,6 @@ export interface UpstreamContext {
   /** Told what is doubtful but no error; pointers are relative to the upstream. */
   advise(doubts: Promise<readonly Problem[]>): void;
 }
-
-/** Steps in which a target that warms up gets its share. */
-const WARM_STEPS = 20;
 
 /**
  * Opens an upstream.
@@ -61,13 +59,7 @@ export async function openUpstream(
   }
 }
 
-/** A target with what was opened for it. */
-interface Member {
-  readonly target: HttpTarget;
-  readonly lease: Lease;
-}
-
-export class LiveUpstream implements Upstream, TargetGroup, Exposed {
+export class LiveUpstream implements Upstream, TargetGroup, PanicWatch, Exposed {
   readonly name: string;
   readonly stats: TargetGroup["stats"];
   readonly config: UpstreamConfig;
@@ -76,18 +68,11 @@ export class LiveUpstream implements Upstream, TargetGroup, Exposed {
   readonly #outliers: OutlierDetector | undefined;
   readonly #context: UpstreamContext;
   readonly #lease: Lease;
-  readonly #slowStartMs: number;
-  readonly #panicShare: number;
+  readonly #members: Members;
+  readonly #eligibility: Eligibility;
+  #targets: readonly HttpTarget[] = [];
   #discovery: Discovery | undefined;
   #unsubscribe: (() => void) | undefined;
-  #members: readonly Member[] = [];
-  #targets: readonly HttpTarget[] = [];
-  #eligible: readonly HttpTarget[] = [];
-  #version = 0;
-  /** Version of the states that `eligible` was made from, and when time alone makes it old. */
-  #seen = -1;
-  #changesAt = Number.POSITIVE_INFINITY;
-  #panic = false;
   #closed = false;
 
   constructor(name: string, config: UpstreamConfig, health: Health, context: UpstreamContext) {
@@ -101,8 +86,18 @@ export class LiveUpstream implements Upstream, TargetGroup, Exposed {
       `targets ${name}`,
       () => new TargetStates(name, context.log, context.clock, context.metrics),
     );
-    this.#slowStartMs = parseDuration(config.slowStart);
-    this.#panicShare = parsePercent(config.panicThreshold);
+    const { kept, log, clock } = context;
+    this.#members = new Members({
+      config,
+      group: this,
+      states: this.states,
+      kept,
+      log,
+      tls: () => this.tls(),
+    });
+    const slowStartMs = parseDuration(config.slowStart);
+    const panicShare = parsePercent(config.panicThreshold);
+    this.#eligibility = new Eligibility({ slowStartMs, panicShare }, this.states, clock, this);
     this.#outliers = health.passive && new OutlierDetector(health.passive, context.clock);
   }
 
@@ -115,19 +110,16 @@ export class LiveUpstream implements Upstream, TargetGroup, Exposed {
   }
 
   get eligible(): readonly HttpTarget[] {
-    this.#look();
-    return this.#eligible;
+    return this.#eligibility.eligible;
   }
 
   get version(): number {
-    this.#look();
-    return this.#version;
+    return this.#eligibility.version;
   }
 
   /** True while so few targets are healthy that all are used. */
   get panic(): boolean {
-    this.#look();
-    return this.#panic;
+    return this.#eligibility.panic;
   }
 
   get inFlight(): number {
@@ -140,28 +132,24 @@ export class LiveUpstream implements Upstream, TargetGroup, Exposed {
   }
 
   accepts(target: Target): boolean {
-    const { state } = target as HttpTarget;
-    this.#look();
-    if (state.adminState === "disabled") return false;
-    return this.#panic || state.isHealthy(this.#context.clock.monotonic());
+    return this.#eligibility.accepts(target as HttpTarget);
   }
 
   unavailable(): GatewayError {
     const now = this.#context.clock.monotonic();
     const ends = this.#targets.map(({ state }) => state.ejectedUntil - now).filter((ms) => ms > 0);
-    const seconds = ends.length === 0 ? 1 : Math.ceil(Math.min(...ends) / 1000);
+    const seconds = retryAfterSeconds(ends.length === 0 ? 0 : Math.min(...ends));
     return new GatewayError("UPSTREAM_UNAVAILABLE", { headers: ["retry-after", String(seconds)] });
   }
 
   /** Finds its targets for the first time. */
   async open(): Promise<void> {
     const { targets, onUnresolved } = this.config;
-    const { log, kept: _, ...context } = this.#context;
     if (Array.isArray(targets)) {
       const list = targets.map((target) =>
         typeof target === "string" ? { url: target, weight: 1 } : (target as Found),
       );
-      this.#setMembers(list);
+      this.#setTargets(list);
       const unresolved = findUnresolved(list.map(({ url }) => url)).then((all) =>
         all.map(({ index, reason }) => ({
           code: "CONFIG_UNRESOLVED",
@@ -176,8 +164,8 @@ export class LiveUpstream implements Upstream, TargetGroup, Exposed {
       }
     } else {
       const source = targets as Exclude<typeof targets, readonly unknown[]>;
-      const discovery = this.#lease.keep(`discovery ${this.name} ${JSON.stringify(source)}`, () =>
-        createDiscovery(source, { ...context, log, upstream: this.name }),
+      const discovery = this.#lease.keep(keyOf(`discovery ${this.name}`, source), () =>
+        createDiscovery(source, { ...this.#context, upstream: this.name }),
       );
       this.#discovery = discovery;
       await discovery.ready;
@@ -187,8 +175,8 @@ export class LiveUpstream implements Upstream, TargetGroup, Exposed {
         if (onUnresolved === "fail") throw new ConfigError([problem]);
         this.#context.advise(Promise.resolve([problem]));
       }
-      this.#unsubscribe = discovery.subscribe(() => this.#setMembers(discovery.found));
-      this.#setMembers(discovery.found);
+      this.#unsubscribe = discovery.subscribe(() => this.#setTargets(discovery.found));
+      this.#setTargets(discovery.found);
     }
     this.states.started();
   }
@@ -196,15 +184,13 @@ export class LiveUpstream implements Upstream, TargetGroup, Exposed {
   /** It serves from now on: what looks after the targets' health goes by its options. */
   activate(): void {
     const { states } = this;
-    const { active, passive } = this.#health;
+    const { active } = this.#health;
     states.current = this;
-    this.#seen = -1; // what it saw before was told by nobody
+    this.#eligibility.forget(); // a panic that it saw before was told by nobody
     if (states.monitor?.key !== active?.key) {
       states.monitor?.close();
       states.monitor = active && createMonitor(active, states, this.#context);
     }
-    if (active === undefined) for (const { state } of this.#targets) state.setHealthy(undefined);
-    if (passive === undefined) for (const { state } of this.#targets) state.readmit();
     states.outliers = this.#outliers;
     this.#lookAfter();
   }
@@ -212,7 +198,7 @@ export class LiveUpstream implements Upstream, TargetGroup, Exposed {
   /** How to speak TLS to targets; what is dear in it is made once. */
   tls(): ConnectorTls {
     const tls = { verify: true, ...this.config.tls };
-    const { context } = this.#lease.keep(`tls ${JSON.stringify(tls)}`, () => ({
+    const { context } = this.#lease.keep(keyOf("tls", tls), () => ({
       context: createTlsContext(tls),
     }));
     return { context, serverName: tls.serverName, verify: tls.verify };
@@ -221,10 +207,11 @@ export class LiveUpstream implements Upstream, TargetGroup, Exposed {
   async close(): Promise<void> {
     this.#closed = true;
     this.#unsubscribe?.();
-    const members = this.#members;
-    this.#members = [];
-    await Promise.all(members.map((member) => this.#release(member)));
-    await this.#lease.release();
+    try {
+      await this.#members.close();
+    } finally {
+      await this.#lease.release();
+    }
   }
 
   describe(): object {
@@ -235,122 +222,8 @@ export class LiveUpstream implements Upstream, TargetGroup, Exposed {
     changeTarget(this, patch as TargetChange);
   }
 
-  /** Makes these the targets: keeps those that stay, opens and closes the others. */
-  #setMembers(found: readonly Found[]): void {
-    if (this.#closed) return;
-    const old = new Map(this.#members.map((member) => [member.target.url, member]));
-    const members: Member[] = [];
-    const urls = new Set<string>();
-    for (const { url, weight } of found) {
-      const normal = normalizeTarget(url);
-      if (urls.has(normal)) continue; // the configuration has none twice, but sources may
-      urls.add(normal);
-      const existing = old.get(normal);
-      old.delete(normal);
-      if (existing !== undefined) existing.target.baseWeight = weight;
-      members.push(existing ?? this.#openMember(normal, weight));
-    }
-    this.#members = members;
-    this.#targets = members.map(({ target }) => target);
-    for (const member of old.values()) {
-      void this.#release(member).catch((error: unknown) =>
-        this.#context.log.error({ err: error, upstream: this.name }, "a target failed to close"),
-      );
-    }
-    this.states.changed();
-    if (this.states.current === this) this.#lookAfter();
-  }
-
-  /** Has the health of its targets looked after. */
-  #lookAfter(): void {
-    const states = this.#targets.map(({ state }) => state);
-    this.#outliers?.adopt(states);
-    this.states.monitor?.update(states);
-  }
-
-  #openMember(url: string, weight: number): Member {
-    const { config } = this;
-    const address = parseTarget(url);
-    const tls = address.origin.startsWith("https:") ? this.tls() : undefined;
-    const options = {
-      origin: address.origin,
-      socketPath: address.socketPath,
-      connections: config.connections,
-      connectTimeoutMs: parseDuration(config.timeouts.connect),
-      headersTimeoutMs: parseDuration(config.timeouts.headers),
-      bodyTimeoutMs: parseDuration(config.timeouts.body),
-      keepAliveMs: parseDuration(config.keepAlive),
-      maxHeaderBytes: parseSize(config.maxHeaderSize),
-    };
-    const lease = this.#context.kept.lease();
-    const key = `pool ${this.name} ${JSON.stringify([options, tls && (config.tls ?? {})])}`;
-    const pool = lease.keep(key, () => new Pool({ ...options, tls }));
-    return { target: new HttpTarget(address, pool, this.states.acquire(url), weight, this), lease };
-  }
-
-  /** Lets requests under way end; until then the target's state is known. */
-  async #release({ target, lease }: Member): Promise<void> {
-    try {
-      await lease.release();
-    } finally {
-      this.states.release(target.state);
-    }
-  }
-
-  /** Finds out again which targets are eligible, if something changed or time passed. */
-  #look(): void {
-    const { states } = this;
-    if (
-      states.version === this.#seen &&
-      (this.#changesAt === Number.POSITIVE_INFINITY || this.#context.clock.monotonic() < this.#changesAt)
-    ) {
-      return;
-    }
-    const now = this.#context.clock.monotonic();
-    this.#changesAt = Number.POSITIVE_INFINITY;
-    let healthy = 0;
-    let allowed = 0;
-    for (const target of this.#targets) {
-      const isHealthy = this.#update(target, now);
-      if (!isOffered(target)) continue;
-      allowed++;
-      if (isHealthy) healthy++;
-    }
-    const panic = allowed > 0 && healthy / allowed < this.#panicShare;
-    this.#setPanic(panic, healthy, allowed);
-    this.#eligible = this.#targets.filter(
-      (target) => isOffered(target) && (panic || target.state.isHealthy(now)),
-    );
-    this.#seen = states.version;
-    this.#version++;
-  }
-
-  /** Brings a target's weight and ejection up to date. True when it is healthy. */
-  #update(target: HttpTarget, now: number): boolean {
-    const { state } = target;
-    if (state.ejectedUntil !== 0 && state.ejectedUntil <= now) state.readmit();
-    const isHealthy = state.isHealthy(now);
-    const isUsable = isHealthy && state.adminState === "active";
-    if (isUsable && !state.wasUsable) state.warmFrom = now;
-    if (!isUsable) state.warmFrom = undefined;
-    state.wasUsable = isUsable;
-    if (state.ejectedUntil > now) this.#changesAt = Math.min(this.#changesAt, state.ejectedUntil);
-    target.weight = (state.weight ?? target.baseWeight) * this.#warmth(state.warmFrom, now);
-    return isHealthy;
-  }
-
-  /** The share of its weight that a target gets while it warms up, in steps. */
-  #warmth(warmFrom: number | undefined, now: number): number {
-    if (warmFrom === undefined || this.#slowStartMs === 0) return 1;
-    const step = Math.floor(((now - warmFrom) / this.#slowStartMs) * WARM_STEPS);
-    if (step >= WARM_STEPS) return 1;
-    const nextAt = warmFrom + ((step + 1) * this.#slowStartMs) / WARM_STEPS;
-    this.#changesAt = Math.min(this.#changesAt, nextAt);
-    return (step + 1) / (WARM_STEPS + 1);
-  }
-
-  #setPanic(panic: boolean, healthy: number, targets: number): void {
-    this.#panic = panic;
+  /** Told by what finds out which targets are eligible. */
+  onPanic(panic: boolean, healthy: number, targets: number): void {
     // Another generation may see other targets, or another threshold: the one that serves is told of.
     if (this.states.current !== this || panic === this.states.panic) return;
     this.states.panic = panic;
@@ -358,15 +231,27 @@ export class LiveUpstream implements Upstream, TargetGroup, Exposed {
     if (panic) this.#context.log.error(fields, "too few targets are healthy: all are used");
     else this.#context.log.info(fields, "enough targets are healthy again");
   }
+
+  #setTargets(found: readonly Found[]): void {
+    if (this.#closed) return;
+    this.#targets = this.#members.set(found);
+    this.#eligibility.setTargets(this.#targets);
+    if (this.states.current === this) this.#lookAfter();
+  }
+
+  /** Has the health of its targets looked after. A verdict that nobody looks after any more is forgotten. */
+  #lookAfter(): void {
+    const { active, passive } = this.#health;
+    const states = this.#targets.map(({ state }) => state);
+    if (active === undefined) for (const state of states) state.setHealthy(undefined);
+    if (passive === undefined) for (const state of states) state.readmit();
+    this.#outliers?.adopt(states);
+    this.states.monitor?.update(states);
+  }
 }
 
 /** A monitor outlives the generation that it is made by: what it needs comes from the one that serves. */
 function createMonitor(active: ActiveHealth, states: TargetStates, context: UpstreamContext): HealthMonitor {
   const tls = (): ConnectorTls => (states.current as LiveUpstream).tls();
   return new HealthMonitor(active, tls, () => context.random());
-}
-
-/** True when neither the configuration nor an operator takes a target out. */
-function isOffered({ state, weight }: HttpTarget): boolean {
-  return state.adminState === "active" && weight > 0;
 }

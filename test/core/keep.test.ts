@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { KeepStore } from "../../core/keep.ts";
+import { KeepStore, keyOf } from "../../core/keep.ts";
 
 /** A value that says when it is closed. */
 function closable() {
@@ -72,5 +72,15 @@ describe("what is kept", () => {
     expect(() => lease.keep("k", fail)).toThrow("no");
     expect(store.keys()).toEqual([]);
     expect(lease.keep("k", () => ({ n: 1 }))).toEqual({ n: 1 });
+  });
+});
+
+describe("a key made of options", () => {
+  it("is the same for the same options only, and does not hold them", () => {
+    const key = keyOf("tls", { key: "secret" });
+    expect(keyOf("tls", { key: "secret" })).toBe(key);
+    expect(keyOf("tls", { key: "other" })).not.toBe(key);
+    expect(keyOf("pool", { key: "secret" })).not.toBe(key);
+    expect(key).toMatch(/^tls [\w-]{43}$/);
   });
 });

@@ -4,7 +4,7 @@ import type { UpstreamConfig } from "../../../core/config/checked.ts";
 import { upstreamSchema } from "../../../core/config/upstream-schema.ts";
 import { createValidator } from "../../../core/config/validate.ts";
 import type { ConfigError } from "../../../core/errors.ts";
-import { KeepStore } from "../../../core/keep.ts";
+import { KeepStore, keyOf } from "../../../core/keep.ts";
 import type { Discovery, Found } from "../../../core/upstream/discovery/discovery.ts";
 import { type LiveUpstream, openUpstream } from "../../../core/upstream/upstream.ts";
 import { surroundings } from "../../support/generation.ts";
@@ -99,6 +99,16 @@ describe("an upstream", () => {
     await open({ targets: ["https://127.0.0.1:9"], tls: { verify: false } });
     expect(log.lines).toMatchObject([{ level: "warn", fields: { upstream: "users" } }]);
     expect(log.lines[0]!.message).toContain("not verified");
+  });
+
+  it("keeps things under keys that hold no secrets", async () => {
+    const { open, kept } = setUp();
+    const consul = { service: "users", token: "hunter2", url: "http://127.0.0.1:1" };
+    await open({ targets: { consul } });
+    const headers = { authorization: "hunter2" };
+    const upstream = await open({ targets: list(1), health: { active: { headers, interval: "1h" } } });
+    expect(kept.keys().filter((key) => key.startsWith("discovery users"))).toHaveLength(1);
+    expect(kept.keys().join() + upstream.states.monitor?.key).not.toContain("hunter2");
   });
 
   it("makes what TLS needs once for all its targets, and lets go of it", async () => {
@@ -383,7 +393,7 @@ function discovering(discovery: FakeDiscovery) {
   const around = setUp();
   const targets = { file: "targets.json" };
   const lease = around.kept.lease();
-  lease.keep(`discovery users ${JSON.stringify(targets)}`, () => discovery);
+  lease.keep(keyOf("discovery users", targets), () => discovery);
   onTestFinished(() => lease.release());
   return { ...around, open: (parts: object = {}) => around.open({ targets, ...parts }) };
 }
@@ -452,6 +462,22 @@ describe("targets that come and go", () => {
     discovery.find(...list(2));
     const { weight } = upstream.eligible[0]!;
     expect([weight > 0, weight < 8]).toEqual([true, true]);
+  });
+
+  it("come back without the verdict of checks that are no more", async () => {
+    const discovery = new FakeDiscovery(...list(2));
+    const { open } = discovering(discovery);
+    const old = await open({ health: { active: { interval: "1h" }, passive: {} } });
+    const state = old.targets[0]!.state;
+    discovery.find(list(2)[1]!);
+    const release = old.states.acquire(state.url); // as a request under way keeps it
+    state.setHealthy(false, "status 500");
+    state.eject(1e15, "failures");
+    const next = await open();
+    discovery.find(...list(2));
+    expect(next.targets[0]!.state).toBe(state);
+    expect(ids(next.eligible)).toEqual(["1", "2"]);
+    next.states.release(release);
   });
 
   it("are not followed by a generation that is closed; the discovery goes on for the others", async () => {

@@ -1,0 +1,100 @@
+/** The targets of an upstream of one generation, with the connections that were opened for them. */
+import type { UpstreamConfig } from "../config/checked.ts";
+import type { Log } from "../exchange.ts";
+import { keyOf, type KeepStore, type Lease } from "../keep.ts";
+import { parseDuration, parseSize } from "../units.ts";
+import type { ConnectorTls } from "./connector.ts";
+import type { Found } from "./discovery/discovery.ts";
+import { Pool } from "./pool.ts";
+import { HttpTarget, type TargetGroup } from "./target.ts";
+import type { TargetStates } from "./target-state.ts";
+import { normalizeTarget, parseTarget } from "./target-url.ts";
+
+/** What members need of their upstream. */
+export interface MembersContext {
+  readonly config: UpstreamConfig;
+  readonly group: TargetGroup;
+  readonly states: TargetStates;
+  readonly kept: KeepStore;
+  readonly log: Log;
+  /** How to speak TLS to targets. */
+  tls(): ConnectorTls;
+}
+
+/** A target with what was opened for it. */
+interface Member {
+  readonly target: HttpTarget;
+  readonly lease: Lease;
+}
+
+export class Members {
+  readonly #context: MembersContext;
+  #all: readonly Member[] = [];
+
+  constructor(context: MembersContext) {
+    this.#context = context;
+  }
+
+  /**
+   * Makes these the targets: keeps those that stay, opens and closes the others.
+   * @returns the targets, in the order in which they were found, each once
+   */
+  set(found: readonly Found[]): readonly HttpTarget[] {
+    const old = new Map(this.#all.map((member) => [member.target.url, member]));
+    const members: Member[] = [];
+    const urls = new Set<string>();
+    for (const { url, weight } of found) {
+      const normal = normalizeTarget(url);
+      if (urls.has(normal)) continue; // the configuration has none twice, but sources may
+      urls.add(normal);
+      const existing = old.get(normal);
+      old.delete(normal);
+      if (existing !== undefined) existing.target.baseWeight = weight;
+      members.push(existing ?? this.#open(normal, weight));
+    }
+    this.#all = members;
+    const { log, group } = this.#context;
+    for (const member of old.values()) {
+      void this.#release(member).catch((error: unknown) =>
+        log.error({ err: error, upstream: group.name }, "a target failed to close"),
+      );
+    }
+    return members.map(({ target }) => target);
+  }
+
+  /** Lets requests under way end and closes all connections that no other generation uses. */
+  async close(): Promise<void> {
+    const members = this.#all;
+    this.#all = [];
+    await Promise.all(members.map((member) => this.#release(member)));
+  }
+
+  #open(url: string, weight: number): Member {
+    const { config, group, states, kept } = this.#context;
+    const address = parseTarget(url);
+    const tls = address.origin.startsWith("https:") ? this.#context.tls() : undefined;
+    const options = {
+      origin: address.origin,
+      socketPath: address.socketPath,
+      connections: config.connections,
+      connectTimeoutMs: parseDuration(config.timeouts.connect),
+      headersTimeoutMs: parseDuration(config.timeouts.headers),
+      bodyTimeoutMs: parseDuration(config.timeouts.body),
+      keepAliveMs: parseDuration(config.keepAlive),
+      maxHeaderBytes: parseSize(config.maxHeaderSize),
+    };
+    const lease = kept.lease();
+    const key = keyOf(`pool ${group.name} ${address.origin}`, [options, tls && (config.tls ?? {})]);
+    const pool = lease.keep(key, () => new Pool({ ...options, tls }));
+    return { target: new HttpTarget(address, pool, states.acquire(url), weight, group), lease };
+  }
+
+  /** Lets requests under way end; until then the target's state is known. */
+  async #release({ target, lease }: Member): Promise<void> {
+    try {
+      await lease.release();
+    } finally {
+      this.#context.states.release(target.state);
+    }
+  }
+}
