@@ -4,7 +4,7 @@ import { GatewayError } from "../../core/errors.ts";
 import type { Exchange } from "../../core/exchange.ts";
 import type { Handler } from "../../core/plugin.ts";
 import { Reply, textReply } from "../../core/reply.ts";
-import { outgoingHeaders } from "../../core/upstream/forward.ts";
+import { outgoingHeaders } from "../../core/upstream/outgoing-headers.ts";
 import { retry } from "../../plugins/retry.ts";
 import { timeout } from "../../plugins/timeout.ts";
 import { createHost } from "../support/attempts.ts";

@@ -7,7 +7,8 @@ import type { Exchange, ExchangeInit } from "../../../core/exchange.ts";
 import { NO_ROUTE } from "../../../core/exchange.ts";
 import { Peer } from "../../../core/peer.ts";
 import type { Reply } from "../../../core/reply.ts";
-import { type Destination, forward, outgoingHeaders } from "../../../core/upstream/forward.ts";
+import { type Destination, forward } from "../../../core/upstream/forward.ts";
+import { outgoingHeaders } from "../../../core/upstream/outgoing-headers.ts";
 import { ConnectError } from "../../../core/upstream/connector.ts";
 import { Pool, PoolClosed, type PoolHandler, type PoolOptions } from "../../../core/upstream/pool.ts";
 import { bodyText, exchange, type RequestInit } from "../../support/harness.ts";
@@ -322,6 +323,16 @@ describe("forward", () => {
     const error = await failure(forward(exchange({ method: "POST", body }), to));
     expect(error.code).toBe("REQUEST_TIMEOUT");
     expect(upstream.seen).toEqual([]);
+  });
+
+  it("does not blame the target for a body that a stage made, and that broke off", async () => {
+    await using upstream = await startUpstream();
+    await using to = destination(upstream.url);
+    const broken = Object.assign(new Error("read ECONNRESET"), { code: "ECONNRESET" });
+    const body: Body = { length: undefined, start: (sink) => sink.fail(broken), resume() {}, cancel() {} };
+    const error = await failure(forward(exchange({ method: "POST", body }), to));
+    expect([error.code, error.cause]).toEqual(["STAGE_FAILED", broken]);
+    expect(to.ends).toEqual(["start", "0"]);
   });
 
   it("cancels the request body when the upstream answers without reading it and hangs up", async () => {
