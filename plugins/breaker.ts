@@ -25,8 +25,8 @@ import {
   type Stage,
 } from "../core/plugin.ts";
 import { compileStatuses, statusesSchema } from "../core/statuses.ts";
+import { addGuard, removeGuard } from "../core/target-guards.ts";
 import { anyDuration, duration, percent } from "../core/units.ts";
-import { addGuard, removeGuard } from "./balance/guards.ts";
 import { Circuits, type CircuitsOptions, type Entry, type TopicOf } from "./breaker/circuits.ts";
 import { createFallback, type Fallback, fallbackSchema } from "./breaker/fallback.ts";
 import { isUpstreamFailure, Judge } from "./breaker/outcomes.ts";

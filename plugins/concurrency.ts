@@ -25,6 +25,7 @@ import {
 } from "../core/plugin.ts";
 import { retryAfterSeconds } from "../core/retry-after.ts";
 import { duration, parseDuration, parsePercent, percent } from "../core/units.ts";
+import { upstreamName } from "./balance/options.ts";
 import { GradientLimit, type GradientOptions } from "./concurrency/gradient.ts";
 import { type Gate, GateStats, type Permit, permitOf, Slots, SlotTable } from "./concurrency/slots.ts";
 
@@ -63,12 +64,7 @@ const schema = {
         {
           type: "object",
           properties: {
-            upstream: {
-              type: "string",
-              minLength: 1,
-              "x-reference": "upstream",
-              description: "Name of an upstream: all stages that name it share one count.",
-            },
+            upstream: upstreamName("Name of an upstream: all stages that name it share one count."),
           },
           required: ["upstream"],
           additionalProperties: false,

@@ -25,7 +25,7 @@ import {
 import { childPointer } from "../core/pointer.ts";
 import { duration, parseSize, percent, size } from "../core/units.ts";
 import { createBalancer } from "./balance/balancer.ts";
-import { balanceProperties } from "./balance/options.ts";
+import { balanceProperties, upstreamName } from "./balance/options.ts";
 import { Copies, type CopyResult } from "./mirror/copies.ts";
 import { Copy, type CopySettings } from "./mirror/copy.ts";
 
@@ -33,7 +33,7 @@ const schema = {
   type: "object",
   description: "Copies a share of the requests to another upstream and throws its replies away.",
   properties: {
-    upstream: { ...balanceProperties.upstream, description: "Name of the upstream that gets the copies." },
+    upstream: upstreamName("Name of the upstream that gets the copies."),
     strategy: balanceProperties.strategy,
     key: balanceProperties.key,
     loadFactor: balanceProperties.loadFactor,

@@ -10,7 +10,7 @@ import {
   type Target,
   type Upstream,
 } from "../../core/plugin.ts";
-import { findRefusal, forwardTo, isAdmitted } from "./guards.ts";
+import { findRefusal, forwardTo, isAdmitted } from "../../core/target-guards.ts";
 import type { BalancerOptions } from "./options.ts";
 import type { PickRule } from "./pick-rule.ts";
 import { Sticky } from "./sticky.ts";

@@ -43,14 +43,13 @@ const STRATEGIES = [
   "consistent-hash",
 ] as const;
 
+/** A schema for the name of an upstream, which must exist. */
+export const upstreamName = <const X extends string>(description: X) =>
+  ({ type: "string", minLength: 1, "x-reference": "upstream", description }) as const;
+
 /** Properties of a schema: a stage that embeds them takes the same options. */
 export const balanceProperties = {
-  upstream: {
-    type: "string",
-    minLength: 1,
-    "x-reference": "upstream",
-    description: "Name of the upstream.",
-  },
+  upstream: upstreamName("Name of the upstream."),
   strategy: {
     type: "string",
     enum: STRATEGIES,

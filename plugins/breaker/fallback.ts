@@ -1,65 +1,37 @@
 /** What clients get in place of a request that must not pass, or that failed. */
-import { isHeaderValue } from "../../core/headers.ts";
-import { compileHeaderName } from "../../core/option-text.ts";
+import { compileReply, replyProperties } from "../../core/fixed-reply.ts";
+import { IDEMPOTENT } from "../../core/methods.ts";
 import {
   BytesBody,
-  ConfigError,
   type Exchange,
+  type FromSchema,
   type Handler,
-  HeaderList,
   type Host,
-  Reply,
+  type JsonSchema,
+  type Reply,
 } from "../../core/plugin.ts";
-import { childPointer } from "../../core/pointer.ts";
 import { createBalancer } from "../balance/balancer.ts";
+import { upstreamName } from "../balance/options.ts";
 
 export const fallbackSchema = {
   description:
-    "What clients get in place of requests that are not let in: a fixed reply, or the reply of another upstream.",
+    "What clients get in place of requests that are not let in: a fixed reply, as of `respond`, or the reply of another upstream.",
   anyOf: [
     {
       type: "object",
-      properties: {
-        status: {
-          type: "integer",
-          minimum: 200,
-          maximum: 599,
-          default: 503,
-          description: "Status of the reply.",
-        },
-        headers: {
-          type: "object",
-          additionalProperties: { type: "string" },
-          default: {},
-          description: "Headers of the reply, by name.",
-        },
-        body: {
-          type: "string",
-          default: "",
-          description: "Text of the reply; `text/plain; charset=utf-8` unless `headers` say otherwise.",
-        },
-      },
+      properties: { ...replyProperties, status: { ...replyProperties.status, default: 503 } },
       additionalProperties: false,
     },
     {
       type: "object",
-      properties: {
-        upstream: {
-          type: "string",
-          minLength: 1,
-          "x-reference": "upstream",
-          description: "Name of the upstream that answers.",
-        },
-      },
+      properties: { upstream: upstreamName("Name of the upstream that answers.") },
       required: ["upstream"],
       additionalProperties: false,
     },
   ],
-} as const;
+} as const satisfies JsonSchema;
 
-export type FallbackOptions =
-  | { status: number; headers: Readonly<Record<string, string>>; body: string }
-  | { upstream: string };
+type FallbackOptions = FromSchema<typeof fallbackSchema>;
 
 export interface Fallback {
   /** Whether it can answer a request that was sent already. */
@@ -72,54 +44,32 @@ export interface Fallback {
 export function createFallback(options: FallbackOptions, host: Host): Fallback {
   return "upstream" in options
     ? new OtherUpstream(createBalancer({ upstream: options.upstream }, host, "/fallback"))
-    : new FixedReply(options.status, options.headers, options.body);
+    : new FixedReply(compileReply(options, "/fallback"));
 }
 
 class FixedReply implements Fallback {
-  readonly #status: number;
-  readonly #headers: readonly string[];
-  readonly #body: BytesBody | null;
-  /** A 503 says when to come back, unless it says so itself. */
-  readonly #wantsRetryAfter: boolean;
+  readonly #make: (x: Exchange) => Reply;
 
-  constructor(status: number, headers: Readonly<Record<string, string>>, body: string) {
-    this.#status = status;
-    const list = new HeaderList();
-    for (const [key, value] of Object.entries(headers)) {
-      const pointer = childPointer("/fallback/headers", key);
-      const name = compileHeaderName(key, pointer);
-      if (!isHeaderValue(value)) {
-        throw new ConfigError("A header value cannot have control or non-Latin-1 characters", pointer);
-      }
-      list.append(name, value);
-    }
-    const mayHaveBody = status !== 204 && status !== 304;
-    if (body !== "" && !mayHaveBody) {
-      throw new ConfigError(
-        `A reply with status ${status} has no body (RFC 9110 section 6.4.1)`,
-        "/fallback/body",
-      );
-    }
-    if (body !== "" && !list.has("content-type")) list.append("content-type", "text/plain; charset=utf-8");
-    if (mayHaveBody) list.append("content-length", String(Buffer.byteLength(body)));
-    this.#headers = list.raw;
-    this.#body = body === "" ? null : new BytesBody(Buffer.from(body));
-    this.#wantsRetryAfter = status === 503 && !list.has("retry-after");
+  constructor(make: (x: Exchange) => Reply) {
+    this.#make = make;
   }
 
   canFollow(): boolean {
     return true;
   }
 
+  /** A 503 says when to come back, unless it says so itself. */
   answer(x: Exchange, retryAfter: string | undefined): Reply {
-    const headers = new HeaderList(this.#headers.slice());
-    if (retryAfter !== undefined && this.#wantsRetryAfter) headers.append("retry-after", retryAfter);
-    return new Reply(this.#status, headers, x.originalMethod === "HEAD" ? null : this.#body);
+    const reply = this.#make(x);
+    const { status, headers } = reply;
+    if (retryAfter !== undefined && status === 503 && !headers.has("retry-after")) {
+      headers.append("retry-after", retryAfter);
+    }
+    return reply;
   }
 }
 
-/** Methods that may be carried out twice (RFC 9110 section 9.2.2). */
-const IDEMPOTENT: readonly string[] = ["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"];
+const REPEATABLE: ReadonlySet<string> = new Set(IDEMPOTENT);
 
 class OtherUpstream implements Fallback {
   readonly #send: Handler;
@@ -130,7 +80,7 @@ class OtherUpstream implements Fallback {
 
   /** The upstream that failed may have done the work all the same, and a body that streamed is gone. */
   canFollow(x: Exchange): boolean {
-    return IDEMPOTENT.includes(x.method) && (x.body === null || x.body instanceof BytesBody);
+    return REPEATABLE.has(x.method) && (x.body === null || x.body instanceof BytesBody);
   }
 
   answer(x: Exchange): Reply | Promise<Reply> {

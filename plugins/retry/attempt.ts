@@ -7,7 +7,7 @@ import {
   type HeaderList,
   type TargetGuard,
 } from "../../core/plugin.ts";
-import { addGuard, removeGuard } from "../balance/guards.ts";
+import { addGuard, removeGuard } from "../../core/target-guards.ts";
 import { Replay } from "./replay.ts";
 
 /** The request before its first attempt. */

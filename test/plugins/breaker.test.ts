@@ -448,7 +448,7 @@ describe("fallback", () => {
   };
 
   it.each(["upstream", "route"])("by %s is a fixed reply with a time to come back", async (by) => {
-    const fallback = { headers: { "X-Reason": "busy", "Content-Type": "application/json" }, body: "{}" };
+    const fallback = { headers: { "X-Reason": "busy", "Content-Type": "application/json" }, json: {} };
     const { handler } = await open({ fallback }, by);
     const answer = await handler(exchange());
     expect(answer.status).toBe(503);

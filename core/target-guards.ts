@@ -1,5 +1,5 @@
 /** What stages above a balancer have to say about its targets, and what they hear of those that were asked. */
-import type { Exchange, GatewayError, Reply, Target, TargetGuard } from "../../core/plugin.ts";
+import type { Exchange, GatewayError, Reply, Target, TargetGuard } from "./plugin.ts";
 
 /** Has a guard asked for the targets of an exchange. */
 export function addGuard(x: Exchange, guard: TargetGuard): void {
