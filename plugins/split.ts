@@ -157,9 +157,9 @@ function headerName(name: string | undefined, pointer: string): string | undefin
 }
 
 function countRequests(host: Host, branch: string): BranchCounts {
-  const { route, metrics } = host;
-  const counts = host.keep(`split ${route} ${branch}`, () => ({ requests: 0, failovers: 0 }));
-  const labels = { route, branch };
+  const { route, stage, metrics } = host;
+  const counts = host.keep(`split ${route} ${stage} ${branch}`, () => ({ requests: 0, failovers: 0 }));
+  const labels = { route, stage, branch };
   metrics.collect("sluice_split_requests_total", "Requests by the branch that was chosen.", "counter", () => [
     [labels, counts.requests],
   ]);

@@ -51,7 +51,7 @@ export class Traffic {
   }
 
   /** Shows the counts as metrics while the generation lives. */
-  collect({ metrics, route }: Host, budget: Budget): void {
+  collect({ metrics, route, stage }: Host, budget: Budget): void {
     metrics.collect("sluice_retries_total", "Retries made, by reason.", "counter", () =>
       [...this.#made].map(([reason, count]) => [{ route, reason }, count] as const),
     );
@@ -80,7 +80,7 @@ export class Traffic {
       "sluice_retry_budget_used",
       "Retries under way as a share of those that are allowed now.",
       "gauge",
-      () => [[{ route }, this.retries === 0 ? 0 : this.retries / this.limit(budget)]],
+      () => [[{ route, stage }, this.retries === 0 ? 0 : this.retries / this.limit(budget)]],
     );
   }
 }

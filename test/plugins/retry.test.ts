@@ -246,7 +246,9 @@ describe("the metrics of retry", () => {
     });
     expect(host.collected("sluice_retries_succeeded_total")).toEqual({ '{"route":"test"}': 2 });
     expect(host.collected("sluice_retries_exhausted_total")).toEqual({ '{"route":"test"}': 1 });
-    expect(host.collected("sluice_retry_budget_used")).toEqual({ '{"route":"test"}': 0 });
+    expect(host.collected("sluice_retry_budget_used")).toEqual({
+      '{"route":"test","stage":"stage"}': 0,
+    });
   });
 });
 

@@ -463,9 +463,9 @@ describe("a branch without available targets", () => {
     host.randoms.push(0.5, 0.9);
     expect([await send(handler), await send(handler)]).toEqual(["canary", "canary"]);
     expect(host.collected("sluice_split_failovers_total")).toEqual({
-      '{"route":"test","branch":"canary"}': 0,
-      '{"route":"test","branch":"stable"}': 2,
-      '{"route":"test","branch":"other"}': 2,
+      '{"route":"test","stage":"stage","branch":"canary"}': 0,
+      '{"route":"test","stage":"stage","branch":"stable"}': 2,
+      '{"route":"test","stage":"stage","branch":"other"}': 2,
     });
   });
 
@@ -544,9 +544,22 @@ describe("the metrics of a split", () => {
     host.randoms.push(0.9);
     await (await build({}, host))(exchange());
     expect(host.collected("sluice_split_requests_total")).toEqual({
-      '{"route":"test","branch":"canary"}': 1,
-      '{"route":"test","branch":"stable"}': 3,
+      '{"route":"test","stage":"stage","branch":"canary"}': 1,
+      '{"route":"test","stage":"stage","branch":"stable"}': 3,
     });
+  });
+
+  it("are those of each stage of a route", async () => {
+    const host = hostWith("canary", "stable");
+    await (await build({}, host))(exchange());
+    host.stage = "split#2";
+    await (await build({}, host))(exchange());
+    const sum = (stage: string): number =>
+      Object.entries(host.collected("sluice_split_requests_total")).reduce(
+        (all, [labels, count]) => all + (labels.includes(`"stage":"${stage}"`) ? count : 0),
+        0,
+      );
+    expect([sum("stage"), sum("split#2")]).toEqual([1, 1]);
   });
 });
 
@@ -559,8 +572,8 @@ describe("the branches of a split", () => {
     ];
     await build({ branches }, host);
     expect(Object.keys(host.collected("sluice_split_requests_total"))).toEqual([
-      '{"route":"test","branch":"a"}',
-      '{"route":"test","branch":"b"}',
+      '{"route":"test","stage":"stage","branch":"a"}',
+      '{"route":"test","stage":"stage","branch":"b"}',
     ]);
   });
 

@@ -46,7 +46,8 @@ describe("the budget", () => {
     expect(host.collected("sluice_retries_denied_total")).toEqual({
       '{"route":"test","reason":"budget"}': 71,
     });
-    expect(host.collected("sluice_retry_budget_used")['{"route":"test"}']).toBeGreaterThanOrEqual(1);
+    const used = host.collected("sluice_retry_budget_used");
+    expect(used['{"route":"test","stage":"stage"}']).toBeGreaterThanOrEqual(1);
   });
 
   it("is 20% by default, and ten retries at least", async () => {
