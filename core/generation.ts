@@ -215,6 +215,8 @@ async function openUpstreams(
 ): Promise<Map<string, LiveUpstream>> {
   const opened = new Map<string, LiveUpstream>();
   const problems: Problem[] = [];
+  // All at once: one that waits for a long request must not keep the others open.
+  closers.push(async () => void (await Promise.all([...opened.values()].map((live) => live.close()))));
   const outcomes = await Promise.allSettled(
     Object.entries(config.upstreams).map(async ([name, upstream]) => {
       const locate = (found: readonly Problem[]): Problem[] =>
@@ -222,7 +224,6 @@ async function openUpstreams(
       const advise = (doubts: Promise<readonly Problem[]>): void => around.advise(doubts.then(locate));
       try {
         const live = await openUpstream(name, upstream, { ...around, advise, baseDir: config.baseDir });
-        closers.push(() => live.close());
         opened.set(name, live);
       } catch (error) {
         if (!(error instanceof ConfigError)) throw error;

@@ -3,6 +3,7 @@ import type { CheckedConfig, RouteConfig } from "../../core/config/checked.ts";
 import { ConfigError, GatewayError } from "../../core/errors.ts";
 import type { Exchange } from "../../core/exchange.ts";
 import { buildGeneration, type Generation } from "../../core/generation.ts";
+import { keyOf } from "../../core/keep.ts";
 import { type Host, type Plugin, textReply } from "../../core/plugin.ts";
 import { balance } from "../../plugins/balance.ts";
 import { catalogueOf, checked, fakePlugin, surroundings } from "../support/generation.ts";
@@ -101,6 +102,25 @@ describe("building a generation", () => {
     expect(closed).toBe(0);
     await second.retire(0);
     expect([closed, around.kept.keys()]).toEqual([1, []]);
+  });
+
+  it("closes each upstream by itself: one that takes long does not keep the others open", async () => {
+    const catalogue = catalogueOf(echo, balance);
+    const around = surroundings(catalogue);
+    const upstreams = { quick: { targets: ["http://127.0.0.1:9"] }, slow: { targets: { file: "none" } } };
+    const config = await checked({ routes: [route("a")], upstreams }, catalogue);
+    const lease = around.kept.lease();
+    lease.keep(keyOf("discovery slow", config.upstreams["slow"]!.targets), () => ({
+      found: [],
+      ready: Promise.resolve(),
+      subscribe: () => () => {},
+      close: () => new Promise<void>(() => {}),
+    }));
+    const generation = await buildGeneration(1, config, around);
+    await lease.release();
+    expect(around.kept.keys()).toContain("targets quick");
+    void generation.retire(0);
+    await expect.poll(() => around.kept.keys()).not.toContain("targets quick");
   });
 
   /** Opens something, and fails if its id says so. */
