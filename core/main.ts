@@ -145,3 +145,5 @@ try {
   process.stderr.write(`${error.message}. \`sluice help\` lists commands and options.\n`);
   process.exitCode = 2;
 }
+// What may still be under way, such as the look-up of a name, must not hold back who waits for the result.
+process.stdout.write("", () => process.stderr.write("", () => process.exit()));

@@ -80,6 +80,13 @@ describe("sluice", () => {
     expect(JSON.parse(stdout)).toMatchObject({ drainTimeout: "30s" });
   });
 
+  it("ends with its result, whatever is still under way", async () => {
+    await write(RESPOND);
+    const env = { NODE_OPTIONS: "--import=data:text/javascript,setInterval(()=>{},1e6)" };
+    const { status, stdout } = await runCli(["check"], { cwd: folder, env });
+    expect([status, stdout]).toEqual([0, expect.stringContaining("is valid")]);
+  });
+
   it("does not start with a broken configuration, and says why on standard error", async () => {
     await write(RESPOND.replace("routes", "rotues"));
     const { status, stdout, stderr } = await runCli(["start"], { cwd: folder });
