@@ -149,6 +149,8 @@ export class Exchange extends Message {
   upstream: string;
   /** Target that was asked last. */
   target: Target | undefined;
+  /** Requests that were sent to targets for it: more than one when it was tried again. */
+  attempts: number;
   /** Targets that failed this exchange: another is asked if there is one. */
   tried: Target[] | undefined;
   /** Asked before a target is; more than one are a list. */
@@ -200,6 +202,7 @@ export class Exchange extends Message {
     this.startedAt = performance.now();
     this.upstream = "";
     this.target = undefined;
+    this.attempts = 0;
     this.tried = undefined;
     this.guards = undefined;
     this.deadline = undefined;
@@ -320,9 +323,12 @@ export class Exchange extends Message {
   end(): void {
     const listener = this.#endListener;
     this.#endListener = undefined;
-    if (Array.isArray(listener)) for (const each of listener) each.onExchangeEnd(this);
-    else listener?.onExchangeEnd(this);
-    this.owner?.end();
+    try {
+      if (Array.isArray(listener)) for (const each of listener) each.onExchangeEnd(this);
+      else listener?.onExchangeEnd(this);
+    } finally {
+      this.owner?.end(); // or its generation would never close
+    }
   }
 
   /** The request as it is now, without its body. */

@@ -21,6 +21,7 @@ export function accessLine(x: Exchange, outcome: Outcome, ms: number): object {
   if (x.upstream !== "") {
     line["upstream"] = x.upstream;
     line["target"] = x.target?.url;
+    if (x.attempts > 1) line["attempts"] = x.attempts;
   }
   if (x.upstreamMs >= 0) {
     line["upstreamMs"] = round(x.upstreamMs);

@@ -53,6 +53,7 @@ export class HttpTarget implements Target, Destination {
   forward(x: Exchange): Promise<Reply> {
     x.upstream = this.upstream;
     x.target = this;
+    x.attempts++;
     return forward(x, this);
   }
 

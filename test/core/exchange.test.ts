@@ -185,6 +185,19 @@ describe("the end of an exchange", () => {
     }
   });
 
+  it("is told to its generation even when one who asked fails", () => {
+    const x = exchange();
+    let ended = 0;
+    x.owner = { end: () => void ended++ };
+    x.onEnd({
+      onExchangeEnd() {
+        throw new Error("bug");
+      },
+    });
+    expect(() => x.end()).toThrow("bug");
+    expect(ended).toBe(1);
+  });
+
   it("needs nobody who listens", () => {
     expect(() => exchange().end()).not.toThrow();
   });

@@ -42,6 +42,15 @@ describe("a line of the access log", () => {
     expect(accessLine(x, outcome, 7)).toMatchObject({ gatewayMs: 0 });
   });
 
+  it("tells how often targets were asked, if more than once", () => {
+    const x = exchange();
+    x.upstream = "users";
+    x.attempts = 1;
+    expect(accessLine(x, outcome, 10)).not.toHaveProperty("attempts");
+    x.attempts = 3;
+    expect(accessLine(x, outcome, 10)).toHaveProperty("attempts", 3);
+  });
+
   it("tells of consumer, error code and stages, if there are any", () => {
     const x = exchange();
     x.consumer = { name: "mobile", roles: [] };

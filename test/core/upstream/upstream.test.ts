@@ -51,6 +51,14 @@ describe("an upstream", () => {
     expect(upstream.stats.count).toBe(2);
   });
 
+  it("counts how often an exchange was sent to a target", async () => {
+    await using server = await startUpstream();
+    const upstream = await setUp().open({ targets: [server.url] });
+    const x = exchange();
+    for (let i = 0; i < 2; i++) await bodyText(await upstream.targets[0]!.forward(x));
+    expect(x.attempts).toBe(2);
+  });
+
   it("goes on with its connections in the next generation, unless how to connect has changed", async () => {
     const { open, kept } = setUp();
     const base = { targets: ["http://127.0.0.1:9"] };
