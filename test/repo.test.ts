@@ -47,6 +47,10 @@ function allImportsOf(path: string): string[] {
 /** The file that a relative import means. */
 const target = (path: string, from: string): string => join(dirname(path), from);
 
+/** What a page says by a link: keys are told once for all plugins. */
+const LINKED = "(../configuration.md#keys)";
+const keys = /^## Keys\n.*?(?=^## )/ms.exec(read("docs/configuration.md"))![0];
+
 describe.each([...catalogue.values()])("the plugin $name", ({ name, schema }) => {
   it("has a file, a schema, a test, an example and a docs page of its name", () => {
     const files = [
@@ -60,7 +64,8 @@ describe.each([...catalogue.values()])("the plugin $name", ({ name, schema }) =>
   });
 
   it("has a closed schema, and every option has a description and is in the docs", () => {
-    const docs = read(`docs/plugins/${name}.md`);
+    const page = read(`docs/plugins/${name}.md`);
+    const docs = page.includes(LINKED) ? page + keys : page;
     const options = describedOptions(schema, "");
     expect(schema["additionalProperties"]).toBe(false);
     expect(options.filter(({ description }) => description.trim() === "").map(({ path }) => path)).toEqual(
@@ -68,6 +73,19 @@ describe.each([...catalogue.values()])("the plugin $name", ({ name, schema }) =>
     );
     const missing = options.filter(({ key }) => !new RegExp(`(?<![\\w-])${key}(?![\\w-])`).test(docs));
     expect(missing.map(({ path }) => path)).toEqual([]);
+  });
+
+  it("has the defaults of its options in the docs", () => {
+    const page = read(`docs/plugins/${name}.md`);
+    const bare = (text: string): string => text.replaceAll(/[`"]/g, "").trim();
+    const wrong = Object.entries(schema.properties ?? {}).flatMap(([key, option]) => {
+      const fallback = typeof option === "object" ? option["default"] : undefined;
+      if (fallback === undefined || typeof fallback === "object") return [];
+      const cell = new RegExp(`^\\| [^|]*\`${key}\`[^|]* \\| ([^|]*) \\|`, "m").exec(page)?.[1];
+      const isRight = cell?.startsWith("as in [") || (cell !== undefined && bare(cell) === String(fallback));
+      return isRight ? [] : [`${key}: ${String(fallback)}, not ${cell}`];
+    });
+    expect(wrong).toEqual([]);
   });
 
   it("says in its file what it does, and is used by its example", () => {
