@@ -9,7 +9,7 @@ import { renderMessage } from "../../config/render.ts";
 import { placeText, readSource, type Source as TextSource, UnreadableError } from "../../config/source.ts";
 import { targetProblem } from "../../config/targets.ts";
 import { type Finding, findNode, type Node, toPlain } from "../../config/tree.ts";
-import { targetListSchema } from "../../config/upstream-schema.ts";
+import { targetListSchema } from "../../config/targets-schema.ts";
 import { createValidator } from "../../config/validate.ts";
 import { type Watcher, watchConfig } from "../../config/watch.ts";
 import { type Follower, type Found, reasonOf, type Source } from "./source.ts";
