@@ -4,7 +4,7 @@
  */
 import type { Clock } from "../plugin.ts";
 import type { HttpTarget } from "./target.ts";
-import type { TargetStates } from "./target-state.ts";
+import type { TargetStates } from "./target-states.ts";
 
 /** Steps in which a target that warms up gets its share. */
 const WARM_STEPS = 20;

@@ -7,7 +7,7 @@ import type { ConnectorTls } from "./connector.ts";
 import type { Found } from "./discovery/discovery.ts";
 import { Pool } from "./pool.ts";
 import { HttpTarget, type TargetGroup } from "./target.ts";
-import type { TargetStates } from "./target-state.ts";
+import type { TargetStates } from "./target-states.ts";
 import { normalizeTarget, parseTarget } from "./target-url.ts";
 
 /** What members need of their upstream. */

@@ -1,10 +1,9 @@
 /**
- * What is known of the targets of an upstream, whichever generation asks: health, ejections, requests under way,
- * what operators set. Identity is the URL, so that it outlives reloads.
+ * What is known of one target, whichever generation asks: health, ejections, requests under way, what operators set.
+ * Identity is the URL, so that it outlives reloads.
  */
-import type { ErrorCode } from "../errors.ts";
 import type { Log } from "../exchange.ts";
-import type { Clock, Metrics } from "../plugin.ts";
+import type { Clock } from "../plugin.ts";
 import type { OutlierRecord } from "./health/outlier-record.ts";
 import { targetId } from "./target-url.ts";
 
@@ -16,7 +15,28 @@ const LATENCY_DECAY_MS = 10_000;
 /** A failed request counts as one that took at least this long. */
 const FAILURE_LATENCY_MS = 1000;
 
-/** One target. Changed only through its methods, so that whoever prepared something from it learns of it. */
+/** What an operator set of a target. */
+export interface Override {
+  readonly adminState: AdminState;
+  /** Undefined for the configured one. */
+  readonly weight: number | undefined;
+}
+
+/** What the targets of an upstream have in common. */
+export interface TargetOwner {
+  /** Name of the upstream. */
+  readonly upstream: string;
+  readonly log: Log;
+  readonly clock: Clock;
+  /** By URL: a target that goes for a while comes back as operators left it. */
+  readonly overrides: Map<string, Override>;
+  /** Requests under way to all targets together. */
+  inFlight: number;
+  /** Something has changed that decides which targets are used, and how much. */
+  changed(): void;
+}
+
+/** Changed only through its methods, so that whoever prepared something from it learns of it. */
 export class TargetState {
   readonly id: string;
   readonly url: string;
@@ -29,7 +49,7 @@ export class TargetState {
   outlier: OutlierRecord | undefined;
   /** Whether it was usable when that was last looked at. */
   wasUsable: boolean;
-  readonly #owner: TargetStates;
+  readonly #owner: TargetOwner;
   #healthy: boolean | undefined;
   /** What the last failed check found. */
   #failure: string | undefined;
@@ -46,7 +66,8 @@ export class TargetState {
   /** Active checks so far, by result. */
   readonly checks = { success: 0, failure: 0 };
 
-  constructor(url: string, owner: TargetStates, isNew: boolean) {
+  /** @param isNew it was not there when the gateway started: it warms up */
+  constructor(url: string, owner: TargetOwner, isNew: boolean) {
     this.url = url;
     this.id = targetId(url);
     this.#owner = owner;
@@ -184,133 +205,5 @@ export class TargetState {
   /** A request failed: a target that fails fast must not look fast. */
   observeFailure(now: number): void {
     this.observeLatency(Math.max(FAILURE_LATENCY_MS, this.#latencyMs), now);
-  }
-}
-
-/** What looks after the health of an upstream's targets: one at a time, that of the generation that serves. */
-export interface Monitor {
-  /** The options that define it: an equal one goes on. */
-  readonly key: string;
-  /** Looks after these from now on. */
-  update(targets: readonly TargetState[]): void;
-  close(): void;
-}
-
-/** What watches the requests to targets: that of the generation that serves. */
-export interface RequestWatch {
-  /**
-   * A request to a target has ended.
-   * @param status of its reply; 0 when there was none
-   * @param failure what went wrong with the target; undefined also when the client gave up
-   */
-  observe(state: TargetState, status: number, failure: ErrorCode | undefined): void;
-}
-
-/** All targets of one upstream. Kept across generations under the upstream's name. */
-export class TargetStates {
-  readonly upstream: string;
-  readonly log: Log;
-  readonly clock: Clock;
-  /** Grows whenever something changed that decides which targets are used, and how much. */
-  version = 0;
-  /** Requests under way to all targets together. */
-  inFlight = 0;
-  /** Whether the log was told last that so few are healthy that all are used. */
-  panic = false;
-  monitor: Monitor | undefined;
-  outliers: RequestWatch | undefined;
-  /** The generation's upstream that serves: what it says decides over the monitor. */
-  current: { readonly panic: boolean } | undefined;
-  /** What operators set, by URL: a target that goes for a while comes back as they left it. */
-  readonly overrides = new Map<string, { adminState: AdminState; weight: number | undefined }>();
-  readonly #byUrl = new Map<string, TargetState>();
-  readonly #uncollect: (() => void)[];
-  #started = false;
-
-  constructor(upstream: string, log: Log, clock: Clock, metrics: Metrics) {
-    this.upstream = upstream;
-    this.log = log;
-    this.clock = clock;
-    this.#uncollect = this.#collect(metrics);
-  }
-
-  /** Something changed. */
-  changed(): void {
-    this.version++;
-  }
-
-  /** Those of a later set are new, and start slowly if they are to. */
-  started(): void {
-    this.#started = true;
-  }
-
-  /** The state of a URL; {@link release} gives it back. */
-  acquire(url: string): TargetState {
-    let state = this.#byUrl.get(url);
-    if (state === undefined) {
-      state = new TargetState(url, this, this.#started);
-      this.#byUrl.set(url, state);
-    }
-    state.users++;
-    return state;
-  }
-
-  release(state: TargetState): void {
-    if (--state.users > 0) return;
-    this.#byUrl.delete(state.url);
-    this.inFlight -= state.inFlight; // they end without being counted any more
-  }
-
-  close(): void {
-    this.monitor?.close();
-    for (const uncollect of this.#uncollect) uncollect();
-  }
-
-  #collect(metrics: Metrics): (() => void)[] {
-    const { upstream } = this;
-    const each = <T>(of: (state: TargetState, labels: { upstream: string; target: string }) => T[]) =>
-      [...this.#byUrl.values()].flatMap((state) => of(state, { upstream, target: state.id }));
-    return [
-      metrics.collect(
-        "sluice_upstream_target_up",
-        "1 while a target is well and may be used.",
-        "gauge",
-        () => {
-          const now = this.clock.monotonic();
-          return each((state, labels) => {
-            const isUp = state.isHealthy(now) && state.adminState !== "disabled";
-            return [[labels, isUp ? 1 : 0] as const];
-          });
-        },
-      ),
-      metrics.collect("sluice_upstream_target_in_flight", "Requests under way to a target.", "gauge", () =>
-        each((state, labels) => [[labels, state.inFlight] as const]),
-      ),
-      metrics.collect("sluice_upstream_ejections_total", "Ejections of targets.", "counter", () =>
-        each((state, labels) =>
-          [...state.ejections].map(([reason, count]) => [{ ...labels, reason }, count] as const),
-        ),
-      ),
-      metrics.collect(
-        "sluice_upstream_ejections_refused_total",
-        "Ejections of targets that were due and not made.",
-        "counter",
-        () =>
-          each((state, labels) =>
-            [...state.refusedEjections].map(([reason, count]) => [{ ...labels, reason }, count] as const),
-          ),
-      ),
-      metrics.collect("sluice_upstream_health_checks_total", "Active health checks.", "counter", () =>
-        each((state, labels) =>
-          Object.entries(state.checks).map(([result, count]) => [{ ...labels, result }, count] as const),
-        ),
-      ),
-      metrics.collect(
-        "sluice_upstream_panic",
-        "1 while all targets are used because too few are healthy.",
-        "gauge",
-        () => [[{ upstream }, this.current?.panic === true ? 1 : 0]],
-      ),
-    ];
   }
 }

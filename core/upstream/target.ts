@@ -6,7 +6,8 @@ import type { Target } from "../plugin.ts";
 import type { Reply } from "../reply.ts";
 import { type Destination, forward } from "./forward.ts";
 import type { Pool } from "./pool.ts";
-import type { RequestWatch, TargetState } from "./target-state.ts";
+import type { TargetState } from "./target-state.ts";
+import type { RequestWatch } from "./target-states.ts";
 import type { TargetAddress } from "./target-url.ts";
 
 /** What all targets of an upstream have in common. */

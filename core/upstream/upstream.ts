@@ -19,7 +19,7 @@ import { OutlierDetector } from "./health/passive.ts";
 import { Eligibility, type PanicWatch } from "./eligibility.ts";
 import { Members } from "./members.ts";
 import type { HttpTarget, TargetGroup } from "./target.ts";
-import { type RequestWatch, TargetStates } from "./target-state.ts";
+import { type RequestWatch, type ServingUpstream, TargetStates } from "./target-states.ts";
 import { createTlsContext, findTlsProblems } from "./tls.ts";
 
 /** What an upstream needs of the gateway. */
@@ -59,7 +59,7 @@ export async function openUpstream(
   }
 }
 
-export class LiveUpstream implements Upstream, TargetGroup, PanicWatch, Exposed {
+export class LiveUpstream implements Upstream, TargetGroup, ServingUpstream, PanicWatch, Exposed {
   readonly name: string;
   readonly stats: TargetGroup["stats"];
   readonly config: UpstreamConfig;
@@ -252,6 +252,6 @@ export class LiveUpstream implements Upstream, TargetGroup, PanicWatch, Exposed 
 
 /** A monitor outlives the generation that it is made by: what it needs comes from the one that serves. */
 function createMonitor(active: ActiveHealth, states: TargetStates, context: UpstreamContext): HealthMonitor {
-  const tls = (): ConnectorTls => (states.current as LiveUpstream).tls();
+  const tls = (): ConnectorTls => states.current!.tls();
   return new HealthMonitor(active, tls, () => context.random());
 }

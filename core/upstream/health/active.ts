@@ -3,7 +3,8 @@
  * the target's state, so that the loops of the next generation go on from there.
  */
 import type { ConnectorTls } from "../connector.ts";
-import type { Monitor, TargetState } from "../target-state.ts";
+import type { TargetState } from "../target-state.ts";
+import type { Monitor } from "../target-states.ts";
 import { type Probe, type ProbeTarget, probeTarget } from "./probe.ts";
 
 /** Options of active checks, compiled. */

@@ -5,7 +5,8 @@
  */
 import type { ErrorCode } from "../../errors.ts";
 import type { Clock } from "../../plugin.ts";
-import type { RequestWatch, TargetState } from "../target-state.ts";
+import type { TargetState } from "../target-state.ts";
+import type { RequestWatch } from "../target-states.ts";
 import { OutlierRecord } from "./outlier-record.ts";
 import type { StatusTable } from "../../statuses.ts";
 

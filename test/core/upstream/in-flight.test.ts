@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { TargetStates } from "../../../core/upstream/target-state.ts";
+import { TargetStates } from "../../../core/upstream/target-states.ts";
 import { FakeClock, FakeHost, FakeLog } from "../../support/harness.ts";
 
 const states = (): TargetStates =>

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { TargetStates } from "../../../core/upstream/target-state.ts";
+import { TargetStates } from "../../../core/upstream/target-states.ts";
 import { FakeClock, FakeHost, FakeLog } from "../../support/harness.ts";
 
 function setUp() {
@@ -187,7 +187,7 @@ describe("metrics of targets", () => {
     const { states, host } = setUp();
     const panic = () => host.collected("sluice_upstream_panic");
     expect(panic()).toEqual({ '{"upstream":"users"}': 0 });
-    states.current = { panic: true };
+    states.current = { panic: true, tls: () => expect.fail("nobody asks") };
     expect(panic()).toEqual({ '{"upstream":"users"}': 1 });
     states.close();
     expect(panic()).toEqual({});

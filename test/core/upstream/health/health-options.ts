@@ -8,7 +8,7 @@ import { GatewayMetrics } from "../../../../core/observe/metrics.ts";
 import type { ActiveHealth } from "../../../../core/upstream/health/active.ts";
 import { compileHealth } from "../../../../core/upstream/health/compile.ts";
 import type { PassiveHealth } from "../../../../core/upstream/health/passive.ts";
-import { TargetStates } from "../../../../core/upstream/target-state.ts";
+import { TargetStates } from "../../../../core/upstream/target-states.ts";
 import { FakeClock, FakeLog } from "../../../support/harness.ts";
 
 /** An upstream of a configuration, defaults filled in. */
