@@ -207,8 +207,15 @@ class StageGate implements Gate {
   }
 }
 
+type By = Options["by"];
+
+/** True for a count that is not by key. */
+function isOne(by: By): by is "route" | Extract<By, { upstream: string }> {
+  return by === "route" || (typeof by === "object" && "upstream" in by);
+}
+
 /** What tells the counts of stages apart: the upstream, or the stage itself. */
-function identity(by: Options["by"], host: Host): string {
+function identity(by: By, host: Host): string {
   if (typeof by === "object" && "upstream" in by) return `upstream ${by.upstream}`;
   return `stage ${host.route} ${host.stage} ${JSON.stringify(by)}`;
 }
@@ -223,10 +230,10 @@ function openGate(options: Options, host: Host): StageGate {
   return new StageGate(options, gradient && openLimit(gradient, by, host), queueTimeoutMs, host);
 }
 
-function compileGradient(adaptive: Adaptive, by: Options["by"], problems: Problem[]): GradientOptions {
+function compileGradient(adaptive: Adaptive, by: By, problems: Problem[]): GradientOptions {
   const report = (message: string, pointer: string): void =>
     void problems.push({ code: "CONFIG_VALUE", message, pointer });
-  if (by !== "route" && !(typeof by === "object" && "upstream" in by)) {
+  if (!isOne(by)) {
     report(
       "`adaptive` learns what an upstream can take: it goes with `by: route` or `by: { upstream }`",
       "/by",
@@ -248,18 +255,20 @@ function compileGradient(adaptive: Adaptive, by: Options["by"], problems: Proble
   };
 }
 
-function openLimit(options: GradientOptions, by: Options["by"], host: Host): GradientLimit {
+function openLimit(options: GradientOptions, by: By, host: Host): GradientLimit {
   const random = (): number => host.random();
-  return host.keep(
+  const limit = host.keep(
     `concurrency limit ${identity(by, host)} ${JSON.stringify(options)}`,
     () => new GradientLimit(options, random),
   );
+  limit.random = random;
+  return limit;
 }
 
 /** Where an exchange is counted. */
 function compileSlots({ by }: Options, host: Host): (x: Exchange) => Slots {
   const id = `concurrency slots ${identity(by, host)}`;
-  if (by === "route" || (typeof by === "object" && "upstream" in by)) {
+  if (isOne(by)) {
     const slots = host.keep(id, () => new Slots(""));
     return () => slots;
   }

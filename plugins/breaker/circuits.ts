@@ -126,8 +126,9 @@ export class Circuits {
   }
 
   #add(key: string, target: Target | undefined): Entry {
-    if (this.#entries.size >= this.#options.keys) this.#evict();
     const entry = new Entry(this.#topicOf(key, target), this.#options, this.#registry, this);
+    // After it was made: counts that both share are not forgotten between them.
+    if (this.#entries.size >= this.#options.keys) this.#evict();
     this.#entries.set(key, entry);
     const { subject } = entry;
     for (const [host, shown] of this.#hosts) {
@@ -156,8 +157,9 @@ export class Circuits {
     circuit.close();
     series.circuits.delete(circuit);
     subject.circuits.delete(circuit);
+    if (series.circuits.size === 0) this.#registry.dropSeries(series);
     if (subject.circuits.size > 0) return;
-    this.#registry.drop(subject);
+    this.#registry.dropSubject(subject);
     for (const shown of this.#hosts.values()) {
       shown.get(subject.id)?.();
       shown.delete(subject.id);

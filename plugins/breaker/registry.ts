@@ -67,7 +67,7 @@ export class Registry {
   readonly #subjects = new Map<string, Subject>();
   readonly #series = new Map<string, Series>();
 
-  /** What there is under an id; {@link drop} when nothing is about it any more. */
+  /** What there is under an id; {@link dropSubject} when nothing is about it any more. */
   subject(id: string, about: Readonly<Record<string, string>>): Subject {
     let subject = this.#subjects.get(id);
     if (subject === undefined) this.#subjects.set(id, (subject = new Subject(id, about)));
@@ -75,15 +75,21 @@ export class Registry {
   }
 
   /** Forgets a subject, unless something is forced that must not be forgotten. */
-  drop(subject: Subject): void {
+  dropSubject(subject: Subject): void {
     if (subject.forced === undefined) this.#subjects.delete(subject.id);
   }
 
+  /** Counts under labels; {@link dropSeries} when no circuit has them any more. */
   series(labels: Labels): Series {
     const key = JSON.stringify(labels);
     let series = this.#series.get(key);
     if (series === undefined) this.#series.set(key, (series = new Series(labels)));
     return series;
+  }
+
+  /** Forgets counts: targets that discovery finds come and go without end. */
+  dropSeries(series: Series): void {
+    this.#series.delete(JSON.stringify(series.labels));
   }
 }
 

@@ -40,7 +40,8 @@ export class GradientLimit {
   limit: number;
   /** Latency under light load in milliseconds; 0 before it was measured. */
   baseline = 0;
-  readonly #random: () => number;
+  /** Lent by the newest generation, so that no older one is kept. */
+  random: () => number;
   readonly #samples = new Float64Array(KEPT_SAMPLES);
   #count = 0;
   #failures = 0;
@@ -56,7 +57,7 @@ export class GradientLimit {
 
   constructor(options: GradientOptions, random: () => number) {
     this.options = options;
-    this.#random = random;
+    this.random = random;
     this.#estimate = options.initial;
     this.limit = options.min;
   }
@@ -102,7 +103,7 @@ export class GradientLimit {
     if (isDone) this.baseline = this.#median();
     this.#measuring = false;
     this.#windowsAtBottom = 0;
-    this.#measureAt = now + this.options.baselineMs * (0.9 + 0.2 * this.#random());
+    this.#measureAt = now + this.options.baselineMs * (0.9 + 0.2 * this.random());
     this.#setLimit(this.#estimate);
     this.#openWindow(now, this.baseline, inFlight);
   }

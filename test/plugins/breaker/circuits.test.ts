@@ -70,6 +70,25 @@ describe("circuits", () => {
     expect([circuits.size, vi.getTimerCount()]).toEqual([0, 0]);
   });
 
+  it("leave no counts behind when the last of their labels goes, as those of targets that are gone", () => {
+    const host = new FakeHost();
+    const registry = new Registry();
+    const topicOf = (key: string) => ({ id: key, about: {}, labels: { target: key } });
+    const circuits = new Circuits({ ...OPTIONS, keys: 1 }, topicOf, registry, host);
+    const { series } = circuits.get("a");
+    expect(registry.series({ target: "a" })).toBe(series);
+    circuits.get("b");
+    expect(registry.series({ target: "a" })).not.toBe(series);
+  });
+
+  it("go on counting together under labels that they share, whichever goes", () => {
+    const { circuits, open } = create({ keys: 1 });
+    open("a");
+    open("b");
+    expect(circuits.get("b").series.transitions.open).toBe(2);
+    circuits.close();
+  });
+
   it("that were forced are so again when they come back", () => {
     const { circuits, host } = create({ keys: 1 });
     circuits.get("a");
