@@ -8,28 +8,12 @@ import {
   BrokenBody,
   BytesBody,
   collect,
-  type Producer,
   QueuedBody,
   type Sink,
   StreamBody,
   toReadable,
 } from "../../core/body.ts";
-
-/** A producer that keeps what it was told. */
-class FakeProducer implements Producer {
-  readonly told: string[] = [];
-  onAbort: ((reason: Error) => void) | undefined;
-  pause(): void {
-    this.told.push("pause");
-  }
-  resume(): void {
-    this.told.push("resume");
-  }
-  abort(reason: Error): void {
-    this.told.push(`abort: ${reason.message}`);
-    this.onAbort?.(reason);
-  }
-}
+import { FakeProducer } from "../support/bodies.ts";
 
 /** A sink that keeps what it got, and takes more or not, as told. */
 class FakeSink implements Sink {

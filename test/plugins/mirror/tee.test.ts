@@ -1,7 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { type Body, BytesBody, type Producer, QueuedBody, type Sink } from "../../../core/body.ts";
+import { type Body, BytesBody, QueuedBody, type Sink } from "../../../core/body.ts";
 import { type CopyListener, TeeBody } from "../../../plugins/mirror/tee.ts";
+import { FakeProducer } from "../../support/bodies.ts";
 
 /** What was told of a copy. */
 class Told implements CopyListener {
@@ -38,19 +39,6 @@ class FakeSink implements Sink {
   }
   get bytes(): Buffer {
     return Buffer.concat(this.chunks);
-  }
-}
-
-class FakeProducer implements Producer {
-  readonly told: string[] = [];
-  pause(): void {
-    this.told.push("pause");
-  }
-  resume(): void {
-    this.told.push("resume");
-  }
-  abort(reason: Error): void {
-    this.told.push(`abort: ${reason.message}`);
   }
 }
 
