@@ -146,7 +146,11 @@ export class Circuits {
         next = this.#hand.next();
       }
       const [key, entry] = next.value!;
-      if (left === 0 || (!entry.isUsed && entry.circuit.isIdle)) return this.#remove(key);
+      if (left === 0 || (!entry.isUsed && entry.circuit.isIdle)) {
+        this.#remove(key);
+        if (entry.series.circuits.size === 0) this.#registry.dropSeries(entry.series);
+        return;
+      }
       entry.isUsed = false;
     }
   }
@@ -157,7 +161,6 @@ export class Circuits {
     circuit.close();
     series.circuits.delete(circuit);
     subject.circuits.delete(circuit);
-    if (series.circuits.size === 0) this.#registry.dropSeries(series);
     if (subject.circuits.size > 0) return;
     this.#registry.dropSubject(subject);
     for (const shown of this.#hosts.values()) {

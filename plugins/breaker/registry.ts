@@ -79,7 +79,7 @@ export class Registry {
     if (subject.forced === undefined) this.#subjects.delete(subject.id);
   }
 
-  /** Counts under labels; {@link dropSeries} when no circuit has them any more. */
+  /** Counts under labels. They go on when a stage's options change, and its circuits begin anew. */
   series(labels: Labels): Series {
     const key = JSON.stringify(labels);
     let series = this.#series.get(key);

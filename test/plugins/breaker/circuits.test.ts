@@ -70,7 +70,7 @@ describe("circuits", () => {
     expect([circuits.size, vi.getTimerCount()]).toEqual([0, 0]);
   });
 
-  it("leave no counts behind when the last of their labels goes, as those of targets that are gone", () => {
+  it("that make room leave no counts behind, as those of targets that are gone", () => {
     const host = new FakeHost();
     const registry = new Registry();
     const topicOf = (key: string) => ({ id: key, about: {}, labels: { target: key } });
