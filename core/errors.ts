@@ -84,6 +84,18 @@ export function toGatewayError(error: unknown, fallback: ErrorCode = "INTERNAL")
   return error instanceof GatewayError ? error : new GatewayError(fallback, { cause: error });
 }
 
+/**
+ * True for failures of who was asked: not of the client, not of the gateway and its stages, which may refuse a good
+ * reply, and not of finding somebody to ask.
+ */
+export function isUpstreamFailure(error: unknown): error is GatewayError {
+  if (!(error instanceof GatewayError)) return false;
+  const { code } = error;
+  return (
+    code.startsWith("UPSTREAM_") && !code.startsWith("UPSTREAM_BODY_") && code !== "UPSTREAM_UNAVAILABLE"
+  );
+}
+
 /** The body of a problem+json reply (RFC 9457 section 3.1). */
 export function problemBody(code: ErrorCode, detail?: string, requestId?: string): string {
   const { status, title } = ERRORS[code];

@@ -11,6 +11,7 @@
  * Depends on nothing that can fail at run time; a fallback upstream that fails shows its failure.
  */
 import { discard } from "../core/discard.ts";
+import { isUpstreamFailure } from "../core/errors.ts";
 import { compileKey, keySchema } from "../core/key.ts";
 import { OptionBounds } from "../core/option-bounds.ts";
 import {
@@ -29,7 +30,7 @@ import { addGuard, removeGuard } from "../core/target-guards.ts";
 import { anyDuration, duration, percent } from "../core/units.ts";
 import { Circuits, type CircuitsOptions, type Entry, type TopicOf } from "./breaker/circuits.ts";
 import { createFallback, type Fallback, fallbackSchema } from "./breaker/fallback.ts";
-import { isUpstreamFailure, Judge } from "./breaker/outcomes.ts";
+import { Judge } from "./breaker/outcomes.ts";
 import { type CircuitOf, Pass, rejectionOf } from "./breaker/pass.ts";
 import { collectCircuits, Registry } from "./breaker/registry.ts";
 

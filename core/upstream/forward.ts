@@ -1,6 +1,6 @@
 /** Sends an exchange to a target and makes a reply of what comes back. */
 import { BytesBody, type Producer, QueuedBody } from "../body.ts";
-import { type ErrorCode, GatewayError } from "../errors.ts";
+import { type ErrorCode, GatewayError, isUpstreamFailure } from "../errors.ts";
 import type { Exchange } from "../exchange.ts";
 import { Reply } from "../reply.ts";
 import { toUpstreamFailure } from "./failure.ts";
@@ -27,7 +27,7 @@ export interface Destination {
   /**
    * The request has ended: its reply is complete, or there will be none.
    * @param status of the reply; 0 when there was none
-   * @param failure what was wrong with the target; undefined also when the client or its body was
+   * @param failure what was wrong with the target; undefined also when the client, its body or a stage was
    */
   onEnd(status: number, failure: ErrorCode | undefined): void;
 }
@@ -162,8 +162,7 @@ class Call implements PoolHandler, Producer {
 
   #end(error: Error | undefined): void {
     this.done = true;
-    const code = error instanceof GatewayError ? error.code : undefined;
-    this.#to.onEnd(this.#status, code?.startsWith("UPSTREAM_") ? code : undefined);
+    this.#to.onEnd(this.#status, isUpstreamFailure(error) ? error.code : undefined);
   }
 }
 

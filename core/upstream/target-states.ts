@@ -22,7 +22,7 @@ export interface RequestWatch {
   /**
    * A request to a target has ended.
    * @param status of its reply; 0 when there was none
-   * @param failure what went wrong with the target; undefined also when the client gave up
+   * @param failure what went wrong with the target; undefined also when the client or a stage gave up
    */
   observe(state: TargetState, status: number, failure: ErrorCode | undefined): void;
 }

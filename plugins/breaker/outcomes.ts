@@ -1,4 +1,5 @@
 /** Judges what became of calls: whether it tells about who was asked, and what. */
+import { isUpstreamFailure } from "../../core/errors.ts";
 import { BytesBody, type Clock, type Exchange, GatewayError } from "../../core/plugin.ts";
 import type { StatusTable } from "../../core/statuses.ts";
 import type { Outcome } from "./circuit.ts";
@@ -38,15 +39,6 @@ export class Judge {
     if (isUpstreamFailure(error)) return "failure";
     return isGivenUp(error) && now - beganAt > this.#slowCallMs ? "slow" : "ignored";
   }
-}
-
-/** True for failures of who was asked: not of the client, not of the gateway, and not of finding somebody to ask. */
-export function isUpstreamFailure(error: unknown): boolean {
-  if (!(error instanceof GatewayError)) return false;
-  const { code } = error;
-  return (
-    code.startsWith("UPSTREAM_") && !code.startsWith("UPSTREAM_BODY_") && code !== "UPSTREAM_UNAVAILABLE"
-  );
 }
 
 function isGivenUp(error: unknown): boolean {

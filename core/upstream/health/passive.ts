@@ -29,12 +29,6 @@ export interface PassiveHealth {
 /** Why a target is ejected: for the log and the metric. */
 type Reason = "failures" | "error-rate";
 
-/** What a stage of the gateway refused of a reply: the target may be well. */
-const NOT_ITS_FAULT: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
-  "UPSTREAM_BODY_TOO_LARGE",
-  "UPSTREAM_BODY_INVALID",
-]);
-
 export class OutlierDetector implements RequestWatch {
   readonly #options: PassiveHealth;
   readonly #clock: Clock;
@@ -70,12 +64,12 @@ export class OutlierDetector implements RequestWatch {
   /**
    * A request to a target has ended.
    * @param status of its reply; 0 when there was none
-   * @param failure what went wrong with the target; undefined also when the client gave up
+   * @param failure what went wrong with the target; undefined also when the client or a stage gave up
    */
   observe(state: TargetState, status: number, failure: ErrorCode | undefined): void {
     const record = state.outlier;
     if (record === undefined) return;
-    if (this.#statuses[status] === 1 || (failure !== undefined && !NOT_ITS_FAULT.has(failure))) {
+    if (this.#statuses[status] === 1 || failure !== undefined) {
       return this.#observeFailure(state, record);
     }
     if (status === 0) return;

@@ -667,13 +667,14 @@ describe("forward", () => {
     }
   });
 
-  it("tells the target of how it ended: the client is not the target's failure, a given up attempt is", async () => {
+  it("tells the target of how it ended: the client and stages are not its failure, a given up attempt is", async () => {
     await using upstream = await startUpstream((request, response) => {
       if (request.url === "/head") response.writeHead(200).flushHeaders();
     });
     for (const path of ["/none", "/head"]) {
       for (const [code, giveUp] of [
         [undefined, (x: Exchange) => x.abort(new GatewayError("CLIENT_CLOSED"))],
+        [undefined, (x: Exchange) => x.abortSince(0, new GatewayError("UPSTREAM_BODY_TOO_LARGE"))],
         ["UPSTREAM_TIMEOUT", (x: Exchange) => x.abortSince(0, new GatewayError("UPSTREAM_TIMEOUT"))],
       ] as const) {
         await using to = destination(upstream.url);
