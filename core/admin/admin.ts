@@ -74,9 +74,13 @@ export class Admin implements Service {
     return given !== undefined && timingSafeEqual(digest(given), this.#token);
   }
 
-  /** A web page that makes a browser on this machine call us: by another origin, or by a name that resolves to us. */
+  /**
+   * Not from this machine after all: a web page that makes a browser here call us, by another origin or by a name that
+   * resolves to us; or what a proxy passes on, our own gateway whose discovery was told that we are a target.
+   */
   #isForeign(x: Exchange): boolean {
     if (this.#token !== undefined) return false;
+    if (x.headers.has("via")) return true;
     const host = hostName(x.authority);
     const isOwnName = host === "localhost" || isLoopback(host.replace(/^\[|\]$/g, ""));
     const origin = x.headers.get("origin");

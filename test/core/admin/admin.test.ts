@@ -362,6 +362,16 @@ describe("without a token", () => {
     },
   );
 
+  it("may not be asked through a proxy, our own gateway above all", async () => {
+    const { ask } = setUp();
+    const headers = { via: "1.1 sluice" };
+    expect((await ask("/admin/config", { host: "localhost:9901", headers })).status).toBe(403);
+    expect((await ask("/health/live", { host: "localhost:9901", headers })).status).toBe(200);
+    expect(
+      (await setUp("t").ask("/metrics", { headers: { ...headers, authorization: "Bearer t" } })).status,
+    ).toBe(200);
+  });
+
   it.each(["/admin/upstreams/users/targets/a:1", "/admin/circuit-breakers/x"])(
     "%s is not changed by a page from elsewhere",
     async (path) => {
