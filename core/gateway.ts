@@ -196,15 +196,16 @@ export class Gateway implements DataThread, Service {
     const removed = [...this.#listeners.values()];
     this.#listeners = listeners;
     this.#metrics.generation = generation.number;
-    for (const listener of removed) this.#drain(listener.close(config.drainTimeoutMs));
-    if (old !== undefined) this.#drain(old.retire(config.drainTimeoutMs));
+    const { drainTimeoutMs } = config;
+    const onOutlived = (left: number): void => this.log.warn({ left }, "requests outlived drainTimeout");
+    for (const listener of removed) {
+      this.#drain(listener.close(drainTimeoutMs).then((left) => left > 0 && onOutlived(left)));
+    }
+    if (old !== undefined) this.#drain(old.retire(drainTimeoutMs, onOutlived));
   }
 
-  #drain(draining: Promise<number>): void {
+  #drain(draining: Promise<unknown>): void {
     const tracked = draining
-      .then((left) => {
-        if (left > 0) this.log.warn({ left }, "requests outlived drainTimeout");
-      })
       .catch((error: unknown) => this.log.error({ err: error }, "draining failed"))
       .finally(() => this.#draining.delete(tracked));
     this.#draining.add(tracked);

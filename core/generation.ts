@@ -115,10 +115,12 @@ export class Generation {
   }
 
   /**
-   * Closes the generation once its last request has ended, or after `drainMs`.
+   * Closes the generation once its last request has ended, or after `drainMs`. Its upstreams close when their own
+   * requests have ended, however long that takes.
+   * @param onOutlived told of how many requests were still under way after `drainMs`, if any were
    * @returns how many requests were still under way then
    */
-  async retire(drainMs: number): Promise<number> {
+  async retire(drainMs: number, onOutlived?: (left: number) => void): Promise<number> {
     if (this.#active > 0) {
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, drainMs);
@@ -130,6 +132,7 @@ export class Generation {
       });
     }
     const left = this.#active;
+    if (left > 0) onOutlived?.(left);
     await this.#close();
     return left;
   }

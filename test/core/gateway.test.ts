@@ -28,15 +28,21 @@ interface Held {
   release(): void;
 }
 
-/** Holds its requests until they are let go. */
-function holding(): Held & { plugin: Plugin } {
+/**
+ * Holds its requests until they are let go.
+ * @param isOpenMeanwhile it does not close before, as an upstream's connections do not
+ */
+function holding(isOpenMeanwhile = false): Held & { plugin: Plugin } {
   const [arrived, gate] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
   const plugin = fakePlugin(
     "hold",
-    () => () => async () => {
-      arrived.resolve();
-      await gate.promise;
-      return textReply(200, "held");
+    (_options, host) => {
+      if (isOpenMeanwhile) host.onClose(() => gate.promise);
+      return () => async () => {
+        arrived.resolve();
+        await gate.promise;
+        return textReply(200, "held");
+      };
     },
     { terminal: true },
   );
@@ -143,7 +149,7 @@ describe("a swap", () => {
   });
 
   it("closes the old at drainTimeout, and says that requests were left", async () => {
-    const hold = holding();
+    const hold = holding(true);
     const { gateway, log, trace, config, swap } = setUp(hold.plugin);
     const drain = { drainTimeout: "20ms" };
     await swap(await config("1", drain, [{ plugin: "hold" }]));
