@@ -64,8 +64,12 @@ describe("a split between real upstreams", () => {
       expect(canary).toBeGreaterThan(200 - 4 * 13);
       expect(canary).toBeLessThan(200 + 4 * 13);
       const metrics = await (await fetch(`${gateway.adminUrl}/metrics`)).text();
-      expect(metrics).toContain(`sluice_split_requests_total{route="all",stage="split",branch="canary"} ${canary}`);
-      expect(metrics).toContain(`sluice_split_requests_total{route="all",stage="split",branch="stable"} ${1000 - canary}`);
+      expect(metrics).toContain(
+        `sluice_split_requests_total{route="all",stage="split",branch="canary"} ${canary}`,
+      );
+      expect(metrics).toContain(
+        `sluice_split_requests_total{route="all",stage="split",branch="stable"} ${1000 - canary}`,
+      );
       const reply = await fetch(gateway.url, { headers: { "x-canary": "1", "x-variant": "mine" } });
       expect([await reply.text(), reply.headers.get("x-saw")]).toEqual(["canary", "canary"]);
     } finally {

@@ -151,7 +151,11 @@ describe("sluice check", () => {
       warnings: [],
     });
     folder.write("gateway.yaml", GOOD);
-    expect(JSON.parse((await run({ format: "json" })).text)).toEqual({ ok: true, problems: [], warnings: [] });
+    expect(JSON.parse((await run({ format: "json" })).text)).toEqual({
+      ok: true,
+      problems: [],
+      warnings: [],
+    });
   });
 
   it("uses colour on a terminal, unless NO_COLOR is set", async () => {
