@@ -223,7 +223,11 @@ function listenerKeys(configs: readonly ListenerConfig[]): string[] {
 }
 
 /** Failures by which the gateway protects itself and others: counted, but no news one by one. */
-const REFUSALS: ReadonlySet<ErrorCode> = new Set<ErrorCode>(["CONCURRENCY_LIMITED", "OVERLOADED"]);
+const REFUSALS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  "CIRCUIT_OPEN",
+  "CONCURRENCY_LIMITED",
+  "OVERLOADED",
+]);
 
 function causeOf(error: GatewayError): string | undefined {
   const cause = error.cause as NodeJS.ErrnoException | undefined;

@@ -53,7 +53,7 @@ export class Entry implements CircuitContext {
 
   onTransition(to: CircuitState, reason: string, openForMs: number | undefined): void {
     this.series.transitions[to]++;
-    const fields = { circuit: this.topic.id, ...this.topic.about, state: to, reason };
+    const fields = { ...this.#fields(), state: to, reason };
     const { log } = this.#owner.host;
     if (to === "open") {
       const openFor = openForMs === undefined ? {} : { openForMs: Math.round(openForMs) };
@@ -62,8 +62,13 @@ export class Entry implements CircuitContext {
   }
 
   onRecovered(): void {
-    const fields = { circuit: this.topic.id, ...this.topic.about };
-    this.#owner.host.log.info(fields, "circuit lets all requests in again");
+    this.#owner.host.log.info(this.#fields(), "circuit lets all requests in again");
+  }
+
+  /** What a line says of it. A circuit of a stage leaves out what the stage's own log has in every line. */
+  #fields(): Record<string, string> {
+    const { route: _, stage: __, ...about } = this.topic.about;
+    return { circuit: this.topic.id, ...about };
   }
 }
 

@@ -62,6 +62,19 @@ describe("a breaker in a gateway", () => {
     expect(await statuses(gateway.url, 3)).toEqual([200, 200, 200]);
   });
 
+  it("says once that a circuit is open, not for each request that it refuses", async () => {
+    await using upstream = await fickle();
+    const lines: string[] = [];
+    const log = { logTo: { write: (text: string) => void lines.push(text) } };
+    const options = { by: "route", consecutiveFailures: 1 };
+    await using gateway = await startGateway(config(route(options, [upstream.url])), log);
+    upstream.fails = true;
+    expect(await statuses(gateway.url, 6)).toEqual([500, 503, 503, 503, 503, 503]);
+    const warnings = lines.filter((line) => line.includes('"level":"warn"'));
+    expect(warnings).toEqual([expect.stringContaining('"msg":"circuit opened"')]);
+    for (const name of ["route", "stage"]) expect(warnings[0]!.split(`"${name}":`)).toHaveLength(2);
+  });
+
   it("by target leaves out one that is gone, and asks it again when it is back", async () => {
     await using a = await fickle();
     const b = await fickle();
