@@ -56,6 +56,9 @@ export const timeout: Plugin<Options> = {
     const afterMs = new OptionBounds(options, "", problems).wait("after");
     if (problems.length > 0) throw new ConfigError(problems);
     const header = options.header === undefined ? undefined : compileHeaderName(options.header, "/header");
+    if (header === "host") {
+      throw new ConfigError("The header host says whom a request is for; it cannot hold a time", "/header");
+    }
     if (trustClient && header === undefined) {
       throw new ConfigError("`trustClient` needs `header`: the one that clients send", "/trustClient");
     }

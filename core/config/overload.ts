@@ -9,7 +9,10 @@ export function checkOverload(checking: Checking, config: Record<string, unknown
   );
   const at = "/overload/memory";
   const levels = asRecord(memory);
-  const { from, full } = levels;
+  const { from, full, limit } = levels;
+  if (typeof limit === "string" && matches(UNITS.size.pattern, limit) && parseSize(limit) === 0) {
+    checking.report("CONFIG_VALUE", "`limit` must be more than nothing", `${at}/limit`);
+  }
   if (typeof from === "string" && typeof full === "string" && from.endsWith("%") !== full.endsWith("%")) {
     const message = "`from` and `full` must both be percentages, or both be sizes";
     checking.report("CONFIG_VALUE", message, `${at}/full`);

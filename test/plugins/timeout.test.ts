@@ -375,6 +375,7 @@ describe("the options of timeout", () => {
     ["more than a timer can wait", { after: "30d" }, "/after"],
     ["a header that is none", { after: "1s", header: "a b" }, "/header"],
     ["a header that frames the message", { after: "1s", header: "content-length" }, "/header"],
+    ["a header that requests cannot do without", { after: "1s", header: "Host" }, "/header"],
     ["trust without a header", { after: "1s", trustClient: true }, "/trustClient"],
   ])("refuse %s, and say where", async (_what, options, pointer) => {
     await expect(build(options)).rejects.toMatchObject({ problems: [{ pointer }] });
