@@ -92,6 +92,9 @@ function explainBranches(error: ErrorObject, left: ErrorObject[], context: Conte
     const values = typed.flatMap(({ schema }) => (schema["enum"] as unknown[]) ?? [schema["const"]]);
     return [notOneOf(values, data, pointer, context)];
   }
+  const words = typed.flatMap(({ schema }) => (schema["enum"] as unknown[] | undefined) ?? []);
+  const word = notOneOf(words, data, pointer, context);
+  if (word.suggestion !== undefined) return [word];
   const marked = typed.filter(
     ({ schema, errors }) => hasRequired(schema, data) && !errors.some((e) => e.keyword === "const"),
   );

@@ -76,6 +76,13 @@ const choose = map(
         { type: "string", enum: ["none"] },
       ],
     },
+    word: {
+      description: "A word, or text with braces.",
+      anyOf: [
+        { type: "string", enum: ["consumer", "route"] },
+        { type: "string", pattern: "\\{.+\\}", "x-expected": "a word or a template" },
+      ],
+    },
     first: { type: "string", description: "Needs second." },
     second: { type: "string", description: "Second." },
   },
