@@ -84,17 +84,16 @@ function explainBranches(error: ErrorObject, left: ErrorObject[], context: Conte
     const keys = typed.flatMap(({ errors }) => errors.map((e) => `"${e.params["missingProperty"]}"`));
     return [{ code: "CONFIG_MISSING_KEY", message: `One of ${either(keys)} must be there`, pointer }];
   }
-  if (
-    typed.every(({ errors }) =>
-      errors.every((e) => (e.keyword === "enum" || e.keyword === "const") && own(e)),
-    )
-  ) {
-    const values = typed.flatMap(({ schema }) => (schema["enum"] as unknown[]) ?? [schema["const"]]);
-    return [notOneOf(values, data, pointer, context)];
-  }
-  const words = typed.flatMap(({ schema }) => (schema["enum"] as unknown[] | undefined) ?? []);
-  const word = notOneOf(words, data, pointer, context);
-  if (word.suggestion !== undefined) return [word];
+  const word = notOneOf(
+    typed.flatMap(({ schema }) => wordsOf(schema)),
+    data,
+    pointer,
+    context,
+  );
+  const onlyWords = typed.every(({ errors }) =>
+    errors.every((e) => (e.keyword === "enum" || e.keyword === "const") && own(e)),
+  );
+  if (onlyWords || word.suggestion !== undefined) return [word];
   const marked = typed.filter(
     ({ schema, errors }) => hasRequired(schema, data) && !errors.some((e) => e.keyword === "const"),
   );
@@ -104,6 +103,12 @@ function explainBranches(error: ErrorObject, left: ErrorObject[], context: Conte
   }
   const [likely] = (marked.length > 0 ? marked : typed).sort((a, b) => misfit(a) - misfit(b));
   return errorsToFindings(likely!.errors, context);
+}
+
+/** The values that a form lists. */
+function wordsOf(schema: JsonSchema): readonly unknown[] {
+  if (Array.isArray(schema["enum"])) return schema["enum"];
+  return "const" in schema ? [schema["const"]] : [];
 }
 
 /** True when the value has the keys that a form must have: that form is meant. */

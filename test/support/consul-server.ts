@@ -2,9 +2,8 @@
  * Speaks the part of Consul's HTTP API that tells of healthy instances, blocking queries included. The shape of an
  * answer is one of Consul 1.18.
  */
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import { createServer as createTlsServer } from "node:https";
-import type { AddressInfo } from "node:net";
+import type { IncomingMessage, Server, ServerResponse } from "node:http";
+import { createApiServer, listen, portOf } from "./api-server.ts";
 import type { Certificate } from "./certificates.ts";
 
 export interface Instance {
@@ -19,7 +18,7 @@ export interface Instance {
 }
 
 export class ConsulServer {
-  readonly #server: ReturnType<typeof createServer>;
+  readonly #server: Server;
   readonly #scheme: string;
   readonly #services = new Map<string, readonly Instance[]>();
   readonly #blocked = new Set<() => void>();
@@ -40,20 +39,17 @@ export class ConsulServer {
     const handle = (request: IncomingMessage, response: ServerResponse): void =>
       this.#handle(request, response);
     this.#scheme = certificate === undefined ? "http" : "https";
-    this.#server =
-      certificate === undefined
-        ? createServer(handle)
-        : (createTlsServer(certificate, handle) as unknown as ReturnType<typeof createServer>);
+    this.#server = createApiServer(handle, certificate);
   }
 
   static async start(certificate?: Certificate): Promise<ConsulServer> {
     const consul = new ConsulServer(certificate);
-    await new Promise<void>((resolve) => consul.#server.listen(0, "127.0.0.1", resolve));
+    await listen(consul.#server);
     return consul;
   }
 
   get url(): string {
-    return `${this.#scheme}://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+    return `${this.#scheme}://127.0.0.1:${portOf(this.#server)}`;
   }
 
   /** Registers the instances of a service, all of them. */

@@ -2,9 +2,8 @@
  * Speaks the part of the Kubernetes API that lists and watches EndpointSlices. The shapes are those of an API server
  * of version 1.30.
  */
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import { createServer as createTlsServer } from "node:https";
-import type { AddressInfo } from "node:net";
+import type { IncomingMessage, Server, ServerResponse } from "node:http";
+import { createApiServer, listen, portOf } from "./api-server.ts";
 import type { Certificate } from "./certificates.ts";
 
 /** Conditions of an address; ready by default. */
@@ -75,7 +74,7 @@ export function slice(parts: SliceParts, version = 1) {
 }
 
 export class KubernetesServer {
-  readonly #server: ReturnType<typeof createServer>;
+  readonly #server: Server;
   readonly #scheme: string;
   readonly #slices = new Map<string, Slice>();
   readonly #watches = new Set<{ service: string; response: ServerResponse }>();
@@ -96,20 +95,17 @@ export class KubernetesServer {
     const handle = (request: IncomingMessage, response: ServerResponse): void =>
       this.#handle(request, response);
     this.#scheme = certificate === undefined ? "http" : "https";
-    this.#server =
-      certificate === undefined
-        ? createServer(handle)
-        : (createTlsServer(certificate, handle) as unknown as ReturnType<typeof createServer>);
+    this.#server = createApiServer(handle, certificate);
   }
 
   static async start(certificate?: Certificate): Promise<KubernetesServer> {
     const server = new KubernetesServer(certificate);
-    await new Promise<void>((resolve) => server.#server.listen(0, "127.0.0.1", resolve));
+    await listen(server.#server);
     return server;
   }
 
   get port(): number {
-    return (this.#server.address() as AddressInfo).port;
+    return portOf(this.#server);
   }
 
   get url(): string {

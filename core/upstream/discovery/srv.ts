@@ -4,51 +4,34 @@
  */
 import type { SrvRecord } from "node:dns";
 import type { SourceConfig } from "./discovery.ts";
-import { Addresses, type Answer, createResolver, dnsReason } from "./addresses.ts";
-import { pause } from "./pause.ts";
-import { type Follower, type Found, type Source, targetUrl } from "./source.ts";
-import { TtlLimits } from "./ttl-limits.ts";
+import { type Answer, dnsReason } from "./addresses.ts";
+import { NameSource, targetsAt } from "./name-source.ts";
+import type { Follower } from "./source.ts";
 
 type SrvConfig = Extract<SourceConfig, { srv: unknown }>;
 
-export class SrvSource implements Source {
-  readonly kind = "srv";
+export class SrvSource extends NameSource {
   readonly #config: SrvConfig;
-  readonly #resolver: ReturnType<typeof createResolver>;
-  readonly #addresses: Addresses;
-  readonly #limits: TtlLimits;
 
   constructor(config: SrvConfig) {
-    const { servers, family } = config.srv;
+    super("srv", config.srv);
     this.#config = config;
-    this.#limits = new TtlLimits(config.srv, "/targets/srv");
-    this.#resolver = createResolver(servers, "/targets/srv/servers");
-    this.#addresses = new Addresses(this.#resolver, family, servers.length === 0);
   }
 
-  async follow(follower: Follower): Promise<void> {
-    const { signal } = follower;
-    const cancel = (): void => this.#resolver.cancel();
-    signal.addEventListener("abort", cancel);
-    try {
-      while (!signal.aborted) {
-        const records = bestRecords(await this.#records());
-        const hosts = [...new Set(records.map(({ name }) => name))];
-        const answers = await this.#addresses.lookUp(hosts, signal);
-        this.#tell(follower, records, new Map(hosts.map((host, i) => [host, answers[i]!])));
-        // Node does not tell the TTL of SRV records; that of the hosts' addresses is as good a guess.
-        const ttls = answers.flatMap(({ ttlMs }) => ttlMs ?? []);
-        await pause(this.#limits.clamp(ttls.length === 0 ? undefined : Math.min(...ttls)), signal);
-      }
-    } finally {
-      signal.removeEventListener("abort", cancel);
-    }
+  protected async look(follower: Follower): Promise<number | undefined> {
+    const records = bestRecords(await this.#records());
+    const hosts = [...new Set(records.map(({ name }) => name))];
+    const answers = await this.addresses.lookUp(hosts, follower.signal);
+    this.#tell(follower, records, new Map(hosts.map((host, i) => [host, answers[i]!])));
+    // Node does not tell the TTL of SRV records; that of the hosts' addresses is as good a guess.
+    const ttls = answers.flatMap(({ ttlMs }) => ttlMs ?? []);
+    return ttls.length === 0 ? undefined : Math.min(...ttls);
   }
 
   async #records(): Promise<SrvRecord[]> {
     const { name } = this.#config.srv;
     try {
-      return await this.#resolver.resolveSrv(name);
+      return await this.resolver.resolveSrv(name);
     } catch (error) {
       throw new Error(`${name}: ${dnsReason(error)}`, { cause: error });
     }
@@ -56,10 +39,7 @@ export class SrvSource implements Source {
 
   #tell(follower: Follower, records: readonly Weighed[], answers: ReadonlyMap<string, Answer>): void {
     const targets = records.flatMap(({ name, port, weight }) =>
-      answers.get(name)!.addresses.flatMap((address): Found[] => {
-        const url = targetUrl(this.#config, address, port);
-        return url === undefined ? [] : [{ url, weight }];
-      }),
+      targetsAt(answers.get(name)!, this.#config, port, weight),
     );
     const failures = [...answers.values()].flatMap(({ failure }) => failure ?? []);
     if (failures.length === 0) follower.tell(targets);
