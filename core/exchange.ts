@@ -2,6 +2,7 @@
  * One request on its way through a pipeline: what the client sent, what is known about it, and what will be
  * sent upstream. Knows nothing of sockets, so that any protocol can fill it.
  */
+import { monotonicMs } from "./clock.ts";
 import type { Body } from "./body.ts";
 import type { GatewayError } from "./errors.ts";
 import { HeaderList } from "./headers.ts";
@@ -199,7 +200,7 @@ export class Exchange extends Message {
     this.route = NO_ROUTE;
     this.params = NO_PARAMS;
     this.consumer = undefined;
-    this.startedAt = performance.now();
+    this.startedAt = monotonicMs();
     this.upstream = "";
     this.target = undefined;
     this.attempts = 0;

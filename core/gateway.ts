@@ -2,6 +2,7 @@
  * Holds the generation that serves. A swap builds the next one whole, then changes one reference; the old one
  * drains and closes. This is the work of one data thread: {@link DataThread} is what a control thread sees.
  */
+import { monotonicMs } from "./clock.ts";
 import type { CheckedConfig, ListenerConfig } from "./config/checked.ts";
 import { ConfigError, type ErrorCode, GatewayError, type Problem } from "./errors.ts";
 import type { Exchange, Log } from "./exchange.ts";
@@ -9,7 +10,7 @@ import { buildGeneration, type Generation, type Surroundings } from "./generatio
 import { KeepStore } from "./keep.ts";
 import type { GatewayMetrics } from "./observe/metrics.ts";
 import { accessLine } from "./observe/access-log.ts";
-import type { Catalogue, Clock } from "./plugin.ts";
+import type { Catalogue, Clock, SharedState } from "./plugin.ts";
 import type { Reply } from "./reply.ts";
 import { Listener, type Service } from "./server.ts";
 import type { Outcome } from "./transaction.ts";
@@ -44,6 +45,7 @@ export interface GatewayOptions {
   log: Log;
   clock: Clock;
   metrics: GatewayMetrics;
+  shared: SharedState;
   /** A number from 0 up to 1. */
   random(): number;
 }
@@ -129,7 +131,7 @@ export class Gateway implements DataThread, Service {
 
   onEnd(x: Exchange, outcome: Outcome): void {
     this.#metrics.active--;
-    const ms = performance.now() - x.startedAt;
+    const ms = monotonicMs() - x.startedAt;
     x.route.stats?.record(x.originalMethod, outcome.status, ms);
     const { code, error } = outcome;
     if (code !== undefined) this.#metrics.countError(code);

@@ -16,7 +16,7 @@ import {
   type PipelineStage,
   type TimingListener,
 } from "./pipeline.ts";
-import type { Catalogue, Clock, Exposed, Handler, Host } from "./plugin.ts";
+import type { Catalogue, Clock, Exposed, Handler, Host, SharedState } from "./plugin.ts";
 import { problemReply, type Reply } from "./reply.ts";
 import { createRouter, type Routable, type Router } from "./router.ts";
 import { childPointer } from "./pointer.ts";
@@ -31,6 +31,7 @@ export interface Surroundings {
   readonly clock: Clock;
   readonly metrics: GatewayMetrics;
   readonly kept: KeepStore;
+  readonly shared: SharedState;
   /** A number from 0 up to 1. */
   random(): number;
   /** Told what is doubtful about a configuration but no error; pointers are into the configuration. */
@@ -181,6 +182,7 @@ export async function buildGeneration(
       clock: around.clock,
       metrics: scopedMetrics(around.metrics, closers),
       upstreams,
+      shared: around.shared,
       random: () => around.random(),
       baseDir: config.baseDir,
       onClose: (closer) => void closers.push(closer),

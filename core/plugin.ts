@@ -139,6 +139,39 @@ export interface Exposed {
   change?(patch: unknown): void;
 }
 
+/**
+ * Cells of memory that all threads of a gateway see, found by key: for state that must be exact whichever thread a
+ * request comes to. There is room for a fixed number; those that nobody used for their time to live make room.
+ * Whoever changes a cell uses `Atomics`, and finishes within one turn: a cell may go once its time is over.
+ */
+export interface SharedCells {
+  /** Payload words of a cell. */
+  readonly cellWords: number;
+  /** The memory as 32-bit words; cell `i` begins at word `i`. */
+  readonly words: Int32Array<SharedArrayBuffer>;
+  /** The same memory; cell `i` begins at `i / 2`. */
+  readonly doubles: Float64Array<SharedArrayBuffer>;
+  /** The same memory; cell `i` begins at `i / 2`. */
+  readonly longs: BigInt64Array<SharedArrayBuffer>;
+  /**
+   * The cell of a key: a new one, all zero, if there is none. It stays for at least `ttlMs` from now.
+   * @returns its first word, an even number; -1 when there is no room, which the caller must have an answer to
+   */
+  locate(key: string, ttlMs: number): number;
+}
+
+/** Memory that all threads of a gateway see. */
+export interface SharedState {
+  /** Small cells, many of them: counters of limits. */
+  readonly counters: SharedCells;
+  /** Large cells, fewer of them: states of circuits. */
+  readonly circuits: SharedCells;
+  /** Number of this thread, from 0. */
+  readonly thread: number;
+  /** How many threads there are. */
+  readonly threads: number;
+}
+
 /** What the gateway gives a plugin that is being built. */
 export interface Host {
   /** Name of the route that the stage is built for. */
@@ -149,6 +182,8 @@ export interface Host {
   readonly clock: Clock;
   readonly metrics: Metrics;
   readonly upstreams: ReadonlyMap<string, Upstream>;
+  /** Memory that all threads see. */
+  readonly shared: SharedState;
   /** A number from 0 up to 1. */
   random(): number;
   /** Folder that relative paths in the configuration start from. */

@@ -1,16 +1,16 @@
 /** Puts a gateway together from its parts: what `sluice start` and embedding share. */
 import type { LoadedConfig } from "./config/load.ts";
 import type { CheckedConfig } from "./config/checked.ts";
+import { systemClock } from "./clock.ts";
 import { Control } from "./control.ts";
 import { Gateway } from "./gateway.ts";
 import { buildGeneration } from "./generation.ts";
 import { KeepStore } from "./keep.ts";
 import { createLog, type RootLog } from "./observe/log.ts";
 import { GatewayMetrics } from "./observe/metrics.ts";
+import { createSharedMemory, SharedMemory } from "./threads/shared-memory.ts";
 import type { Problem } from "./errors.ts";
-import type { Catalogue, Clock } from "./plugin.ts";
-
-const systemClock: Clock = { now: () => Date.now(), monotonic: () => performance.now() };
+import type { Catalogue } from "./plugin.ts";
 
 /** A gateway that serves. */
 export interface Runtime {
@@ -33,7 +33,8 @@ export async function startRuntime(
   let first: LoadedConfig | undefined = await load();
   const log = createLog(first.config.log, logTo);
   const metrics = new GatewayMetrics();
-  const gateway = new Gateway({ catalogue, log, clock: systemClock, metrics, random: Math.random });
+  const shared = new SharedMemory(createSharedMemory(1), 0);
+  const gateway = new Gateway({ catalogue, log, clock: systemClock, metrics, shared, random: Math.random });
   const control = new Control({
     async load() {
       const loaded = first ?? (await load());
@@ -62,6 +63,7 @@ export function compileOnce(catalogue: Catalogue): (config: CheckedConfig) => Pr
       clock: systemClock,
       metrics: new GatewayMetrics(),
       kept: new KeepStore(),
+      shared: new SharedMemory(createSharedMemory(1), 0),
       random: Math.random,
       advise: (doubts: Promise<readonly Problem[]>) => void advice.push(doubts),
     };

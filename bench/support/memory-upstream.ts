@@ -13,6 +13,7 @@ import {
   type Upstream,
 } from "../../core/plugin.ts";
 import { createValidator } from "../../core/config/validate.ts";
+import { createSharedMemory, SharedMemory } from "../../core/threads/shared-memory.ts";
 import { NO_LOG } from "./no-log.ts";
 
 /** Requests that are under way at any time. */
@@ -107,6 +108,7 @@ export async function buildStage(
     clock,
     metrics,
     upstreams: new Map([[upstream.name, upstream]]),
+    shared: new SharedMemory(createSharedMemory(1), 0),
     random: Math.random,
     baseDir: process.cwd(),
     onClose() {},

@@ -1,4 +1,5 @@
 /** Sends an exchange to a target and makes a reply of what comes back. */
+import { monotonicMs } from "../clock.ts";
 import { BytesBody, type Producer, QueuedBody } from "../body.ts";
 import { type ErrorCode, GatewayError, isUpstreamFailure } from "../errors.ts";
 import type { Exchange } from "../exchange.ts";
@@ -59,7 +60,7 @@ class Call implements PoolHandler, Producer {
   readonly #to: Destination;
   readonly #resolve: (reply: Reply) => void;
   readonly #reject: (error: unknown) => void;
-  readonly #sentAt = performance.now();
+  readonly #sentAt = monotonicMs();
   #controller: PoolController | undefined;
   #body: QueuedBody | undefined;
   #status = 0;
@@ -98,7 +99,7 @@ class Call implements PoolHandler, Producer {
       return;
     }
     this.#status = status;
-    const now = performance.now();
+    const now = monotonicMs();
     const ms = now - this.#sentAt;
     this.#x.upstreamMs = Math.max(0, this.#x.upstreamMs) + ms;
     this.#to.onAnswered(ms, now);

@@ -1,4 +1,5 @@
 /** The headers that a target gets: the client's, less those of its connection, and what proxies add. */
+import { monotonicMs } from "../clock.ts";
 import { BytesBody } from "../body.ts";
 import type { Exchange } from "../exchange.ts";
 import { isHopByHop, isSameName } from "../headers.ts";
@@ -71,7 +72,7 @@ export function outgoingHeaders(x: Exchange, targetHost: string): string[] {
   out.push("forwarded", join(forwarded, peer.forwardedElement(x.authority)));
   out.push("via", join(via, `${x.httpVersion} ${VIA}`));
   if (deadlineHeader !== undefined) {
-    out.push(deadlineHeader, String(Math.max(0, Math.floor(x.deadline!.at - performance.now()))));
+    out.push(deadlineHeader, String(Math.max(0, Math.floor(x.deadline!.at - monotonicMs()))));
   }
   const { body } = x;
   if (body?.length !== undefined && !(body instanceof BytesBody))

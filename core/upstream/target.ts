@@ -1,4 +1,5 @@
 /** A target of one generation: where it is, how to connect, and what is told of its requests. */
+import { monotonicMs } from "../clock.ts";
 import type { ErrorCode } from "../errors.ts";
 import type { Exchange } from "../exchange.ts";
 import type { DurationStats } from "../observe/metrics.ts";
@@ -48,7 +49,7 @@ export class HttpTarget implements Target, Destination {
   }
 
   get latencyMs(): number {
-    return this.state.latencyMs(performance.now());
+    return this.state.latencyMs(monotonicMs());
   }
 
   forward(x: Exchange): Promise<Reply> {
@@ -70,7 +71,7 @@ export class HttpTarget implements Target, Destination {
   onEnd(status: number, failure: ErrorCode | undefined): void {
     const { state } = this;
     state.endRequest();
-    if (failure !== undefined) state.observeFailure(performance.now());
+    if (failure !== undefined) state.observeFailure(monotonicMs());
     this.#group.outliers?.observe(state, status, failure);
   }
 }

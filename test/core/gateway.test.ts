@@ -5,6 +5,7 @@ import { ConfigError, GatewayError } from "../../core/errors.ts";
 import { Gateway, listenError } from "../../core/gateway.ts";
 import { GatewayMetrics } from "../../core/observe/metrics.ts";
 import { type Plugin, textReply } from "../../core/plugin.ts";
+import { createSharedMemory, SharedMemory } from "../../core/threads/shared-memory.ts";
 import { catalogueOf, checked, fakePlugin } from "../support/generation.ts";
 import { exchange, FakeClock, FakeLog } from "../support/harness.ts";
 
@@ -54,7 +55,9 @@ function setUp(...plugins: Plugin[]) {
   const log = new FakeLog();
   const metrics = new GatewayMetrics();
   const catalogue = catalogueOf(answering(trace), ...plugins);
-  const gateway = new Gateway({ catalogue, log, clock: new FakeClock(), metrics, random: () => 0.5 });
+  const shared = new SharedMemory(createSharedMemory(1), 0);
+  const clock = new FakeClock();
+  const gateway = new Gateway({ catalogue, log, clock, metrics, shared, random: () => 0.5 });
   onTestFinished(async () => void (await gateway.stop(0)));
   const config = (
     id: string,

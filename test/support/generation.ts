@@ -5,6 +5,7 @@ import type { Surroundings } from "../../core/generation.ts";
 import { KeepStore } from "../../core/keep.ts";
 import { GatewayMetrics } from "../../core/observe/metrics.ts";
 import type { Catalogue, Host, JsonSchema, Plugin, Stage } from "../../core/plugin.ts";
+import { createSharedMemory, SharedMemory } from "../../core/threads/shared-memory.ts";
 import { config } from "./gateway.ts";
 import { FakeClock, FakeLog } from "./harness.ts";
 
@@ -41,6 +42,7 @@ export function surroundings(catalogue: Catalogue): Surroundings & { log: FakeLo
     clock: new FakeClock(),
     metrics: new GatewayMetrics(),
     kept: new KeepStore(),
+    shared: new SharedMemory(createSharedMemory(1), 0),
     random: () => 0.5,
     advise: () => {},
   };

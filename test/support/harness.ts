@@ -4,8 +4,19 @@ import { createValidator } from "../../core/config/validate.ts";
 import { GatewayError } from "../../core/errors.ts";
 import { createExchange, type Exchange, type ExchangeInit, type Log } from "../../core/exchange.ts";
 import { HeaderList } from "../../core/headers.ts";
-import type { Clock, Exposed, Handler, Host, Labels, Plugin, Target, Upstream } from "../../core/plugin.ts";
+import type {
+  Clock,
+  Exposed,
+  Handler,
+  Host,
+  Labels,
+  Plugin,
+  SharedState,
+  Target,
+  Upstream,
+} from "../../core/plugin.ts";
 import { Reply, textReply } from "../../core/reply.ts";
+import { createSharedMemory, SharedMemory } from "../../core/threads/shared-memory.ts";
 
 /** A log that keeps its lines. */
 export class FakeLog implements Log {
@@ -58,6 +69,7 @@ export class FakeHost implements Host {
   log = new FakeLog();
   clock = new FakeClock();
   upstreams: Map<string, Upstream> = new Map();
+  shared: SharedState = new SharedMemory(createSharedMemory(1), 0);
   baseDir = process.cwd();
   /** Sums of counters, by name and labels. */
   readonly counts = new Map<string, number>();
