@@ -1,5 +1,6 @@
 /** What stages that try again, or give up, are tested with: a clock of fake timers, and an upstream that answers in turn. */
 import { vi } from "vitest";
+import { monotonicMs } from "../../core/clock.ts";
 import { type ErrorCode, GatewayError } from "../../core/errors.ts";
 import type { Exchange } from "../../core/exchange.ts";
 import type { Handler } from "../../core/plugin.ts";
@@ -12,7 +13,7 @@ export class TimerClock extends FakeClock {
     return Date.now();
   }
   override monotonic(): number {
-    return performance.now();
+    return monotonicMs();
   }
 }
 

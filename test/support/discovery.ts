@@ -1,4 +1,5 @@
 /** Follows a discovery in a test: what it found, what it logged and counted. */
+import { systemClock } from "../../core/clock.ts";
 import { createValidator } from "../../core/config/validate.ts";
 import { upstreamSchema } from "../../core/config/upstream-schema.ts";
 import {
@@ -33,7 +34,7 @@ export class FollowedDiscovery {
       upstream: "users",
       baseDir,
       log,
-      clock: { now: () => Date.now(), monotonic: () => performance.now() },
+      clock: systemClock,
       metrics: host.metrics,
       random: () => host.random(),
     };
