@@ -8,7 +8,7 @@ import { renderMessage } from "./config/render.ts";
 import { watchConfig, type Watcher } from "./config/watch.ts";
 import { ConfigError } from "./errors.ts";
 import type { Log } from "./exchange.ts";
-import { type DataThread, listenError, type Prepared } from "./gateway.ts";
+import { type DataThread, listenError } from "./gateway.ts";
 import type { RootLog } from "./observe/log.ts";
 import type { GatewayMetrics } from "./observe/metrics.ts";
 import type { Clock } from "./plugin.ts";
@@ -16,7 +16,8 @@ import type { Clock } from "./plugin.ts";
 export interface ControlOptions {
   /** Reads and checks the configuration. @throws ConfigLoadError */
   load: () => Promise<LoadedConfig>;
-  threads: readonly DataThread[];
+  /** What serves: one thread, or a group that acts as one. */
+  data: DataThread;
   log: RootLog;
   clock: Clock;
   metrics: GatewayMetrics;
@@ -79,7 +80,7 @@ export class Control {
 
   /** Where the data listeners are. */
   get urls(): string[] {
-    return this.#options.threads[0]!.urls;
+    return this.#options.data.urls;
   }
 
   /** Where the admin listener is, if there is one. */
@@ -122,18 +123,15 @@ export class Control {
 
   /** What there is of a collection for operators to look at, by id. */
   inspect(collection: string): Promise<Record<string, object>> {
-    return this.#options.threads[0]!.inspect(collection);
+    return this.#options.data.inspect(collection);
   }
 
   /**
    * Changes one of a collection; undefined when there is none of that id.
    * @throws ConfigError with pointers into the patch
    */
-  async change(collection: string, id: string, patch: unknown): Promise<object | undefined> {
-    const changed = await Promise.all(
-      this.#options.threads.map((thread) => thread.change(collection, id, patch)),
-    );
-    return changed[0];
+  change(collection: string, id: string, patch: unknown): Promise<object | undefined> {
+    return this.#options.data.change(collection, id, patch);
   }
 
   /**
@@ -150,10 +148,10 @@ export class Control {
     await this.#watcher?.close();
     await this.#queue;
     const drainMs = this.#loaded?.config.drainTimeoutMs ?? 0;
-    const cut = await Promise.all(this.#options.threads.map((thread) => thread.stop(drainMs)));
+    const cut = await this.#options.data.stop(drainMs);
     await this.#admin?.close();
     this.#state = "stopped";
-    return cut.reduce((sum, n) => sum + n, 0);
+    return cut;
   }
 
   async #reload(): Promise<ReloadResult> {
@@ -190,27 +188,19 @@ export class Control {
     return { result: "activated", generation: this.#generation };
   }
 
-  /** Two phases: all threads prepare, then all activate; one failure and all discard. */
+  /** Two phases: all is prepared, then all is activated; one failure and all is discarded. */
   async #swap(loaded: LoadedConfig): Promise<void> {
     const { config } = loaded;
     const number = this.#generation + 1;
-    const outcomes = await Promise.allSettled(
-      this.#options.threads.map((thread) => thread.prepare(config, number)),
-    );
-    const prepared = outcomes.flatMap((o) => (o.status === "fulfilled" ? [o.value] : []));
-    const failed = outcomes.find((o) => o.status === "rejected");
-    if (failed !== undefined) {
-      await discardAll(prepared);
-      throw failed.reason;
-    }
+    const prepared = await this.#options.data.prepare(config, number);
     let admin: Admin | undefined;
     try {
       admin = await this.#prepareAdmin(loaded);
     } catch (error) {
-      await discardAll(prepared);
+      await prepared.discard();
       throw error;
     }
-    for (const one of prepared) one.activate();
+    prepared.activate();
     this.#generation = number;
     this.#options.log.setLevel(config.log.level);
     if (admin !== this.#admin) {
@@ -264,8 +254,4 @@ export class Control {
   #follow(sources: ConfigSources): void {
     this.#watcher?.update(sources);
   }
-}
-
-async function discardAll(prepared: readonly Prepared[]): Promise<void> {
-  await Promise.all(prepared.map((one) => one.discard()));
 }

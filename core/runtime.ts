@@ -41,7 +41,7 @@ export async function startRuntime(
       first = undefined;
       return loaded;
     },
-    threads: [gateway],
+    data: gateway,
     log,
     clock: systemClock,
     metrics,

@@ -81,27 +81,27 @@ const loadedOf = (id: string, parts: object = {}): Promise<LoadedConfig> =>
 
 function setUp() {
   const trace: string[] = [];
-  const threads = [new FakeThread("a", trace), new FakeThread("b", trace)] as const;
+  const data = new FakeThread("a", trace);
   const [log, clock, metrics] = [new FakeRootLog(), new FakeClock(), new GatewayMetrics()];
   const next = { load: () => loadedOf("1"), loads: 0 };
   const load = (): Promise<LoadedConfig> => {
     next.loads++;
     return next.load();
   };
-  const control = new Control({ load, threads, log, clock, metrics });
+  const control = new Control({ load, data, log, clock, metrics });
   onTestFinished(async () => void (await control.stop()));
-  return { control, threads, trace, log, clock, metrics, next };
+  return { control, data, trace, log, clock, metrics, next };
 }
 
 const reloads = async (metrics: GatewayMetrics): Promise<string[]> =>
   (await metrics.render()).text.split("\n").filter((line) => line.startsWith("sluice_config_reloads_total{"));
 
 describe("starting", () => {
-  it("loads, prepares all threads, then activates all", async () => {
+  it("loads, prepares, then activates", async () => {
     const { control, trace, log, clock, metrics } = setUp();
     expect([control.state, control.generation, control.loaded]).toEqual(["starting", 0, undefined]);
     await control.start();
-    expect(trace).toEqual(["a prepare 1", "b prepare 1", "a activate 1", "b activate 1"]);
+    expect(trace).toEqual(["a prepare 1", "a activate 1"]);
     expect([control.state, control.generation, control.failure]).toEqual(["ready", 1, undefined]);
     expect(control.loaded!.config.routes).toHaveLength(1);
     expect(control.urls).toEqual(["http://127.0.0.1:1"]);
@@ -121,9 +121,9 @@ describe("starting", () => {
     expect([bad.control.state, bad.trace]).toEqual(["stopped", []]);
 
     const unbuilt = setUp();
-    unbuilt.threads[1].onPrepare = () => Promise.reject(new ConfigError("cannot", "/routes/0/pipeline/0/id"));
+    unbuilt.data.onPrepare = () => Promise.reject(new ConfigError("cannot", "/routes/0/pipeline/0/id"));
     await expect(unbuilt.control.start()).rejects.toBeInstanceOf(ConfigLoadError);
-    expect(unbuilt.trace).toEqual(["a prepare 1", "b prepare 1", "a discard 1"]);
+    expect(unbuilt.trace).toEqual(["a prepare 1"]);
     expect(unbuilt.log.lines).toEqual([]); // whoever starts it says so
   });
 });
@@ -135,7 +135,7 @@ describe("a reload", () => {
     trace.length = 0;
     next.load = () => loadedOf("2", { log: { level: "debug" } });
     expect(await control.reload()).toEqual({ result: "activated", generation: 2 });
-    expect(trace).toEqual(["a prepare 2", "b prepare 2", "a activate 2", "b activate 2"]);
+    expect(trace).toEqual(["a prepare 2", "a activate 2"]);
     expect(await reloads(metrics)).toContain('sluice_config_reloads_total{result="success"} 2');
     expect(log.level).toBe("debug");
   });
@@ -148,13 +148,13 @@ describe("a reload", () => {
     expect(await reloads(metrics)).toContain('sluice_config_reloads_total{result="success"} 1');
   });
 
-  it("is discarded by all threads when one cannot prepare, and the old goes on", async () => {
-    const { control, threads, trace, next, metrics, log, clock } = setUp();
+  it("is refused when it cannot be prepared, and the old goes on", async () => {
+    const { control, data, trace, next, metrics, log, clock } = setUp();
     await control.start();
     const before = control.loaded;
     trace.length = 0;
     next.load = () => loadedOf("2");
-    threads[0].onPrepare = () => Promise.reject(new ConfigError("cannot", "/routes/0/pipeline/0/id"));
+    data.onPrepare = () => Promise.reject(new ConfigError("cannot", "/routes/0/pipeline/0/id"));
     clock.advance(5000);
     const result = await control.reload();
     expect(result).toMatchObject({
@@ -162,8 +162,8 @@ describe("a reload", () => {
       generation: 1,
       problems: [{ code: "CONFIG_OPTION_INVALID", message: "cannot", pointer: "/routes/0/pipeline/0/id" }],
     });
-    expect(trace).toEqual(["a prepare 2", "b prepare 2", "b discard 2"]);
-    expect(threads.map(({ serves }) => serves)).toEqual([1, 1]);
+    expect(trace).toEqual(["a prepare 2"]);
+    expect(data.serves).toBe(1);
     expect([control.generation, control.loaded, control.state]).toEqual([1, before, "ready"]);
     expect(control.failure).toMatchObject({ at: clock.now(), problems: [{ message: "cannot" }] });
     expect(await reloads(metrics)).toContain('sluice_config_reloads_total{result="failure"} 1');
@@ -175,22 +175,6 @@ describe("a reload", () => {
         message: "the previous configuration keeps serving",
       },
     ]);
-  });
-
-  it("waits for slow threads before it discards", async () => {
-    const { control, threads, trace, next } = setUp();
-    await control.start();
-    trace.length = 0;
-    next.load = () => loadedOf("2");
-    const gate = Promise.withResolvers<void>();
-    threads[0].onPrepare = () => Promise.reject(new ConfigError("cannot"));
-    threads[1].onPrepare = () => gate.promise;
-    const reloading = control.reload();
-    await new Promise((resolve) => setImmediate(resolve));
-    expect(trace).toEqual(["a prepare 2", "b prepare 2"]);
-    gate.resolve();
-    await reloading;
-    expect(trace.at(-1)).toBe("b discard 2");
   });
 
   it("is refused when the configuration cannot be loaded; the failure is remembered until a success", async () => {
@@ -219,7 +203,7 @@ describe("a reload", () => {
   });
 
   it("is refused, and logged with its cause, for a reason that is not in the configuration; the next one works", async () => {
-    const { control, threads, next, log } = setUp();
+    const { control, data, next, log } = setUp();
     await control.start();
     const oops = new TypeError("oops");
     next.load = () => Promise.reject(oops);
@@ -229,9 +213,9 @@ describe("a reload", () => {
     });
     expect(log.lines[1]).toMatchObject({ level: "error", fields: { err: oops } });
     next.load = () => loadedOf("2");
-    threads[1].onPrepare = () => Promise.reject("text");
+    data.onPrepare = () => Promise.reject("text");
     expect(await control.reload()).toMatchObject({ problems: [{ code: "INTERNAL", message: "text" }] });
-    threads[1].onPrepare = async () => {};
+    data.onPrepare = async () => {};
     expect(await control.reload()).toMatchObject({ result: "activated" });
   });
 
@@ -246,25 +230,25 @@ describe("a reload", () => {
         'path: "/*"',
       ),
     );
-    const { control, threads, next, log } = setUp();
+    const { control, data, next, log } = setUp();
     await control.start();
     next.load = () => loadConfig(file, { catalogue });
-    threads[0].onPrepare = () => Promise.reject(new ConfigError("cannot", "/routes/0/pipeline/0/id"));
+    data.onPrepare = () => Promise.reject(new ConfigError("cannot", "/routes/0/pipeline/0/id"));
     const result = await control.reload();
     expect(result).toMatchObject({ problems: [{ file, line: 8, column: 13 }] });
     expect(log.lines[1]!.fields).toMatchObject({ file, line: 8, column: 13 });
   });
 
   it("waits for the one that runs; all that are asked for meanwhile are one", async () => {
-    const { control, threads, trace, next } = setUp();
+    const { control, data, trace, next } = setUp();
     await control.start();
     trace.length = 0;
     const gate = Promise.withResolvers<void>();
-    threads[0].onPrepare = () => gate.promise;
+    data.onPrepare = () => gate.promise;
     next.load = () => loadedOf("2");
     next.loads = 0;
     const first = control.reload();
-    await expect.poll(() => trace).toContain("b prepare 2");
+    await expect.poll(() => trace).toContain("a prepare 2");
     const rest = [control.reload(), control.reload(), control.reload()];
     next.load = () => loadedOf("3");
     await new Promise((resolve) => setImmediate(resolve));
@@ -338,7 +322,7 @@ describe("the admin listener", () => {
       result: "refused",
       problems: [{ code: "CONFIG_LISTEN" }],
     });
-    expect(trace).toEqual(["a prepare 2", "b prepare 2", "a discard 2", "b discard 2"]);
+    expect(trace).toEqual(["a prepare 2", "a discard 2"]);
     next.load = () => loadedOf("2");
     expect(await control.reload()).toMatchObject({ result: "activated", generation: 2 });
   });
@@ -364,7 +348,7 @@ describe("watching", () => {
 });
 
 describe("stopping", () => {
-  it("drains all threads, and gives how many requests were cut off", async () => {
+  it("drains, and gives how many requests were cut off", async () => {
     const { control, trace, next } = setUp();
     next.load = () => loadedOf("1", { drainTimeout: "3s" });
     await control.start();
@@ -372,7 +356,7 @@ describe("stopping", () => {
     const stopping = control.stop();
     expect(control.state).toBe("draining");
     expect(await stopping).toBe(2);
-    expect([control.state, trace]).toEqual(["stopped", ["a stop 3000", "b stop 3000"]]);
+    expect([control.state, trace]).toEqual(["stopped", ["a stop 3000"]]);
   });
 
   it("happens once", async () => {
@@ -383,13 +367,13 @@ describe("stopping", () => {
   });
 
   it("waits for the reload that runs, and lets no more begin", async () => {
-    const { control, threads, trace, next } = setUp();
+    const { control, data, trace, next } = setUp();
     await control.start();
     const gate = Promise.withResolvers<void>();
-    threads[0].onPrepare = () => gate.promise;
+    data.onPrepare = () => gate.promise;
     next.load = () => loadedOf("2");
     const running = control.reload();
-    await expect.poll(() => trace).toContain("b prepare 2");
+    await expect.poll(() => trace).toContain("a prepare 2");
     next.load = () => loadedOf("3");
     const late = control.reload();
     const stopping = control.stop();
@@ -398,6 +382,6 @@ describe("stopping", () => {
     expect(await late).toEqual({ result: "unchanged", generation: 2 });
     await stopping;
     expect(await control.reload()).toEqual({ result: "unchanged", generation: 2 });
-    expect(trace.slice(-3)).toEqual(["b activate 2", "a stop 5000", "b stop 5000"]);
+    expect(trace.slice(-2)).toEqual(["a activate 2", "a stop 5000"]);
   });
 });
