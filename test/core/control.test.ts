@@ -355,14 +355,14 @@ describe("stopping", () => {
     trace.length = 0;
     const stopping = control.stop();
     expect(control.state).toBe("draining");
-    expect(await stopping).toBe(2);
+    expect(await stopping).toBe(1);
     expect([control.state, trace]).toEqual(["stopped", ["a stop 3000"]]);
   });
 
   it("happens once", async () => {
     const { control, trace } = setUp();
     await control.start();
-    expect(await Promise.all([control.stop(), control.stop()])).toEqual([2, 2]);
+    expect(await Promise.all([control.stop(), control.stop()])).toEqual([1, 1]);
     expect(trace.filter((line) => line.includes("stop"))).toHaveLength(2);
   });
 
