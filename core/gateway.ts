@@ -12,11 +12,14 @@ import type { GatewayMetrics } from "./observe/metrics.ts";
 import { accessLine } from "./observe/access-log.ts";
 import type { Catalogue, Clock, SharedState } from "./plugin.ts";
 import type { Reply } from "./reply.ts";
+import type { Vitals } from "./threads/vitals.ts";
 import { Listener, type Service } from "./server.ts";
 import type { Outcome } from "./transaction.ts";
 
 /** A configuration that is built and ready, on one thread: either of the two ends it. */
 export interface Prepared {
+  /** Where it will listen, such as `http://127.0.0.1:8080`, in the order of the configuration. */
+  readonly urls: string[];
   /** Lets it serve. Cannot fail. */
   activate(): void;
   /** Throws it away; what serves goes on. */
@@ -25,8 +28,12 @@ export interface Prepared {
 
 /** A thread that serves. Swaps are two-phase: all threads prepare, then all activate or all discard. */
 export interface DataThread {
-  /** @throws ConfigError when the configuration cannot be built */
-  prepare(config: CheckedConfig, number: number): Promise<Prepared>;
+  /**
+   * @param at where to listen instead of the addresses in the configuration, in the same order: another thread has
+   * found out what port 0 stands for
+   * @throws ConfigError when the configuration cannot be built
+   */
+  prepare(config: CheckedConfig, number: number, at?: readonly string[]): Promise<Prepared>;
   /** Stops taking connections and waits for requests under way; gives how many were cut off. */
   stop(drainMs: number): Promise<number>;
   /** What there is of a collection for operators to look at, by id. */
@@ -46,6 +53,9 @@ export interface GatewayOptions {
   clock: Clock;
   metrics: GatewayMetrics;
   shared: SharedState;
+  vitals: Vitals;
+  /** Other threads listen on the same addresses. False by default. */
+  reusePort?: boolean;
   /** A number from 0 up to 1. */
   random(): number;
 }
@@ -54,6 +64,7 @@ export class Gateway implements DataThread, Service {
   readonly log: Log;
   readonly #around: Surroundings;
   readonly #metrics: GatewayMetrics;
+  readonly #reusePort: boolean;
   #generation: Generation | undefined;
   /** By {@link listenerKeys}; an address that stays keeps its socket. */
   #listeners = new Map<string, Listener>();
@@ -64,6 +75,7 @@ export class Gateway implements DataThread, Service {
   constructor(options: GatewayOptions) {
     this.log = options.log;
     this.#metrics = options.metrics;
+    this.#reusePort = options.reusePort ?? false;
     this.#around = {
       ...options,
       kept: new KeepStore(),
@@ -75,16 +87,18 @@ export class Gateway implements DataThread, Service {
     return [...this.#listeners.values()].map((listener) => listener.url);
   }
 
-  async prepare(config: CheckedConfig, number: number): Promise<Prepared> {
+  async prepare(config: CheckedConfig, number: number, at?: readonly string[]): Promise<Prepared> {
     const generation = await buildGeneration(number, config, this.#around);
     let opened: Map<string, Listener>;
     try {
-      opened = await this.#openListeners(config.listeners);
+      opened = await this.#openListeners(config.listeners, at);
     } catch (error) {
       await generation.retire(0);
       throw error;
     }
+    const keys = listenerKeys(config.listeners);
     return {
+      urls: keys.map((key) => (this.#listeners.get(key) ?? opened.get(key)!).url),
       activate: () => this.#activate(generation, opened),
       discard: async () => {
         await Promise.all([
@@ -160,7 +174,10 @@ export class Gateway implements DataThread, Service {
   }
 
   /** Opens listeners for addresses that are new. A failure closes what was opened. */
-  async #openListeners(configs: readonly ListenerConfig[]): Promise<Map<string, Listener>> {
+  async #openListeners(
+    configs: readonly ListenerConfig[],
+    at: readonly string[] | undefined,
+  ): Promise<Map<string, Listener>> {
     const opened = new Map<string, Listener>();
     try {
       for (const [i, key] of listenerKeys(configs).entries()) {
@@ -170,7 +187,7 @@ export class Gateway implements DataThread, Service {
         const listener = new Listener(config, this);
         opened.set(key, listener);
         try {
-          await listener.listen();
+          await listener.listen({ address: at?.[i] ?? address, reusePort: this.#reusePort });
         } catch (error) {
           throw listenError(error, address, `/listeners/${i}/address`);
         }

@@ -19,6 +19,7 @@ import {
 import type { Catalogue, Clock, Exposed, Handler, Host, SharedState } from "./plugin.ts";
 import { problemReply, type Reply } from "./reply.ts";
 import { createRouter, type Routable, type Router } from "./router.ts";
+import type { Vitals } from "./threads/vitals.ts";
 import { childPointer } from "./pointer.ts";
 import { compileRewrite } from "./rewrite.ts";
 import { parseSize } from "./units.ts";
@@ -32,6 +33,7 @@ export interface Surroundings {
   readonly metrics: GatewayMetrics;
   readonly kept: KeepStore;
   readonly shared: SharedState;
+  readonly vitals: Vitals;
   /** A number from 0 up to 1. */
   random(): number;
   /** Told what is doubtful about a configuration but no error; pointers are into the configuration. */
@@ -43,6 +45,8 @@ export type ExposedThings = Map<string, Map<string, Exposed>>;
 
 /** A route that is ready to serve. */
 interface Route extends RouteInfo, Routable {
+  /** Its place in the configuration. */
+  readonly index: number;
   readonly config: RouteConfig;
   readonly handler: Handler;
 }
@@ -54,6 +58,7 @@ export class Generation {
   readonly #unmatched: RouteInfo;
   readonly #upstreams: readonly LiveUpstream[];
   readonly #overload: OverloadMonitor | undefined;
+  readonly #vitals: Vitals;
   readonly #close: () => Promise<void>;
   /** What operators may look at. */
   readonly exposed: ExposedThings;
@@ -68,6 +73,7 @@ export class Generation {
     upstreams: readonly LiveUpstream[],
     overload: OverloadMonitor | undefined,
     exposed: ExposedThings,
+    vitals: Vitals,
     close: () => Promise<void>,
   ) {
     this.number = number;
@@ -77,6 +83,7 @@ export class Generation {
     this.#upstreams = upstreams;
     this.#overload = overload;
     this.exposed = exposed;
+    this.#vitals = vitals;
     this.#close = close;
   }
 
@@ -101,6 +108,7 @@ export class Generation {
     const route = this.#router.find(x);
     if (route === undefined) return this.#notFound(x);
     x.route = route;
+    this.#vitals.begin(this.number, route.index);
     if (x.body !== null) {
       if (route.maxBodyBytes !== undefined) x.maxBodyBytes = route.maxBodyBytes;
       if (x.body.length !== undefined && x.body.length > x.maxBodyBytes) {
@@ -191,8 +199,8 @@ export async function buildGeneration(
     });
     const onTiming = config.log.stageTimings ? stageTimings(around.metrics) : undefined;
     const overload = openOverload(config, around, lease);
-    for (const route of config.routes) {
-      routes.push(await buildRoute(route, hostFor, around, overload, onTiming, problems));
+    for (const [index, route] of config.routes.entries()) {
+      routes.push(await buildRoute(route, index, hostFor, around, overload, onTiming, problems));
     }
     let router: Router<Route> | undefined;
     try {
@@ -205,7 +213,7 @@ export async function buildGeneration(
     const unmatched: RouteInfo = { ...NO_ROUTE, stats: around.metrics.route("") };
     for (const upstream of upstreams.values()) expose(exposed, "upstreams", upstream.name, upstream);
     const opened = [...upstreams.values()];
-    return new Generation(number, config, router, unmatched, opened, overload, exposed, close);
+    return new Generation(number, config, router, unmatched, opened, overload, exposed, around.vitals, close);
   } catch (error) {
     await close();
     throw error;
@@ -286,6 +294,7 @@ const UNBUILT: Handler = () => {
 /** Builds a route as far as it can be built; what is wrong with it is added to `problems`. */
 async function buildRoute(
   config: RouteConfig,
+  index: number,
   hostFor: (route: string, stage: string) => Host,
   around: Surroundings,
   overload: OverloadMonitor | undefined,
@@ -336,6 +345,7 @@ async function buildRoute(
   }
   const limit = config.limits?.bodySize;
   return {
+    index,
     name: config.name,
     preserveHost: config.preserveHost,
     stats: around.metrics.route(config.name),

@@ -9,6 +9,7 @@ import { KeepStore } from "./keep.ts";
 import { createLog, type RootLog } from "./observe/log.ts";
 import { GatewayMetrics } from "./observe/metrics.ts";
 import { createSharedMemory, SharedMemory } from "./threads/shared-memory.ts";
+import { createVitals, Vitals } from "./threads/vitals.ts";
 import type { Problem } from "./errors.ts";
 import type { Catalogue } from "./plugin.ts";
 
@@ -34,7 +35,16 @@ export async function startRuntime(
   const log = createLog(first.config.log, logTo);
   const metrics = new GatewayMetrics();
   const shared = new SharedMemory(createSharedMemory(1), 0);
-  const gateway = new Gateway({ catalogue, log, clock: systemClock, metrics, shared, random: Math.random });
+  const vitals = new Vitals(createVitals(1), 0);
+  const gateway = new Gateway({
+    catalogue,
+    log,
+    clock: systemClock,
+    metrics,
+    shared,
+    vitals,
+    random: Math.random,
+  });
   const control = new Control({
     async load() {
       const loaded = first ?? (await load());
@@ -64,6 +74,7 @@ export function compileOnce(catalogue: Catalogue): (config: CheckedConfig) => Pr
       metrics: new GatewayMetrics(),
       kept: new KeepStore(),
       shared: new SharedMemory(createSharedMemory(1), 0),
+      vitals: new Vitals(createVitals(1), 0),
       random: Math.random,
       advise: (doubts: Promise<readonly Problem[]>) => void advice.push(doubts),
     };

@@ -66,6 +66,11 @@ export function parseAddress(address: string): { host: string; port: number } {
   return { host: address.slice(0, colon).replace(/^\[|\]$/g, ""), port: Number(address.slice(colon + 1)) };
 }
 
+export interface ListenOptions {
+  address?: string;
+  reusePort?: boolean;
+}
+
 export class Listener {
   /** As configured; with port 0 the real one is in {@link url}. */
   readonly address: string;
@@ -133,11 +138,16 @@ export class Listener {
     server.maxConnections = config.limits.connections || Number.POSITIVE_INFINITY;
   }
 
-  /** @throws Error with a code such as EADDRINUSE */
-  async listen(): Promise<void> {
-    const { host, port } = parseAddress(this.address);
+  /**
+   * @param address instead of the configured one
+   * @param reusePort whether others may listen on the same address, each getting a share of the connections
+   * @throws Error with a code such as EADDRINUSE
+   */
+  async listen({ address = this.address, reusePort = false }: ListenOptions = {}): Promise<void> {
+    const { host, port } = parseAddress(address);
     // For `localhost` fastify would open a second server on ::1, which knows nothing of what is set up here.
-    await this.#app.listen({ host: host === "localhost" ? "127.0.0.1" : host, port });
+    const place = { host: host === "localhost" ? "127.0.0.1" : host, port, reusePort };
+    await this.#app.listen(place);
   }
 
   /**

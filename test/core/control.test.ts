@@ -41,6 +41,7 @@ class FakeThread implements DataThread {
     this.trace.push(`${this.name} prepare ${number}`);
     await this.onPrepare(config);
     return {
+      urls: this.urls,
       activate: () => {
         this.trace.push(`${this.name} activate ${number}`);
         this.serves = number;

@@ -6,6 +6,7 @@ import { Gateway, listenError } from "../../core/gateway.ts";
 import { GatewayMetrics } from "../../core/observe/metrics.ts";
 import { type Plugin, textReply } from "../../core/plugin.ts";
 import { createSharedMemory, SharedMemory } from "../../core/threads/shared-memory.ts";
+import { createVitals, Vitals } from "../../core/threads/vitals.ts";
 import { catalogueOf, checked, fakePlugin } from "../support/generation.ts";
 import { exchange, FakeClock, FakeLog } from "../support/harness.ts";
 
@@ -57,7 +58,8 @@ function setUp(...plugins: Plugin[]) {
   const catalogue = catalogueOf(answering(trace), ...plugins);
   const shared = new SharedMemory(createSharedMemory(1), 0);
   const clock = new FakeClock();
-  const gateway = new Gateway({ catalogue, log, clock, metrics, shared, random: () => 0.5 });
+  const vitals = new Vitals(createVitals(1), 0);
+  const gateway = new Gateway({ catalogue, log, clock, metrics, shared, vitals, random: () => 0.5 });
   onTestFinished(async () => void (await gateway.stop(0)));
   const config = (
     id: string,

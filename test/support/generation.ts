@@ -6,6 +6,7 @@ import { KeepStore } from "../../core/keep.ts";
 import { GatewayMetrics } from "../../core/observe/metrics.ts";
 import type { Catalogue, Host, JsonSchema, Plugin, Stage } from "../../core/plugin.ts";
 import { createSharedMemory, SharedMemory } from "../../core/threads/shared-memory.ts";
+import { createVitals, Vitals } from "../../core/threads/vitals.ts";
 import { config } from "./gateway.ts";
 import { FakeClock, FakeLog } from "./harness.ts";
 
@@ -42,6 +43,7 @@ export function surroundings(catalogue: Catalogue): Surroundings & { log: FakeLo
     clock: new FakeClock(),
     metrics: new GatewayMetrics(),
     kept: new KeepStore(),
+    vitals: new Vitals(createVitals(1), 0),
     shared: new SharedMemory(createSharedMemory(1), 0),
     random: () => 0.5,
     advise: () => {},

@@ -4,6 +4,7 @@ import { prepareAll } from "../../../core/threads/prepare-all.ts";
 
 function prepared(name: string, trace: string[]): Prepared {
   return {
+    urls: [],
     activate: () => void trace.push(`${name} activate`),
     discard: async () => void trace.push(`${name} discard`),
   };

@@ -1,0 +1,52 @@
+/**
+ * What a data thread lets others see of itself while it runs, and after it stopped doing so: each writes its own
+ * words, whoever wants to know reads them. Nothing is sent, so that a thread that hangs can be looked at too.
+ */
+
+const BYTES = 64;
+/** Places in a thread's part. */
+const BEAT_AT = 0;
+const GENERATION = 2;
+const ROUTE = 3;
+
+/** The memory for so many threads. */
+export function createVitals(threads: number): SharedArrayBuffer {
+  return new SharedArrayBuffer(threads * BYTES);
+}
+
+export class Vitals {
+  readonly #times: Float64Array;
+  readonly #words: Int32Array;
+
+  /** @param thread number of the thread that this is about, from 0 */
+  constructor(memory: SharedArrayBuffer, thread: number) {
+    this.#times = new Float64Array(memory, thread * BYTES, BYTES / 8);
+    this.#words = new Int32Array(memory, thread * BYTES, BYTES / 4);
+  }
+
+  /** When the thread's event loop last came round, in monotonic milliseconds; 0 before it ever did. */
+  get beatAt(): number {
+    return this.#times[BEAT_AT]!;
+  }
+
+  beat(now: number): void {
+    this.#times[BEAT_AT] = now;
+  }
+
+  /** The route of the request that began last: its generation, and its place there. Undefined before the first. */
+  get lastRoute(): { generation: number; route: number } | undefined {
+    const generation = this.#words[GENERATION]!;
+    return generation === 0 ? undefined : { generation, route: this.#words[ROUTE]! };
+  }
+
+  /** A request of this route begins. */
+  begin(generation: number, route: number): void {
+    this.#words[ROUTE] = route;
+    this.#words[GENERATION] = generation;
+  }
+
+  /** Forgets everything, for a thread that takes the place of another. */
+  clear(): void {
+    this.#words.fill(0);
+  }
+}
