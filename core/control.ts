@@ -10,7 +10,7 @@ import { ConfigError } from "./errors.ts";
 import type { Log } from "./exchange.ts";
 import { type DataThread, listenError } from "./gateway.ts";
 import type { RootLog } from "./observe/log.ts";
-import type { GatewayMetrics } from "./observe/metrics.ts";
+import type { MergedMetrics } from "./observe/merged-metrics.ts";
 import type { Clock } from "./plugin.ts";
 
 export interface ControlOptions {
@@ -20,7 +20,7 @@ export interface ControlOptions {
   data: DataThread;
   log: RootLog;
   clock: Clock;
-  metrics: GatewayMetrics;
+  metrics: MergedMetrics;
 }
 
 /** What a reload came to. */
@@ -40,7 +40,7 @@ export type State = "starting" | "ready" | "draining" | "stopped";
 
 export class Control {
   readonly log: Log;
-  readonly metrics: GatewayMetrics;
+  readonly metrics: MergedMetrics;
   readonly #options: ControlOptions;
   #loaded: LoadedConfig | undefined;
   #generation = 0;
@@ -150,6 +150,7 @@ export class Control {
     const drainMs = this.#loaded?.config.drainTimeoutMs ?? 0;
     const cut = await this.#options.data.stop(drainMs);
     await this.#admin?.close();
+    this.metrics.close();
     this.#state = "stopped";
     return cut;
   }
@@ -181,8 +182,8 @@ export class Control {
     this.#follow(loaded);
     this.#loaded = loaded;
     this.#failure = undefined;
-    metrics.countReload("success");
-    metrics.reloadedAt = clock.now() / 1000;
+    metrics.own.countReload("success");
+    metrics.own.reloadedAt = clock.now() / 1000;
     const { routes } = loaded.config;
     this.log.info({ generation: this.#generation, routes: routes.length }, "configuration activated");
     return { result: "activated", generation: this.#generation };
@@ -229,7 +230,7 @@ export class Control {
   #refuse(error: unknown, loaded: LoadedConfig | undefined): ReloadResult {
     const problems = this.#toDiagnostics(error, loaded);
     this.#failure = { at: this.#options.clock.now(), problems };
-    this.metrics.countReload("failure");
+    this.metrics.own.countReload("failure");
     const sources = error instanceof ConfigLoadError ? error : loaded;
     if (sources !== undefined) this.#follow(sources);
     const generation = this.#generation;

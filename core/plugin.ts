@@ -96,6 +96,12 @@ export interface Upstream {
 /** Label values of a metric, by label name. Must be bounded: never a path, an id or a header of the client. */
 export type Labels = Readonly<Record<string, string>>;
 
+/**
+ * How the values that threads have of a series become one; `thread` keeps them apart by a label of that name.
+ * Counters and histograms are summed up, or kept apart.
+ */
+export type Merge = "sum" | "max" | "min" | "thread";
+
 /** Metrics of the gateway. Asking for a name again gives the same metric. Names start with `sluice_`. */
 export interface Metrics {
   counter(
@@ -107,6 +113,7 @@ export interface Metrics {
     name: string,
     help: string,
     labelNames?: readonly string[],
+    merge?: Merge,
   ): { set(value: number, labels?: Labels): void };
   histogram(
     name: string,
@@ -118,12 +125,14 @@ export interface Metrics {
    * A metric whose values are asked for when somebody reads it: for what is counted in plain numbers on the request
    * path, and for states. Several sources may share a name. Gives a function that takes the source away; what a
    * plugin registers through its host goes with its generation.
+   * @param merge `sum` by default; for a state, `max` or `min`, whichever is the worst
    */
   collect(
     name: string,
     help: string,
     type: "counter" | "gauge",
     source: () => Iterable<readonly [labels: Labels, value: number]>,
+    merge?: Merge,
   ): () => void;
 }
 

@@ -7,6 +7,7 @@ import { Gateway } from "./gateway.ts";
 import { buildGeneration } from "./generation.ts";
 import { KeepStore } from "./keep.ts";
 import { createLog, type RootLog } from "./observe/log.ts";
+import { MergedMetrics } from "./observe/merged-metrics.ts";
 import { GatewayMetrics } from "./observe/metrics.ts";
 import { createSharedMemory, SharedMemory } from "./threads/shared-memory.ts";
 import { createVitals, Vitals } from "./threads/vitals.ts";
@@ -54,7 +55,7 @@ export async function startRuntime(
     data: gateway,
     log,
     clock: systemClock,
-    metrics,
+    metrics: new MergedMetrics(metrics, "0"),
   });
   await control.start();
   return { control, log };

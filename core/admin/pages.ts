@@ -89,17 +89,15 @@ async function reload(control: Control): Promise<Reply> {
   return json(result.result === "refused" ? 422 : 200, result);
 }
 
-function stats(control: Control): Reply {
-  const { metrics: counted } = control;
+async function stats(control: Control): Promise<Reply> {
   const { rss, heapUsed } = process.memoryUsage();
   return json(200, {
     ...status(control),
     state: control.state,
     uptimeSeconds: Math.round(process.uptime()),
     listeners: control.urls,
-    activeRequests: counted.active,
     memory: { rssBytes: rss, heapUsedBytes: heapUsed },
-    ...counted.totals(),
+    ...(await control.metrics.totals()),
   });
 }
 

@@ -41,7 +41,7 @@ export async function start({ file, watch, catalogue }: StartOptions): Promise<R
       await log.drain();
     },
     onBug(error) {
-      control.metrics.countError("INTERNAL");
+      control.metrics.own.countError("INTERNAL");
       log.error({ err: error }, "an error was not handled; please report it");
     },
     flush: () => log.flush(),

@@ -4,7 +4,8 @@
  */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import type { ErrorCode } from "../errors.ts";
-import type { Labels, Metrics } from "../plugin.ts";
+import type { Labels, Merge, Metrics } from "../plugin.ts";
+import { CONTENT_TYPE, labelText, type MetricSnapshot, renderSnapshot, type Snapshot } from "./snapshot.ts";
 
 /** Upper bounds of duration buckets, in seconds. */
 const BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30] as const;
@@ -43,20 +44,20 @@ export class RouteStats {
   }
 }
 
-interface Sample {
-  metricName?: string;
-  labels: Record<string, string | number>;
-  value: number;
+/** A metric, and how its series are read. */
+interface Family extends Omit<MetricSnapshot, "series" | "values"> {
+  read(series: string[], values: number[]): void | Promise<void>;
 }
 
+/** The metrics of one thread. */
 export class GatewayMetrics implements Metrics {
-  readonly #registry = new Registry();
+  readonly #families = new Map<string, Family>();
   readonly #routes = new Map<string, RouteStats>();
   readonly #upstreams = new Map<string, DurationStats>();
   readonly #errors = new Map<string, number>();
   readonly #own = new Map<string, Counter | Gauge | Histogram>();
   /** Where collected values come from, by the metric's name. */
-  readonly #sources = new Map<string, Set<() => Iterable<readonly [Labels, number]>>>();
+  readonly #sources = new Map<string, Set<Source>>();
   readonly #reloads = { success: 0, failure: 0 };
   /** Requests under way. */
   active = 0;
@@ -66,43 +67,41 @@ export class GatewayMetrics implements Metrics {
   reloadedAt = 0;
 
   constructor() {
-    collectDefaultMetrics({ register: this.#registry });
-    this.#add("sluice_http_requests_total", "Requests answered.", "counter", () => this.#requestSamples());
-    this.#add(
+    this.#add("sluice_http_requests_total", "Requests answered.", "counter", (series, values) => {
+      for (const [route, { requests }] of this.#routes) readRequests(route, requests, series, values);
+    });
+    this.#addDurations(
       "sluice_http_request_duration_seconds",
       "Time from request head to reply sent.",
-      "histogram",
-      () =>
-        [...this.#routes].flatMap(([route, stats]) =>
-          durationSamples("sluice_http_request_duration_seconds", { route }, stats.durations),
-        ),
+      "route",
+      () => [...this.#routes].map(([route, stats]) => [route, stats.durations]),
     );
-    this.#add(
+    this.#addDurations(
       "sluice_upstream_request_duration_seconds",
       "Time from sending upstream to its reply's head.",
-      "histogram",
-      () =>
-        [...this.#upstreams].flatMap(([upstream, stats]) =>
-          durationSamples("sluice_upstream_request_duration_seconds", { upstream }, stats),
-        ),
+      "upstream",
+      () => this.#upstreams,
     );
-    this.#add("sluice_active_requests", "Requests under way.", "gauge", () => [
-      { labels: {}, value: this.active },
-    ]);
-    this.#add("sluice_errors_total", "Failures by code.", "counter", () =>
-      [...this.#errors].map(([code, value]) => ({ labels: { code }, value })),
+    this.collect("sluice_active_requests", "Requests under way.", "gauge", () => [[{}, this.active]]);
+    this.collect("sluice_errors_total", "Failures by code.", "counter", () =>
+      [...this.#errors].map(([code, value]) => [{ code }, value]),
     );
-    this.#add("sluice_config_generation", "Number of the generation that serves.", "gauge", () => [
-      { labels: {}, value: this.generation },
-    ]);
-    this.#add(
+    this.collect(
+      "sluice_config_generation",
+      "Number of the generation that serves.",
+      "gauge",
+      () => [[{}, this.generation]],
+      "max",
+    );
+    this.collect(
       "sluice_config_last_success_timestamp_seconds",
       "When the configuration that serves was activated.",
       "gauge",
-      () => [{ labels: {}, value: this.reloadedAt }],
+      () => [[{}, this.reloadedAt]],
+      "max",
     );
-    this.#add("sluice_config_reloads_total", "Reloads of the configuration, by result.", "counter", () =>
-      Object.entries(this.#reloads).map(([result, value]) => ({ labels: { result }, value })),
+    this.collect("sluice_config_reloads_total", "Reloads of the configuration, by result.", "counter", () =>
+      Object.entries(this.#reloads).map(([result, value]) => [{ result }, value]),
     );
   }
 
@@ -124,37 +123,43 @@ export class GatewayMetrics implements Metrics {
     this.#reloads[result]++;
   }
 
-  /** Sums for `/admin/stats`. */
-  totals(): { requests: number; errors: Record<string, number>; byStatus: Record<string, number> } {
-    const byStatus: Record<string, number> = {};
-    let requests = 0;
-    for (const { labels, value } of this.#requestSamples()) {
-      requests += value;
-      byStatus[labels["status"]!] = (byStatus[labels["status"]!] ?? 0) + value;
-    }
-    return { requests, byStatus, errors: Object.fromEntries(this.#errors) };
+  /** All of it now, as data that can be posted to another thread. */
+  async snapshot(): Promise<Snapshot> {
+    return Promise.all(
+      [...this.#families.values()].map(async ({ read, ...family }) => {
+        const series: string[] = [];
+        const values: number[] = [];
+        await read(series, values);
+        return { ...family, series, values };
+      }),
+    );
   }
 
-  /** All metrics in the Prometheus text format. */
+  /** The metrics of this thread alone, in the Prometheus text format. */
   async render(): Promise<{ contentType: string; text: string }> {
-    return { contentType: this.#registry.contentType, text: await this.#registry.metrics() };
+    return { contentType: CONTENT_TYPE, text: renderSnapshot(await this.snapshot()) };
   }
 
   counter(name: string, help: string, labelNames: readonly string[] = []): ReturnType<Metrics["counter"]> {
-    const metric = this.#plugin(
-      name,
-      Counter,
-      () => new Counter({ name, help, labelNames, registers: [this.#registry] }),
-    );
+    const metric = this.#plugin(name, Counter, () => {
+      const counter = new Counter({ name, help, labelNames, registers: [] });
+      this.#add(name, help, "counter", (...into) => readSamples(counter, labelNames, ...into));
+      return counter;
+    });
     return { inc: (labels: Labels = {}, by = 1) => metric.inc(labels, by) };
   }
 
-  gauge(name: string, help: string, labelNames: readonly string[] = []): ReturnType<Metrics["gauge"]> {
-    const metric = this.#plugin(
-      name,
-      Gauge,
-      () => new Gauge({ name, help, labelNames, registers: [this.#registry] }),
-    );
+  gauge(
+    name: string,
+    help: string,
+    labelNames: readonly string[] = [],
+    merge: Merge = "sum",
+  ): ReturnType<Metrics["gauge"]> {
+    const metric = this.#plugin(name, Gauge, () => {
+      const gauge = new Gauge({ name, help, labelNames, registers: [] });
+      this.#add(name, help, "gauge", (...into) => readSamples(gauge, labelNames, ...into), merge);
+      return gauge;
+    });
     return { set: (value, labels: Labels = {}) => metric.set(labels, value) };
   }
 
@@ -163,10 +168,14 @@ export class GatewayMetrics implements Metrics {
     help: string,
     labelNames: readonly string[] = [],
     buckets: readonly number[] = BUCKETS,
+    merge: Merge = "sum",
   ): ReturnType<Metrics["histogram"]> {
-    const create = (): Histogram =>
-      new Histogram({ name, help, labelNames, buckets: [...buckets], registers: [this.#registry] });
-    const metric = this.#plugin(name, Histogram, create);
+    const metric = this.#plugin(name, Histogram, () => {
+      const histogram = new Histogram({ name, help, labelNames, buckets: [...buckets], registers: [] });
+      const read: Family["read"] = (...into) => readSamples(histogram, labelNames, ...into);
+      this.#add(name, help, "histogram", read, merge, buckets);
+      return histogram;
+    });
     return { observe: (value, labels: Labels = {}) => metric.observe(labels, value) };
   }
 
@@ -174,20 +183,14 @@ export class GatewayMetrics implements Metrics {
     name: string,
     help: string,
     type: "counter" | "gauge",
-    source: () => Iterable<readonly [labels: Labels, value: number]>,
+    source: Source,
+    merge: Merge = "sum",
   ): () => void {
     let sources = this.#sources.get(name);
     if (sources === undefined) {
       const all = (sources = new Set());
+      this.#add(name, help, type, (series, values) => readSources(all, series, values), merge);
       this.#sources.set(name, all);
-      this.#add(name, help, type, () => {
-        // Two generations may tell of the same thing while one drains: the later one counts.
-        const samples = new Map<string, Sample>();
-        for (const each of all) {
-          for (const [labels, value] of each()) samples.set(JSON.stringify(labels), { labels, value });
-        }
-        return [...samples.values()];
-      });
     }
     sources.add(source);
     return () => void sources.delete(source);
@@ -203,39 +206,90 @@ export class GatewayMetrics implements Metrics {
     return metric;
   }
 
-  #requestSamples(): Sample[] {
-    return [...this.#routes].flatMap(([route, stats]) =>
-      [...stats.requests].map(([key, value]) => ({
-        labels: { route, method: METHODS[Math.floor(key / 1000)]!, status: String(key % 1000) },
-        value,
-      })),
-    );
+  #addDurations(
+    name: string,
+    help: string,
+    label: string,
+    all: () => Iterable<readonly [string, DurationStats]>,
+  ): void {
+    const read: Family["read"] = (series, values) => {
+      for (const [value, stats] of all()) {
+        series.push(labelText({ [label]: value }));
+        let cumulative = 0;
+        for (let i = 0; i < BUCKETS.length; i++) values.push((cumulative += stats.counts[i]!));
+        values.push(stats.sum, stats.count);
+      }
+    };
+    this.#add(name, help, "histogram", read, "sum", BUCKETS);
   }
 
-  #add(name: string, help: string, type: "counter" | "gauge" | "histogram", values: () => Sample[]): void {
-    const metric = {
-      name,
-      help,
-      type,
-      aggregator: "sum",
-      get: () => ({ name, help, type, aggregator: "sum", values: values() }),
-      reset: () => {},
-    };
-    this.#registry.registerMetric(metric as never);
+  #add(
+    name: string,
+    help: string,
+    type: MetricSnapshot["type"],
+    read: Family["read"],
+    merge: Merge = "sum",
+    bounds: readonly number[] = [],
+  ): void {
+    if (this.#families.has(name)) throw new TypeError(`There is a metric ${name} already`);
+    this.#families.set(name, { name, help, type, merge, bounds, read });
   }
 }
 
-function durationSamples(name: string, labels: Record<string, string>, stats: DurationStats): Sample[] {
-  let cumulative = 0;
-  const samples = [...BUCKETS, "+Inf"].map((le, i) => {
-    cumulative += stats.counts[i]!;
-    return { metricName: `${name}_bucket`, labels: { ...labels, le }, value: cumulative };
-  });
-  return [
-    ...samples,
-    { metricName: `${name}_sum`, labels, value: stats.sum },
-    { metricName: `${name}_count`, labels, value: stats.count },
-  ];
+type Source = () => Iterable<readonly [Labels, number]>;
+
+function readRequests(
+  route: string,
+  requests: ReadonlyMap<number, number>,
+  series: string[],
+  values: number[],
+): void {
+  const prefix = labelText({ route });
+  for (const [key, count] of requests) {
+    series.push(`${prefix},method="${METHODS[Math.floor(key / 1000)]}",status="${key % 1000}"`);
+    values.push(count);
+  }
+}
+
+/** Two generations may tell of the same thing while one drains: the later one counts. */
+function readSources(sources: Iterable<Source>, series: string[], values: number[]): void {
+  const all = new Map<string, number>();
+  for (const source of sources) for (const [labels, value] of source()) all.set(labelText(labels), value);
+  for (const [labels, value] of all) {
+    series.push(labels);
+    values.push(value);
+  }
+}
+
+/** What prom-client holds: of a histogram's series, its buckets, then the sum, then the count. */
+async function readSamples(
+  metric: Counter | Gauge | Histogram,
+  labelNames: readonly string[],
+  series: string[],
+  values: number[],
+): Promise<void> {
+  const samples: { labels: object; metricName?: string; value: number }[] = (await metric.get()).values;
+  const isHistogram = metric instanceof Histogram;
+  for (const { labels, metricName, value } of samples) {
+    if (isHistogram && (labels as Labels)["le"] === "+Inf") continue; // the count says it again
+    values.push(value);
+    if (!isHistogram || metricName?.endsWith("_count")) {
+      series.push(labelText(labels as Labels, labelNames));
+    }
+  }
+}
+
+let processRegistry: Registry | undefined;
+
+/**
+ * CPU, memory and the like of the whole process, in the Prometheus text format. There is one process, so this is the
+ * only state that gateways in it share.
+ */
+export async function renderProcessMetrics(): Promise<string> {
+  if (processRegistry === undefined) {
+    collectDefaultMetrics({ register: (processRegistry = new Registry()) });
+  }
+  return processRegistry.metrics();
 }
 
 function getOrCreate<K, V>(map: Map<K, V>, key: K, create: () => V): V {

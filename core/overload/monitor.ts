@@ -177,15 +177,21 @@ export class OverloadMonitor {
         "0 while all is well, 1 when all that can be is shed.",
         "gauge",
         () => [[{}, this.pressure]],
+        "max",
       ),
-      metrics.collect("sluice_overload_signal", "What each signal makes of the pressure.", "gauge", () =>
-        signals.map((signal) => [{ signal: signal.name }, signal.pressure]),
+      metrics.collect(
+        "sluice_overload_signal",
+        "What each signal makes of the pressure.",
+        "gauge",
+        () => signals.map((signal) => [{ signal: signal.name }, signal.pressure]),
+        "max",
       ),
       metrics.collect(
         "sluice_overload_event_loop_delay_seconds",
         "How late the event loop is, smoothed.",
         "gauge",
         () => (delay === undefined ? [] : [[{}, delay.value / 1000]]),
+        "max",
       ),
       metrics.collect("sluice_shed_total", "Requests shed, by tier and reason.", "counter", () =>
         this.#counts.samples(),

@@ -81,6 +81,7 @@ export class Traffic {
       "Retries under way as a share of those that are allowed now.",
       "gauge",
       () => [[{ route, stage }, this.retries === 0 ? 0 : this.retries / this.limit(budget)]],
+      "max",
     );
   }
 }

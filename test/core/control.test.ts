@@ -9,6 +9,7 @@ import { Control } from "../../core/control.ts";
 import { ConfigError } from "../../core/errors.ts";
 import type { DataThread, Prepared } from "../../core/gateway.ts";
 import type { LogLevel, RootLog } from "../../core/observe/log.ts";
+import { MergedMetrics } from "../../core/observe/merged-metrics.ts";
 import { GatewayMetrics } from "../../core/observe/metrics.ts";
 import { catalogueOf, fakePlugin } from "../support/generation.ts";
 import { config } from "../support/gateway.ts";
@@ -89,7 +90,7 @@ function setUp() {
     next.loads++;
     return next.load();
   };
-  const control = new Control({ load, data, log, clock, metrics });
+  const control = new Control({ load, data, log, clock, metrics: new MergedMetrics(metrics, "0") });
   onTestFinished(async () => void (await control.stop()));
   return { control, data, trace, log, clock, metrics, next };
 }

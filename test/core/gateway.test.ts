@@ -4,6 +4,7 @@ import type { CheckedConfig } from "../../core/config/checked.ts";
 import { ConfigError, GatewayError } from "../../core/errors.ts";
 import { Gateway, listenError } from "../../core/gateway.ts";
 import { GatewayMetrics } from "../../core/observe/metrics.ts";
+import { totalsOf } from "../../core/observe/snapshot.ts";
 import { type Plugin, textReply } from "../../core/plugin.ts";
 import { createSharedMemory, SharedMemory } from "../../core/threads/shared-memory.ts";
 import { createVitals, Vitals } from "../../core/threads/vitals.ts";
@@ -313,7 +314,8 @@ describe("what a gateway tells of its requests", () => {
     gateway.onEnd(x, outcome({ status: 502, code: "UPSTREAM_RESET" }));
     expect(metrics.active).toBe(0);
     gateway.onRefused("HOST_INVALID", "192.0.2.1");
-    expect(metrics.totals()).toEqual({
+    expect(totalsOf(await metrics.snapshot())).toEqual({
+      activeRequests: 0,
       requests: 1,
       byStatus: { 502: 1 },
       errors: { UPSTREAM_RESET: 1, HOST_INVALID: 1 },

@@ -2,6 +2,7 @@ import { describe, expect, it, onTestFinished } from "vitest";
 import { Admin } from "../../../core/admin/admin.ts";
 import type { Control, ReloadFailure, ReloadResult, State } from "../../../core/control.ts";
 import { ConfigError } from "../../../core/errors.ts";
+import { MergedMetrics } from "../../../core/observe/merged-metrics.ts";
 import { GatewayMetrics } from "../../../core/observe/metrics.ts";
 import type { Reply } from "../../../core/reply.ts";
 import { bodyText, exchange, FakeLog, type RequestInit } from "../../support/harness.ts";
@@ -9,7 +10,7 @@ import { bodyText, exchange, FakeLog, type RequestInit } from "../../support/har
 /** A control plane that says what the test wants. */
 class FakeControl {
   log = new FakeLog();
-  metrics = new GatewayMetrics();
+  metrics = new MergedMetrics(new GatewayMetrics(), "0");
   state: State = "ready";
   generation = 3;
   failure: ReloadFailure | undefined;
@@ -85,7 +86,7 @@ describe("the admin interface", () => {
 
   it("gives the metrics", async () => {
     const { control, ask } = setUp();
-    control.metrics.active = 5;
+    control.metrics.own.active = 5;
     const reply = await ask("/metrics");
     expect([reply.status, reply.headers.get("content-type")]).toEqual([
       200,
@@ -122,8 +123,8 @@ describe("the admin interface", () => {
 
   it("gives numbers", async () => {
     const { control, read } = setUp();
-    control.metrics.route("a").record("GET", 200, 1);
-    control.metrics.active = 1;
+    control.metrics.own.route("a").record("GET", 200, 1);
+    control.metrics.own.active = 1;
     expect((await read("/admin/stats"))[1]).toMatchObject({
       generation: 3,
       hash: "abc",
@@ -410,7 +411,7 @@ describe("the admin listener", () => {
       body: "x",
     });
     expect(big.status).toBeLessThan(500);
-    expect(control.metrics.totals()).toEqual({ requests: 0, byStatus: {}, errors: {} });
+    expect(await control.metrics.totals()).toMatchObject({ requests: 0, byStatus: {}, errors: {} });
     expect(control.log.lines).toEqual([]);
     expect(admin.onStart()).toBeUndefined();
     expect(admin.onEnd()).toBeUndefined();
