@@ -231,15 +231,20 @@ describe("a thread that ends", () => {
 
   it("is replaced by one of the same number, and an answer that comes too late is not counted", async () => {
     const { merged, threads } = setUp(1);
-    threads[0]!.metrics.route("a").record("GET", 200, 1);
+    const collect = (value: number): (() => void) =>
+      threads[0]!.metrics.collect("sluice_x_total", "E.", "counter", () => [[{}, value]]);
+    const end = collect(7);
     await merged.totals();
     threads[0]!.isStuck = true;
-    const asked = merged.totals();
+    const asked = merged.snapshot();
     merged.add(new FakeThread(0));
+    end();
+    collect(3);
     threads[0]!.isStuck = false;
     await vi.advanceTimersByTimeAsync(1000);
-    expect((await asked).requests).toBe(1);
-    expect((await merged.totals()).requests).toBe(1);
+    for (const snapshot of [await asked, await merged.snapshot()]) {
+      expect(snapshot.find(({ name }) => name === "sluice_x_total")?.values).toEqual([7]);
+    }
   });
 
   it("is not asked any more; without threads nothing runs", async () => {
