@@ -163,10 +163,12 @@ export interface SharedCells {
   /** The same memory; cell `i` begins at `i / 2`. */
   readonly longs: BigInt64Array<SharedArrayBuffer>;
   /**
-   * The cell of a key: a new one, all zero, if there is none. It stays for at least `ttlMs` from now.
+   * The cell of a key: a new one, all zero, if there is none. It stays for at least `ttlMs` from now, often a little
+   * longer; whoever needs it for longer locates it again before. Costs about as much as a look into a `Map`.
+   * @param nowMs the clock's monotonic milliseconds, which the caller mostly has at hand
    * @returns its first word, an even number; -1 when there is no room, which the caller must have an answer to
    */
-  locate(key: string, ttlMs: number): number;
+  locate(key: string, ttlMs: number, nowMs: number): number;
 }
 
 /** Memory that all threads of a gateway see. */

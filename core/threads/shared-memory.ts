@@ -1,4 +1,5 @@
 /** The memory that all threads of a gateway see. It is made once, and its handle is given to each thread. */
+import { monotonicMs } from "../clock.ts";
 import type { SharedState } from "../plugin.ts";
 import { CellTable, type CellTableSize } from "./cell-table.ts";
 
@@ -12,12 +13,15 @@ export interface SharedMemoryHandle {
   readonly circuits: SharedArrayBuffer;
 }
 
-/** Makes the memory of a gateway with so many data threads. */
-export function createSharedMemory(threads: number): SharedMemoryHandle {
+/**
+ * Makes the memory of a gateway with so many data threads.
+ * @param nowMs what the clock's monotonic milliseconds are
+ */
+export function createSharedMemory(threads: number, nowMs = monotonicMs()): SharedMemoryHandle {
   return {
     threads,
-    counters: new SharedArrayBuffer(CellTable.bytes(COUNTERS)),
-    circuits: new SharedArrayBuffer(CellTable.bytes(CIRCUITS)),
+    counters: CellTable.create(COUNTERS, threads, nowMs),
+    circuits: CellTable.create(CIRCUITS, threads, nowMs),
   };
 }
 
@@ -27,11 +31,15 @@ export class SharedMemory implements SharedState {
   readonly counters: CellTable;
   readonly circuits: CellTable;
 
-  /** @param thread number of the thread that uses it, from 0 */
+  /**
+   * @param thread number of the thread that uses it, from 0; the number of data threads for the control thread. No two
+   *   that run have the same: one that takes the place of another is opened when the other has ended.
+   */
   constructor(handle: SharedMemoryHandle, thread: number) {
+    const { threads } = handle;
     this.thread = thread;
-    this.threads = handle.threads;
-    this.counters = new CellTable(handle.counters, COUNTERS);
-    this.circuits = new CellTable(handle.circuits, CIRCUITS);
+    this.threads = threads;
+    this.counters = new CellTable(handle.counters, COUNTERS, threads, thread);
+    this.circuits = new CellTable(handle.circuits, CIRCUITS, threads, thread);
   }
 }

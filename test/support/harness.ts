@@ -69,7 +69,7 @@ export class FakeHost implements Host {
   log = new FakeLog();
   clock = new FakeClock();
   upstreams: Map<string, Upstream> = new Map();
-  shared: SharedState = new SharedMemory(createSharedMemory(1), 0);
+  shared: SharedState = new SharedMemory(createSharedMemory(1, this.clock.monotonic()), 0);
   baseDir = process.cwd();
   /** Sums of counters, by name and labels. */
   readonly counts = new Map<string, number>();
