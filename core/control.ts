@@ -3,6 +3,7 @@
  * watches the files it came from, and remembers what went wrong last.
  */
 import { Admin } from "./admin/admin.ts";
+import type { CheckedConfig } from "./config/checked.ts";
 import { ConfigLoadError, type ConfigSources, type Diagnostic, type LoadedConfig } from "./config/load.ts";
 import { renderMessage } from "./config/render.ts";
 import { watchConfig, type Watcher } from "./config/watch.ts";
@@ -44,6 +45,8 @@ export class Control {
   readonly #options: ControlOptions;
   #loaded: LoadedConfig | undefined;
   #generation = 0;
+  /** `threads` of the first configuration. */
+  #threads: CheckedConfig["threads"] | undefined;
   #failure: ReloadFailure | undefined;
   #state: State = "starting";
   #watcher: Watcher | undefined;
@@ -185,6 +188,13 @@ export class Control {
     metrics.own.countReload("success");
     metrics.own.reloadedAt = clock.now() / 1000;
     const { routes } = loaded.config;
+    this.#threads ??= loaded.config.threads;
+    if (this.#threads !== loaded.config.threads) {
+      this.log.warn(
+        { threads: this.#threads },
+        "`threads` has changed: that takes effect when the process starts anew",
+      );
+    }
     this.log.info({ generation: this.#generation, routes: routes.length }, "configuration activated");
     return { result: "activated", generation: this.#generation };
   }

@@ -69,7 +69,7 @@ export async function createGateway(config: string | object, options: GatewayOpt
     typeof source === "string"
       ? loadConfig(resolve(source), loadOptions)
       : loadConfigObject(source, loadOptions);
-  const { control, log } = await startRuntime(load, catalogue, options.logTo);
+  const { control, log } = await startRuntime(load, catalogue, options.logTo && { logTo: options.logTo });
   if (options.watch === true && typeof config === "string") await control.watch();
   return {
     get urls() {

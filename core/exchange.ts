@@ -2,6 +2,7 @@
  * One request on its way through a pipeline: what the client sent, what is known about it, and what will be
  * sent upstream. Knows nothing of sockets, so that any protocol can fill it.
  */
+import { randomBytes } from "node:crypto";
 import { monotonicMs } from "./clock.ts";
 import type { Body } from "./body.ts";
 import type { GatewayError } from "./errors.ts";
@@ -112,7 +113,7 @@ export interface ExchangeInit {
 }
 
 let requestCount = 0;
-const idPrefix = `${Date.now().toString(36)}${process.pid.toString(36)}`;
+const idPrefix = randomBytes(6).toString("hex");
 
 /** The route of an exchange that no route has matched. */
 export const NO_ROUTE: RouteInfo = {

@@ -66,6 +66,8 @@ export class Gateway implements DataThread, Service {
   readonly #metrics: GatewayMetrics;
   readonly #reusePort: boolean;
   #generation: Generation | undefined;
+  /** Resolves when the first configuration serves, or none will. */
+  readonly #begun = Promise.withResolvers<void>();
   /** By {@link listenerKeys}; an address that stays keeps its socket. */
   #listeners = new Map<string, Listener>();
   #logAccess = false;
@@ -110,6 +112,7 @@ export class Gateway implements DataThread, Service {
   }
 
   async stop(drainMs: number): Promise<number> {
+    this.#begun.resolve();
     const listeners = [...this.#listeners.values()];
     const cut = await Promise.all(listeners.map((listener) => listener.close(drainMs)));
     this.#listeners.clear();
@@ -133,10 +136,7 @@ export class Gateway implements DataThread, Service {
   }
 
   handle(x: Exchange): Reply | Promise<Reply> {
-    // A listener is open a moment before the first generation is activated.
-    if (this.#generation === undefined)
-      throw new GatewayError("NOT_READY", { headers: ["retry-after", "1"] });
-    return this.#generation.handle(x);
+    return this.#generation === undefined ? this.#handleFirst(x) : this.#generation.handle(x);
   }
 
   onStart(): void {
@@ -165,6 +165,14 @@ export class Gateway implements DataThread, Service {
     this.#metrics.countError(code);
     const { status } = new GatewayError(code);
     if (this.#logAccess) this.log.info({ client: peer, status, code }, "request refused");
+  }
+
+  /** A listener is open a moment before the first configuration serves: who comes then waits for it. */
+  async #handleFirst(x: Exchange): Promise<Reply> {
+    await this.#begun.promise;
+    if (this.#generation === undefined)
+      throw new GatewayError("NOT_READY", { headers: ["retry-after", "1"] });
+    return this.#generation.handle(x);
   }
 
   #warn(problems: readonly Problem[]): void {
@@ -204,6 +212,7 @@ export class Gateway implements DataThread, Service {
     const { config } = generation;
     this.#generation = generation;
     generation.activate();
+    this.#begun.resolve();
     this.#logAccess = config.log.access;
     const listeners = new Map<string, Listener>();
     for (const [i, key] of listenerKeys(config.listeners).entries()) {

@@ -1,4 +1,5 @@
 /** The command line: argv to a command. The only place that handles signals and ends the process. */
+import { extname } from "node:path";
 import { parseArgs } from "node:util";
 import { setFlagsFromString } from "node:v8";
 import { catalogue } from "../plugins/index.ts";
@@ -24,6 +25,9 @@ Options
       --effective     with defaults filled in and pipelines flat
       --format        how to print
 `;
+
+/** Beside this file, built like it. */
+const WORKER = new URL(`worker${extname(import.meta.url)}`, import.meta.url);
 
 const stdio = (stream: NodeJS.WriteStream): CommandIo => ({
   cwd: process.cwd(),
@@ -103,7 +107,7 @@ async function serve({ file, watch }: Arguments): Promise<number> {
   const signals = new Signals();
   let running: Running;
   try {
-    running = await start({ file: findConfig(file, process.cwd()), watch, catalogue });
+    running = await start({ file: findConfig(file, process.cwd()), watch, catalogue, worker: WORKER });
   } catch (error) {
     const err = stdio(process.stderr);
     err.write(renderAll(diagnosticsOf(error, undefined), err));

@@ -9,6 +9,8 @@ import { KeepStore } from "./keep.ts";
 import { createLog, type RootLog } from "./observe/log.ts";
 import { MergedMetrics } from "./observe/merged-metrics.ts";
 import { GatewayMetrics } from "./observe/metrics.ts";
+import { countThreads } from "./threads/count.ts";
+import { ThreadGroup } from "./threads/thread-group.ts";
 import { createSharedMemory, SharedMemory } from "./threads/shared-memory.ts";
 import { createVitals, Vitals } from "./threads/vitals.ts";
 import type { Problem } from "./errors.ts";
@@ -20,44 +22,64 @@ export interface Runtime {
   readonly log: RootLog;
 }
 
+export interface RuntimeOptions {
+  /** Where log lines go instead of standard output. */
+  readonly logTo?: { write(line: string): void };
+  /** The module that data threads run; without one this thread serves. */
+  readonly worker?: URL;
+}
+
 /**
- * Starts a gateway in this thread.
+ * Starts a gateway.
  * @param load reads and checks the configuration; called again for every reload
- * @param logTo where log lines go instead of standard output
  * @throws ConfigLoadError when the first configuration cannot be used; nothing is left open
  */
 export async function startRuntime(
   load: () => Promise<LoadedConfig>,
   catalogue: Catalogue,
-  logTo?: { write(line: string): void },
+  { logTo, worker }: RuntimeOptions = {},
 ): Promise<Runtime> {
   // The log's settings are part of the configuration, so the first one is read before there is a log.
   let first: LoadedConfig | undefined = await load();
   const log = createLog(first.config.log, logTo);
-  const metrics = new GatewayMetrics();
-  const shared = new SharedMemory(createSharedMemory(1), 0);
-  const vitals = new Vitals(createVitals(1), 0);
-  const gateway = new Gateway({
-    catalogue,
-    log,
-    clock: systemClock,
-    metrics,
-    shared,
-    vitals,
-    random: Math.random,
-  });
+  const threads = worker === undefined ? 1 : await countThreads(first.config.threads, log);
+  const memory = createSharedMemory(threads);
+  const own = new GatewayMetrics();
+  const isAlone = worker === undefined || threads === 1;
+  const metrics = new MergedMetrics(own, isAlone ? "0" : "control");
+  const common = { log, clock: systemClock, metrics };
+  const data = isAlone
+      ? new Gateway({
+          ...common,
+          metrics: own,
+          catalogue,
+          shared: new SharedMemory(memory, 0),
+          vitals: new Vitals(createVitals(1), 0),
+          random: Math.random,
+        })
+      : new ThreadGroup({
+          ...common,
+          threads,
+          memory,
+          entry: worker,
+          onGone: () => {},
+          onHopeless: () => {},
+        });
   const control = new Control({
+    ...common,
+    data,
     async load() {
       const loaded = first ?? (await load());
       first = undefined;
       return loaded;
     },
-    data: gateway,
-    log,
-    clock: systemClock,
-    metrics: new MergedMetrics(metrics, "0"),
   });
-  await control.start();
+  try {
+    await control.start();
+  } catch (error) {
+    await data.stop(0);
+    throw error;
+  }
   return { control, log };
 }
 

@@ -10,6 +10,8 @@ export interface StartOptions {
   /** Reload when a file of the configuration changes. */
   watch: boolean;
   catalogue: Catalogue;
+  /** The module that data threads run. */
+  worker: URL;
 }
 
 /** A gateway that serves. */
@@ -26,10 +28,12 @@ export interface Running {
  * Starts a gateway.
  * @throws ConfigLoadError when the configuration cannot be used
  */
-export async function start({ file, watch, catalogue }: StartOptions): Promise<Running> {
+export async function start({ file, watch, catalogue, worker }: StartOptions): Promise<Running> {
   const path = resolve(file);
   const compile = compileOnce(catalogue);
-  const { control, log } = await startRuntime(() => loadConfig(path, { catalogue, compile }), catalogue);
+  const { control, log } = await startRuntime(() => loadConfig(path, { catalogue, compile }), catalogue, {
+    worker,
+  });
   if (watch) await control.watch();
   log.info({ config: path, watch, listeners: control.urls, admin: control.adminUrl }, "sluice is serving");
   return {

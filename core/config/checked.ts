@@ -72,6 +72,7 @@ export interface CheckedConfig {
     access: boolean;
     stageTimings: boolean;
   };
+  threads: number | "auto";
   overload: OverloadConfig | undefined;
   drainTimeoutMs: number;
   upstreams: Record<string, UpstreamConfig>;

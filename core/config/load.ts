@@ -221,13 +221,15 @@ function createConfig(
   routes: CheckedConfig["routes"],
   baseDir: string,
 ): CheckedConfig {
-  const { listeners, admin, log, overload, drainTimeout, upstreams } = plain as unknown as CheckedConfig & {
-    drainTimeout: string;
-  };
+  const { listeners, admin, log, threads, overload, drainTimeout, upstreams } =
+    plain as unknown as CheckedConfig & {
+      drainTimeout: string;
+    };
   const content = {
     listeners,
     admin,
     log,
+    threads,
     overload,
     drainTimeoutMs: parseDuration(drainTimeout),
     upstreams,

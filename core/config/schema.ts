@@ -232,6 +232,16 @@ export const pipelineSchema = {
   additionalProperties: false,
 } as const;
 
+/** More threads than this are a mistake. */
+const MAX_THREADS = 64;
+
+const threadsSchema = {
+  anyOf: [{ const: "auto" }, { type: "integer", minimum: 1, maximum: MAX_THREADS }],
+  default: "auto",
+  description:
+    "Threads that serve, each on a core of its own: `auto` for as many as the machine has, 1 to serve in the main thread. Changes take effect when the process starts anew.",
+} as const;
+
 export const gatewaySchema = {
   $schema: "http://json-schema.org/draft-07/schema#",
   title: "Sluice gateway configuration",
@@ -278,6 +288,7 @@ export const gatewaySchema = {
       additionalProperties: false,
       default: {},
     },
+    threads: threadsSchema,
     overload: { $ref: "#/definitions/overload" },
     drainTimeout: duration("30s", "How long requests in flight may go on after a swap or a stop."),
     upstreams: {

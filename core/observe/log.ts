@@ -15,6 +15,9 @@ export interface LogOptions {
 
 /** A log that can change with the configuration and be flushed before the process ends. */
 export interface RootLog extends Log {
+  readonly level: LogLevel;
+  /** Takes lines of another log of this kind, as JSON, each with its line break. */
+  append(lines: string): void;
   setLevel(level: LogLevel): void;
   flush(): void;
   /** The same without hurry: nothing is written twice. */
@@ -24,16 +27,21 @@ export interface RootLog extends Log {
 /**
  * Opens the log.
  * @param sink where lines go instead of standard output, for tests and embedding
+ * @param fields what every line says
  */
-export function createLog(options: LogOptions, sink?: { write(line: string): void }): RootLog {
+export function createLog(
+  options: LogOptions,
+  sink?: { write(line: string): void },
+  fields: object | null = null,
+): RootLog {
   const { level } = options;
   const settings = {
     level,
-    base: null,
+    base: fields,
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: { level: (label: string) => ({ level: label }) },
   };
-  if (sink !== undefined) return wrap(pino(settings, sink as DestinationStream), DIRECT);
+  if (sink !== undefined) return wrap(pino(settings, sink as DestinationStream), sink, DIRECT);
   const isPretty =
     options.format === "pretty" || (options.format === "auto" && process.stdout.isTTY === true);
   if (isPretty) {
@@ -44,20 +52,25 @@ export function createLog(options: LogOptions, sink?: { write(line: string): voi
       messageFormat: describeLine,
       sync: true,
     });
-    return wrap(pino(settings, stream), DIRECT);
+    return wrap(pino(settings, stream), stream, DIRECT);
   }
   const output = new LogOutput(1);
-  return wrap(pino(settings, output), output);
+  return wrap(pino(settings, output), output, output);
 }
 
 /** A destination that has nothing to flush. */
 const DIRECT = { flush: () => {}, drain: async () => {} };
 
-function wrap(logger: ReturnType<typeof pino>, output: Pick<RootLog, "flush" | "drain">): RootLog {
+function wrap(
+  logger: ReturnType<typeof pino>,
+  sink: { write(lines: string): unknown },
+  output: Pick<RootLog, "flush" | "drain">,
+): RootLog {
   return Object.assign(logger as unknown as Log, {
     setLevel: (level: LogLevel) => {
       logger.level = level;
     },
+    append: (lines: string) => void sink.write(lines),
     flush: () => output.flush(),
     drain: () => output.drain(),
   }) as RootLog;

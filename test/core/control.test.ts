@@ -16,7 +16,8 @@ import { config } from "../support/gateway.ts";
 import { FakeClock, FakeLog } from "../support/harness.ts";
 
 class FakeRootLog extends FakeLog implements RootLog {
-  level: LogLevel | undefined;
+  level: LogLevel = "info";
+  append(): void {}
   setLevel(level: LogLevel): void {
     this.level = level;
   }

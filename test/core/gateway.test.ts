@@ -109,11 +109,20 @@ describe("a swap", () => {
     expect(trace).toEqual(["build 1", "build 2", "close 1"]);
   });
 
-  it("answers 503 to a request that comes before the first is activated", () => {
+  it("has a request that comes before the first is activated wait for it", async () => {
+    const { gateway, config } = setUp();
+    const prepared = await gateway.prepare(await config("1"), 1);
+    const waiting = text(prepared.urls[0]);
+    await new Promise((resolve) => setImmediate(resolve));
+    prepared.activate();
+    expect(await waiting).toBe("1");
+  });
+
+  it("answers 503 to one for which there never is a first", async () => {
     const { gateway } = setUp();
-    expect(() => gateway.handle(exchange())).toThrow(
-      expect.objectContaining({ code: "NOT_READY", status: 503 }),
-    );
+    const waiting = gateway.handle(exchange());
+    await gateway.stop(0);
+    await expect(waiting).rejects.toMatchObject({ code: "NOT_READY", status: 503 });
   });
 
   it("leaves the old serving when the new is discarded, with all that it opened closed", async () => {

@@ -1,0 +1,72 @@
+/** A data thread from within: a gateway that does what the control thread asks, and shows that it lives. */
+import type { MessagePort } from "node:worker_threads";
+import { monotonicMs, systemClock } from "../clock.ts";
+import { Gateway, type Prepared } from "../gateway.ts";
+import { createLog, type LogLevel } from "../observe/log.ts";
+import { GatewayMetrics } from "../observe/metrics.ts";
+import type { Catalogue } from "../plugin.ts";
+import { answerCall } from "./calls.ts";
+import { LogPipe } from "./log-pipe.ts";
+import type { DataThreadCalls, DataThreadStart, ToDataThread } from "./messages.ts";
+import { SharedMemory } from "./shared-memory.ts";
+import { Vitals } from "./vitals.ts";
+
+/** Time between two signs of life. */
+export const BEAT_MS = 100;
+
+/** Serves until the control thread ends this one. */
+export function serveDataThread(port: MessagePort, start: DataThreadStart, catalogue: Catalogue): void {
+  const { thread, level } = start;
+  const pipe = new LogPipe(port);
+  const log = createLog({ level, format: "json" }, pipe, { thread });
+  const metrics = new GatewayMetrics();
+  const vitals = new Vitals(start.vitals, thread);
+  const gateway = new Gateway({
+    catalogue,
+    log,
+    clock: systemClock,
+    metrics,
+    shared: new SharedMemory(start.memory, thread),
+    vitals,
+    reusePort: true,
+    random: Math.random,
+  });
+  const all = new Map<number, Prepared & { readonly level: LogLevel }>();
+  const take = (number: number): Prepared & { readonly level: LogLevel } => {
+    const prepared = all.get(number)!;
+    all.delete(number);
+    return prepared;
+  };
+
+  const calls: DataThreadCalls = {
+    async prepare(config, number, at) {
+      const prepared = await gateway.prepare(config, number, at);
+      all.set(number, { ...prepared, level: config.log.level });
+      return { urls: prepared.urls };
+    },
+    discard: (number) => take(number).discard(),
+    async stop(drainMs) {
+      const cut = await gateway.stop(drainMs);
+      pipe.close();
+      return cut;
+    },
+    inspect: (collection) => gateway.inspect(collection),
+    change: (collection, id, patch) => gateway.change(collection, id, patch),
+  };
+
+  port.on("message", (message: ToDataThread) => {
+    if ("call" in message) return void answerCall(calls, message, port);
+    const prepared = take(message.activate);
+    log.setLevel(prepared.level);
+    prepared.activate();
+  });
+  // Nothing that a client, an upstream or a stage does may end the thread; what comes here is a bug of ours.
+  const onBug = (error: unknown): void => {
+    metrics.countError("INTERNAL");
+    log.error({ err: error }, "an error was not handled; please report it");
+  };
+  process.on("uncaughtException", onBug);
+  process.on("unhandledRejection", onBug);
+  vitals.beat(monotonicMs());
+  setInterval(() => vitals.beat(monotonicMs()), BEAT_MS);
+}

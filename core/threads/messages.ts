@@ -1,0 +1,41 @@
+/** What the control thread and data threads say to each other. Everything here is plain data and shared memory. */
+import type { CheckedConfig } from "../config/checked.ts";
+import type { LogLevel } from "../observe/log.ts";
+import type { AnswerMessage, CallMessage } from "./calls.ts";
+import type { SharedMemoryHandle } from "./shared-memory.ts";
+
+/** What a data thread is given when it begins. */
+export interface DataThreadStart {
+  /** Its number, from 0. */
+  readonly thread: number;
+  readonly memory: SharedMemoryHandle;
+  readonly vitals: SharedArrayBuffer;
+  readonly level: LogLevel;
+}
+
+/** What a data thread can be asked. */
+export type DataThreadCalls = {
+  /** Builds a configuration, to be activated or discarded. Gives where it will listen. */
+  prepare(
+    config: CheckedConfig,
+    number: number,
+    at: readonly string[] | undefined,
+  ): Promise<{ urls: string[] }>;
+  discard(number: number): Promise<void>;
+  /** Drains. Gives how many requests were cut off. */
+  stop(drainMs: number): Promise<number>;
+  inspect(collection: string): Promise<Record<string, object>>;
+  change(collection: string, id: string, patch: unknown): Promise<object | undefined>;
+};
+
+/** To a data thread. */
+export type ToDataThread =
+  | CallMessage
+  /** Lets the configuration of this number serve. */
+  | { readonly activate: number };
+
+/** From a data thread. */
+export type FromDataThread =
+  | AnswerMessage
+  /** Lines for the log, each with its line break. */
+  | { readonly log: string };

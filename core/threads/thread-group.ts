@@ -1,0 +1,282 @@
+/**
+ * Data threads that act as one: what is asked of the group is asked of all, a configuration serves on all of them or
+ * on none. A thread that dies or hangs is replaced by one that serves the same.
+ */
+import type { CheckedConfig } from "../config/checked.ts";
+import type { DataThread, Prepared } from "../gateway.ts";
+import type { RootLog } from "../observe/log.ts";
+import type { Clock, Labels, Metrics } from "../plugin.ts";
+import { prepareAll } from "./prepare-all.ts";
+import type { SharedMemoryHandle } from "./shared-memory.ts";
+import { StallWatch } from "./stall-watch.ts";
+import { findStuckAt } from "./stuck-at.ts";
+import { createVitals } from "./vitals.ts";
+import { type Death, type DeathReason, WorkerThread } from "./worker-thread.ts";
+
+/** Time before the second, third… try to replace a thread; longer from time to time. The first is at once. */
+const FIRST_BACKOFF_MS = 100;
+const LONGEST_BACKOFF_MS = 5000;
+/** A thread that lived for so long did not die of being replaced. */
+const STABLE_MS = 10_000;
+
+export interface ThreadGroupOptions {
+  /** How many, at least one. */
+  readonly threads: number;
+  /** The module that a data thread runs. */
+  readonly entry: URL;
+  readonly memory: SharedMemoryHandle;
+  readonly log: RootLog;
+  readonly clock: Clock;
+  readonly metrics: Pick<Metrics, "collect">;
+  /** Told of each thread that is gone, before another takes its number: what it held is free. */
+  onGone(thread: number): void;
+  /** Told of a thread that cannot even be ended: only the end of the process helps. */
+  onHopeless(thread: number): void;
+}
+
+/** What the group serves. */
+interface Serving {
+  readonly config: CheckedConfig;
+  readonly number: number;
+  /** Addresses that are listened on, in the order of the configuration, port 0 resolved. */
+  readonly at: readonly string[];
+}
+
+/** A thread's place in the group. */
+interface Place {
+  readonly number: number;
+  /** The thread that serves, or that prepares for the first time; undefined while it is being replaced. */
+  thread: WorkerThread | undefined;
+  /** Replacements in a row that did not live long. */
+  failures: number;
+  /** Grows whenever somebody else takes care of the place. */
+  turn: number;
+}
+
+export class ThreadGroup implements DataThread {
+  readonly #options: ThreadGroupOptions;
+  readonly #vitals: SharedArrayBuffer;
+  readonly #places: readonly Place[];
+  readonly #watch: StallWatch<WorkerThread>;
+  readonly #replaced = new Map<DeathReason, number>();
+  readonly #ends: readonly (() => void)[];
+  #serving: Serving | undefined;
+  /** Names of routes, by generation: what a thread that died ran last. */
+  readonly #routes = new Map<number, readonly string[]>();
+  #urls: string[] = [];
+  #stopping = false;
+  #wake: (() => void)[] = [];
+
+  constructor(options: ThreadGroupOptions) {
+    const { threads, clock, metrics } = options;
+    this.#options = options;
+    this.#vitals = createVitals(threads);
+    this.#places = Array.from({ length: threads }, (_, number) => ({
+      number,
+      thread: this.#start(number),
+      failures: 0,
+      turn: 0,
+    }));
+    for (const place of this.#places) this.#follow(place, place.thread!);
+    this.#watch = new StallWatch(
+      clock,
+      () => this.#threads,
+      (thread, silentMs) => thread.giveUp(`it has not come round for ${Math.round(silentMs)} ms`),
+    );
+    this.#ends = [
+      metrics.collect("sluice_threads", "Data threads that serve.", "gauge", () => [
+        [{}, this.#threads.length],
+      ]),
+      metrics.collect(
+        "sluice_thread_replacements_total",
+        "Data threads that died or hung and were replaced, by reason.",
+        "counter",
+        () => [...this.#replaced].map(([reason, count]): [Labels, number] => [{ reason }, count]),
+      ),
+    ];
+  }
+
+  get urls(): string[] {
+    return this.#urls;
+  }
+
+  /** Threads that serve now. */
+  get #threads(): WorkerThread[] {
+    return this.#places.flatMap(({ thread }) => (thread?.isAlive ? [thread] : []));
+  }
+
+  async prepare(config: CheckedConfig, number: number): Promise<Prepared> {
+    // A place without a thread gets one that begins with this configuration, whatever is being tried there.
+    for (const place of this.#places) {
+      if (place.thread !== undefined) continue;
+      place.turn++;
+      place.thread = this.#start(place.number);
+      this.#follow(place, place.thread);
+    }
+    const threads = this.#threads;
+    let all: readonly Prepared[];
+    try {
+      all = await this.#prepareOn(threads, config, number);
+    } catch (error) {
+      this.#afterRefusal();
+      throw error;
+    }
+    const [first] = all;
+    return {
+      urls: first!.urls,
+      activate: () => {
+        this.#serving = { config, number, at: first!.urls.map(addressOf) };
+        this.#urls = first!.urls;
+        this.#remember(number, config);
+        for (const one of all) one.activate();
+        // Threads that came up meanwhile with what served before.
+        for (const place of this.#places) {
+          if (place.thread !== undefined && !threads.includes(place.thread)) this.#catchUp(place.thread);
+        }
+      },
+      discard: async () => {
+        await Promise.all(all.map((one) => one.discard()));
+        this.#afterRefusal();
+      },
+    };
+  }
+
+  async stop(drainMs: number): Promise<number> {
+    this.#stopping = true;
+    this.#watch.close();
+    for (const wake of this.#wake) wake();
+    const cut = await Promise.all(this.#threads.map((thread) => thread.stop(drainMs)));
+    for (const end of this.#ends) end();
+    return cut.reduce((sum, n) => sum + n, 0);
+  }
+
+  /** What there is, of all threads; of what several have, the first one's word counts. */
+  async inspect(collection: string): Promise<Record<string, object>> {
+    const all = await Promise.all(
+      this.#threads.map((thread) => thread.inspect(collection).catch(() => ({}))),
+    );
+    return Object.assign({}, ...all.toReversed()) as Record<string, object>;
+  }
+
+  async change(collection: string, id: string, patch: unknown): Promise<object | undefined> {
+    const all = await Promise.all(this.#threads.map((thread) => thread.change(collection, id, patch)));
+    return all.find((changed) => changed !== undefined);
+  }
+
+  /** Prepares on all of these or on none. Where a port is to be found, one thread finds it for all. */
+  async #prepareOn(
+    threads: readonly WorkerThread[],
+    config: CheckedConfig,
+    number: number,
+  ): Promise<readonly Prepared[]> {
+    const [first, ...others] = threads;
+    if (first === undefined) throw new Error("all data threads have ended");
+    if (!config.listeners.some(({ address }) => address.endsWith(":0"))) {
+      return prepareAll(threads.map((thread) => thread.prepare(config, number)));
+    }
+    const one = await first.prepare(config, number);
+    const at = one.urls.map(addressOf);
+    return prepareAll([Promise.resolve(one), ...others.map((thread) => thread.prepare(config, number, at))]);
+  }
+
+  /** Threads that serve nothing yet, because their first configuration was refused, serve what the others do. */
+  #afterRefusal(): void {
+    if (this.#serving === undefined) return;
+    for (const place of this.#places) {
+      if (place.thread?.serves === 0) this.#catchUp(place.thread);
+    }
+  }
+
+  /** Has a thread serve what the group serves. */
+  #catchUp(thread: WorkerThread): void {
+    void this.#bringUp(thread).catch((error: unknown) => {
+      if (thread.isAlive) thread.giveUp(`it cannot serve what the others do: ${(error as Error).message}`);
+    });
+  }
+
+  /** @throws what it cannot be built for */
+  async #bringUp(thread: WorkerThread): Promise<void> {
+    for (;;) {
+      const serving = this.#serving!;
+      if (thread.serves === serving.number) return;
+      const prepared = await thread.prepare(serving.config, serving.number, serving.at);
+      if (serving === this.#serving) return prepared.activate();
+      await prepared.discard(); // another one has been activated meanwhile
+    }
+  }
+
+  #start(thread: number): WorkerThread {
+    const { entry, memory, log } = this.#options;
+    return new WorkerThread(entry, { thread, memory, vitals: this.#vitals, level: log.level }, log);
+  }
+
+  #follow(place: Place, thread: WorkerThread): void {
+    void thread.death.then((death) => this.#onDeath(place, thread, death));
+  }
+
+  async #onDeath(place: Place, thread: WorkerThread, death: Death): Promise<void> {
+    if (this.#stopping) return;
+    const { log, onGone, onHopeless } = this.#options;
+    const { reason, message } = death;
+    const route = this.#lastRoute(thread);
+    const at = reason === "stall" ? await findStuckAt(thread.worker) : undefined;
+    this.#replaced.set(reason, (this.#replaced.get(reason) ?? 0) + 1);
+    log.error({ thread: thread.number, reason, route, at }, `a data thread is replaced: ${message}`);
+    if (place.thread === thread) place.thread = undefined;
+    if (!(await thread.end())) return onHopeless(thread.number);
+    onGone(thread.number);
+    if (place.thread === undefined) await this.#replace(place, Date.now() - thread.startedAt);
+  }
+
+  /** Tries until a thread serves in this place, or somebody else takes care of it. */
+  async #replace(place: Place, livedMs: number): Promise<void> {
+    const turn = ++place.turn;
+    place.failures = livedMs < STABLE_MS ? place.failures + 1 : 0;
+    if (place.failures > 1) {
+      await this.#pause(Math.min(FIRST_BACKOFF_MS * 2 ** (place.failures - 2), LONGEST_BACKOFF_MS));
+    }
+    if (this.#stopping || place.turn !== turn || this.#serving === undefined) return;
+    const thread = this.#start(place.number);
+    place.thread = thread;
+    this.#follow(place, thread);
+    const began = performance.now();
+    try {
+      await this.#bringUp(thread);
+      const ms = Math.round(performance.now() - began);
+      this.#options.log.info({ thread: place.number, ms }, "a new data thread serves");
+    } catch (error) {
+      // One that died is taken care of where that is heard of.
+      if (thread.isAlive) thread.giveUp(`it cannot be built: ${(error as Error).message}`);
+    }
+  }
+
+  async #pause(ms: number): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, ms);
+      this.#wake.push(() => {
+        clearTimeout(timer);
+        resolve();
+      });
+    });
+  }
+
+  #remember(number: number, config: CheckedConfig): void {
+    this.#routes.set(
+      number,
+      config.routes.map(({ name }) => name),
+    );
+    // The last two are enough: requests of older ones have long begun.
+    for (const old of this.#routes.keys()) if (old < number - 1) this.#routes.delete(old);
+  }
+
+  /** Name of the route whose request began last on a thread. */
+  #lastRoute({ vitals }: WorkerThread): string | undefined {
+    const last = vitals.lastRoute;
+    return last && this.#routes.get(last.generation)?.[last.route];
+  }
+}
+
+/** The address of a URL that is listened on. */
+function addressOf(url: string): string {
+  return url.replace(/^https?:\/\//, "");
+}

@@ -1,0 +1,145 @@
+/** A data thread as the control thread sees it: told what to do, watched, ended. */
+import { Worker } from "node:worker_threads";
+import type { CheckedConfig } from "../config/checked.ts";
+import type { DataThread, Prepared } from "../gateway.ts";
+import type { RootLog } from "../observe/log.ts";
+import { type AnswerMessage, Caller } from "./calls.ts";
+import type { DataThreadCalls, DataThreadStart, FromDataThread, ToDataThread } from "./messages.ts";
+import type { Watched } from "./stall-watch.ts";
+import { Vitals } from "./vitals.ts";
+
+/** Why a thread is no more: `exit` when it ended by itself, `memory` when its heap was full. */
+export type DeathReason = "exit" | "memory" | "error" | "stall";
+
+/** How a thread ended without being told to. */
+export interface Death {
+  readonly reason: DeathReason;
+  readonly message: string;
+}
+
+/** How long a thread that is ended may take; code that V8 cannot interrupt goes on. */
+const TERMINATE_MS = 2000;
+
+export class WorkerThread implements DataThread, Watched {
+  readonly number: number;
+  readonly vitals: Vitals;
+  /** When it was started, in milliseconds since the epoch. */
+  readonly startedAt: number;
+  /** Resolves when it ended without being told to. */
+  readonly death: Promise<Death>;
+  readonly worker: Worker;
+  readonly #caller: Caller<DataThreadCalls>;
+  readonly #die: (death: Death) => void;
+  /** Whether it runs, and nobody has told it to end. */
+  #isAlive = true;
+  #building = 0;
+  urls: string[] = [];
+  /** Number of the configuration that it serves; 0 for none. */
+  serves = 0;
+
+  /** @param entry the module that it runs */
+  constructor(entry: URL, start: DataThreadStart, log: Pick<RootLog, "append">) {
+    this.number = start.thread;
+    this.startedAt = Date.now();
+    this.vitals = new Vitals(start.vitals, start.thread);
+    this.vitals.clear();
+    this.worker = new Worker(entry, { name: `data-${start.thread}`, workerData: start });
+    this.#caller = new Caller(this.worker);
+    const { promise, resolve } = Promise.withResolvers<Death>();
+    this.death = promise;
+    this.#die = resolve;
+    this.worker.on("message", (message: FromDataThread) => {
+      if ("log" in message) log.append(message.log);
+      else this.#caller.onAnswer(message as AnswerMessage);
+    });
+    this.worker.on("error", (error: Error & { code?: string }) => {
+      const reason = error.code === "ERR_WORKER_OUT_OF_MEMORY" ? "memory" : "error";
+      this.#onDead({ reason, message: error?.message ?? String(error) });
+    });
+    this.worker.on("exit", (code) =>
+      this.#onDead({ reason: "exit", message: `it ended with status ${code}` }),
+    );
+  }
+
+  get isAlive(): boolean {
+    return this.#isAlive;
+  }
+
+  /** True while it builds a configuration: it may take long without being stuck. */
+  get isBuilding(): boolean {
+    return this.#building > 0;
+  }
+
+  usedMs(): Promise<number> {
+    return this.worker.cpuUsage().then(({ user, system }) => (user + system) / 1000);
+  }
+
+  async prepare(config: CheckedConfig, number: number, at?: readonly string[]): Promise<Prepared> {
+    this.#building++;
+    try {
+      const { urls } = await this.#caller.call("prepare", config, number, at);
+      return {
+        urls,
+        activate: () => {
+          this.urls = urls;
+          this.serves = number;
+          this.#post({ activate: number });
+        },
+        // One that is gone has nothing to discard.
+        discard: () => this.#caller.call("discard", number).catch(() => {}),
+      };
+    } finally {
+      this.#building--;
+    }
+  }
+
+  async stop(drainMs: number): Promise<number> {
+    try {
+      return await this.#caller.call("stop", drainMs);
+    } catch {
+      return 0;
+    } finally {
+      await this.end();
+    }
+  }
+
+  inspect(collection: string): Promise<Record<string, object>> {
+    return this.#caller.call("inspect", collection);
+  }
+
+  change(collection: string, id: string, patch: unknown): Promise<object | undefined> {
+    return this.#caller.call("change", collection, id, patch);
+  }
+
+  /** Declares it dead: it hangs. */
+  giveUp(message: string): void {
+    this.#onDead({ reason: "stall", message });
+  }
+
+  /**
+   * Ends it at once.
+   * @returns false when it did not end in time: it runs code that cannot be interrupted
+   */
+  async end(): Promise<boolean> {
+    this.#isAlive = false;
+    this.#caller.fail(new Error(`the data thread ${this.number} was ended`));
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<false>((resolve) => {
+      timer = setTimeout(() => resolve(false), TERMINATE_MS);
+    });
+    const isEnded = await Promise.race([this.worker.terminate().then(() => true), late]);
+    clearTimeout(timer);
+    return isEnded;
+  }
+
+  #post(message: ToDataThread): void {
+    this.worker.postMessage(message);
+  }
+
+  #onDead(death: Death): void {
+    if (!this.#isAlive) return;
+    this.#isAlive = false;
+    this.#caller.fail(new Error(`the data thread ${this.number} ended: ${death.message}`));
+    this.#die(death);
+  }
+}
