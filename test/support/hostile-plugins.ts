@@ -1,0 +1,61 @@
+/** Plugins that do to a data thread what no plugin should, when a test asks for it. */
+import { ConfigError, type Plugin, Reply, textReply } from "../../core/plugin.ts";
+import { catalogue } from "../../plugins/index.ts";
+
+const schema = {
+  type: "object",
+  description: "What it does, and where.",
+  properties: {
+    text: {
+      type: "string",
+      default: "",
+      description: "What it answers with, after the number of its thread.",
+    },
+    refuseOn: { type: "integer", description: "Thread on which it cannot be built." },
+    dieOn: { type: "integer", description: "Thread that ends while it is built." },
+  },
+  additionalProperties: false,
+} as const;
+
+interface Options {
+  readonly text: string;
+  readonly refuseOn?: number;
+  readonly dieOn?: number;
+}
+
+/** Answers with its thread and a text; the path says what it does instead. */
+const hostile: Plugin<Options> = {
+  name: "hostile",
+  schema,
+  terminal: true,
+  build({ text, refuseOn, dieOn }, host) {
+    const { thread } = host.shared;
+    if (refuseOn === thread) throw new ConfigError(`not on thread ${thread}`, "/refuseOn");
+    if (dieOn === thread) process.exit(7);
+    const served = host.metrics.counter("sluice_test_served_total", "Answers.");
+    return () => (x) => {
+      if (x.path === "/stall") for (;;);
+      if (x.path === "/exit") process.exit(3);
+      if (x.path === "/memory") return eat();
+      if (x.path === "/block") Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
+      if (x.path === "/throw") setImmediate(() => nobodyCatches());
+      if (x.path === "/wait") {
+        host.log.info({}, "waiting");
+        return new Promise<Reply>(() => {});
+      }
+      served.inc();
+      return textReply(200, `${thread} ${text}`);
+    };
+  },
+};
+
+function nobodyCatches(): never {
+  throw new Error("nobody catches this");
+}
+
+function eat(): Reply {
+  const all: number[][] = [];
+  for (;;) all.push(new Array<number>(1_000_000).fill(1.5));
+}
+
+export const hostileCatalogue = new Map([...catalogue, [hostile.name, hostile as Plugin]]);
