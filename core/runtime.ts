@@ -49,22 +49,22 @@ export async function startRuntime(
   const metrics = new MergedMetrics(own, isAlone ? "0" : "control");
   const common = { log, clock: systemClock, metrics };
   const data = isAlone
-      ? new Gateway({
-          ...common,
-          metrics: own,
-          catalogue,
-          shared: new SharedMemory(memory, 0),
-          vitals: new Vitals(createVitals(1), 0),
-          random: Math.random,
-        })
-      : new ThreadGroup({
-          ...common,
-          threads,
-          memory,
-          entry: worker,
-          onGone: () => {},
-          onHopeless: () => {},
-        });
+    ? new Gateway({
+        ...common,
+        metrics: own,
+        catalogue,
+        shared: new SharedMemory(memory, 0),
+        vitals: new Vitals(createVitals(1), 0),
+        random: Math.random,
+      })
+    : new ThreadGroup({
+        ...common,
+        threads,
+        memory,
+        entry: worker,
+        onGone: () => {},
+        onHopeless: () => {},
+      });
   const control = new Control({
     ...common,
     data,

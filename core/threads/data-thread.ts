@@ -51,6 +51,7 @@ export function serveDataThread(port: MessagePort, start: DataThreadStart, catal
       return cut;
     },
     inspect: (collection) => gateway.inspect(collection),
+    snapshot: () => metrics.snapshot(),
     change: (collection, id, patch) => gateway.change(collection, id, patch),
   };
 

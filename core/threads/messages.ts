@@ -1,6 +1,7 @@
 /** What the control thread and data threads say to each other. Everything here is plain data and shared memory. */
 import type { CheckedConfig } from "../config/checked.ts";
 import type { LogLevel } from "../observe/log.ts";
+import type { Snapshot } from "../observe/snapshot.ts";
 import type { AnswerMessage, CallMessage } from "./calls.ts";
 import type { SharedMemoryHandle } from "./shared-memory.ts";
 
@@ -25,6 +26,7 @@ export type DataThreadCalls = {
   /** Drains. Gives how many requests were cut off. */
   stop(drainMs: number): Promise<number>;
   inspect(collection: string): Promise<Record<string, object>>;
+  snapshot(): Promise<Snapshot>;
   change(collection: string, id: string, patch: unknown): Promise<object | undefined>;
 };
 

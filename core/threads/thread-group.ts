@@ -5,7 +5,8 @@
 import type { CheckedConfig } from "../config/checked.ts";
 import type { DataThread, Prepared } from "../gateway.ts";
 import type { RootLog } from "../observe/log.ts";
-import type { Clock, Labels, Metrics } from "../plugin.ts";
+import type { MergedMetrics } from "../observe/merged-metrics.ts";
+import type { Clock, Labels } from "../plugin.ts";
 import { prepareAll } from "./prepare-all.ts";
 import type { SharedMemoryHandle } from "./shared-memory.ts";
 import { StallWatch } from "./stall-watch.ts";
@@ -27,7 +28,7 @@ export interface ThreadGroupOptions {
   readonly memory: SharedMemoryHandle;
   readonly log: RootLog;
   readonly clock: Clock;
-  readonly metrics: Pick<Metrics, "collect">;
+  readonly metrics: MergedMetrics;
   /** Told of each thread that is gone, before another takes its number: what it held is free. */
   onGone(thread: number): void;
   /** Told of a thread that cannot even be ended: only the end of the process helps. */
@@ -51,6 +52,8 @@ interface Place {
   failures: number;
   /** Grows whenever somebody else takes care of the place. */
   turn: number;
+  /** Resolves when the thread that died here has ended: two never have the same number. */
+  ending: Promise<unknown> | undefined;
 }
 
 export class ThreadGroup implements DataThread {
@@ -76,6 +79,7 @@ export class ThreadGroup implements DataThread {
       thread: this.#start(number),
       failures: 0,
       turn: 0,
+      ending: undefined,
     }));
     for (const place of this.#places) this.#follow(place, place.thread!);
     this.#watch = new StallWatch(
@@ -84,10 +88,10 @@ export class ThreadGroup implements DataThread {
       (thread, silentMs) => thread.giveUp(`it has not come round for ${Math.round(silentMs)} ms`),
     );
     this.#ends = [
-      metrics.collect("sluice_threads", "Data threads that serve.", "gauge", () => [
+      metrics.own.collect("sluice_threads", "Data threads that serve.", "gauge", () => [
         [{}, this.#threads.length],
       ]),
-      metrics.collect(
+      metrics.own.collect(
         "sluice_thread_replacements_total",
         "Data threads that died or hung and were replaced, by reason.",
         "counter",
@@ -106,6 +110,7 @@ export class ThreadGroup implements DataThread {
   }
 
   async prepare(config: CheckedConfig, number: number): Promise<Prepared> {
+    await Promise.all(this.#places.map(({ ending }) => ending));
     // A place without a thread gets one that begins with this configuration, whatever is being tried there.
     for (const place of this.#places) {
       if (place.thread !== undefined) continue;
@@ -211,6 +216,7 @@ export class ThreadGroup implements DataThread {
   }
 
   #follow(place: Place, thread: WorkerThread): void {
+    this.#options.metrics.add({ thread: thread.number, snapshot: () => thread.snapshot() });
     void thread.death.then((death) => this.#onDeath(place, thread, death));
   }
 
@@ -222,10 +228,14 @@ export class ThreadGroup implements DataThread {
     const at = reason === "stall" ? await findStuckAt(thread.worker) : undefined;
     this.#replaced.set(reason, (this.#replaced.get(reason) ?? 0) + 1);
     log.error({ thread: thread.number, reason, route, at }, `a data thread is replaced: ${message}`);
-    if (place.thread === thread) place.thread = undefined;
-    if (!(await thread.end())) return onHopeless(thread.number);
+    const ending = thread.end();
+    place.ending = ending;
+    if (!(await ending)) return onHopeless(thread.number);
+    place.ending = undefined;
+    place.thread = undefined;
+    this.#options.metrics.retire(thread.number);
     onGone(thread.number);
-    if (place.thread === undefined) await this.#replace(place, Date.now() - thread.startedAt);
+    await this.#replace(place, Date.now() - thread.startedAt);
   }
 
   /** Tries until a thread serves in this place, or somebody else takes care of it. */

@@ -3,6 +3,7 @@ import { Worker } from "node:worker_threads";
 import type { CheckedConfig } from "../config/checked.ts";
 import type { DataThread, Prepared } from "../gateway.ts";
 import type { RootLog } from "../observe/log.ts";
+import type { Snapshot } from "../observe/snapshot.ts";
 import { type AnswerMessage, Caller } from "./calls.ts";
 import type { DataThreadCalls, DataThreadStart, FromDataThread, ToDataThread } from "./messages.ts";
 import type { Watched } from "./stall-watch.ts";
@@ -101,6 +102,11 @@ export class WorkerThread implements DataThread, Watched {
     } finally {
       await this.end();
     }
+  }
+
+  /** What it has counted. */
+  snapshot(): Promise<Snapshot> {
+    return this.#caller.call("snapshot");
   }
 
   inspect(collection: string): Promise<Record<string, object>> {

@@ -1,5 +1,5 @@
 /** Plugins that do to a data thread what no plugin should, when a test asks for it. */
-import { ConfigError, type Plugin, Reply, textReply } from "../../core/plugin.ts";
+import { ConfigError, type Plugin, type Reply, textReply } from "../../core/plugin.ts";
 import { catalogue } from "../../plugins/index.ts";
 
 const schema = {

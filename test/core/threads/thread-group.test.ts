@@ -138,6 +138,20 @@ describe("a data thread", () => {
     expect([await again.ask(), await other.ask()]).toEqual(["0 two", "1 two"]);
   });
 
+  it("leaves what it has counted behind", async () => {
+    const [victim, other] = await connectBoth();
+    await Promise.all([victim.ask(), other.ask()]);
+    const before = await valueOf("sluice_test_served_total");
+    expect(before).toBeGreaterThanOrEqual(4);
+    await victim.ask("exit").catch(() => {});
+    await gateway.logged(isReplaced);
+    expect(await valueOf("sluice_test_served_total")).toBe(before);
+    expect(await valueOf('sluice_thread_replacements_total{reason="exit"}')).toBe(1);
+    expect(await valueOf("sluice_threads")).toBe(2);
+    await other.ask();
+    expect(await valueOf("sluice_test_served_total")).toBe(before + 1);
+  });
+
   it("survives an error that nobody catches", async () => {
     const [first] = await connectBoth();
     expect(await first.ask("throw")).toBe("0 one");
@@ -146,3 +160,10 @@ describe("a data thread", () => {
     expect(await first.ask()).toBe("0 one");
   });
 });
+
+/** The value of a series, as the admin listener would tell it. */
+async function valueOf(series: string): Promise<number> {
+  const { text } = await gateway.control.metrics.render();
+  const line = text.split("\n").find((each) => each.startsWith(`${series} `));
+  return Number(line?.slice(series.length));
+}
