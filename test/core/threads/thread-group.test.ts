@@ -141,15 +141,15 @@ describe("a data thread", () => {
   it("leaves what it has counted behind", async () => {
     const [victim, other] = await connectBoth();
     await Promise.all([victim.ask(), other.ask()]);
-    const before = await valueOf("sluice_test_served_total");
+    const before = await readMetric("sluice_test_served_total");
     expect(before).toBeGreaterThanOrEqual(4);
     await victim.ask("exit").catch(() => {});
     await gateway.logged(isReplaced);
-    expect(await valueOf("sluice_test_served_total")).toBe(before);
-    expect(await valueOf('sluice_thread_replacements_total{reason="exit"}')).toBe(1);
-    expect(await valueOf("sluice_threads")).toBe(2);
+    expect(await readMetric("sluice_test_served_total")).toBe(before);
+    expect(await readMetric('sluice_thread_replacements_total{reason="exit"}')).toBe(1);
+    expect(await readMetric("sluice_threads")).toBe(2);
     await other.ask();
-    expect(await valueOf("sluice_test_served_total")).toBe(before + 1);
+    expect(await readMetric("sluice_test_served_total")).toBe(before + 1);
   });
 
   it("survives an error that nobody catches", async () => {
@@ -162,7 +162,7 @@ describe("a data thread", () => {
 });
 
 /** The value of a series, as the admin listener would tell it. */
-async function valueOf(series: string): Promise<number> {
+async function readMetric(series: string): Promise<number> {
   const { text } = await gateway.control.metrics.render();
   const line = text.split("\n").find((each) => each.startsWith(`${series} `));
   return Number(line?.slice(series.length));
