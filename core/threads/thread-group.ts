@@ -3,10 +3,11 @@
  * on none. A thread that dies or hangs is replaced by one that serves the same.
  */
 import type { CheckedConfig } from "../config/checked.ts";
-import type { DataThread, Prepared } from "../gateway.ts";
+import { type DataThread, listenError, type Prepared } from "../gateway.ts";
 import type { RootLog } from "../observe/log.ts";
 import type { MergedMetrics } from "../observe/merged-metrics.ts";
 import type { Clock, Labels } from "../plugin.ts";
+import { probeAddress } from "./probe-address.ts";
 import { prepareAll } from "./prepare-all.ts";
 import type { SharedMemoryHandle } from "./shared-memory.ts";
 import { StallWatch } from "./stall-watch.ts";
@@ -110,6 +111,7 @@ export class ThreadGroup implements DataThread {
   }
 
   async prepare(config: CheckedConfig, number: number): Promise<Prepared> {
+    await this.#probe(config.listeners);
     await Promise.all(this.#places.map(({ ending }) => ending));
     // A place without a thread gets one that begins with this configuration, whatever is being tried there.
     for (const place of this.#places) {
@@ -166,6 +168,19 @@ export class ThreadGroup implements DataThread {
   async change(collection: string, id: string, patch: unknown): Promise<object | undefined> {
     const all = await Promise.all(this.#threads.map((thread) => thread.change(collection, id, patch)));
     return all.find((changed) => changed !== undefined);
+  }
+
+  /** @throws ConfigError for an address that is new and not free */
+  async #probe(listeners: CheckedConfig["listeners"]): Promise<void> {
+    const ours = new Set(this.#serving?.config.listeners.map(({ address }) => address));
+    for (const [i, { address }] of listeners.entries()) {
+      if (ours.has(address)) continue;
+      try {
+        await probeAddress(address);
+      } catch (error) {
+        throw listenError(error, address, `/listeners/${i}/address`);
+      }
+    }
   }
 
   /** Prepares on all of these or on none. Where a port is to be found, one thread finds it for all. */

@@ -1,0 +1,18 @@
+/** Makes sure that an address is free before several threads share it. */
+import { createServer } from "node:net";
+import { parseAddress } from "../server.ts";
+
+/**
+ * Listens on an address for a moment, as the only one. Sockets that share a port say nothing of others that share it
+ * too: a second gateway, started by mistake, would take half of the connections.
+ * @throws Error with a code such as EADDRINUSE
+ */
+export async function probeAddress(address: string): Promise<void> {
+  const { host, port } = parseAddress(address);
+  const server = createServer();
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.listen({ host: host === "localhost" ? "127.0.0.1" : host, port, exclusive: true }, resolve);
+  });
+  await new Promise((resolve) => server.close(resolve));
+}
