@@ -9,16 +9,19 @@ import { renderMessage } from "./config/render.ts";
 import { watchConfig, type Watcher } from "./config/watch.ts";
 import { ConfigError } from "./errors.ts";
 import type { Log } from "./exchange.ts";
-import { type DataThread, listenError } from "./gateway.ts";
+import { type DataThread, listenError, type Prepared } from "./gateway.ts";
 import type { RootLog } from "./observe/log.ts";
 import type { MergedMetrics } from "./observe/merged-metrics.ts";
 import type { Clock } from "./plugin.ts";
+import type { Keepers } from "./upstream/keepers.ts";
 
 export interface ControlOptions {
   /** Reads and checks the configuration. @throws ConfigLoadError */
   load: () => Promise<LoadedConfig>;
   /** What serves: one thread, or a group that acts as one. */
   data: DataThread;
+  /** Look after upstreams, for all threads. */
+  keepers: Keepers;
   log: RootLog;
   clock: Clock;
   metrics: MergedMetrics;
@@ -125,7 +128,8 @@ export class Control {
   }
 
   /** What there is of a collection for operators to look at, by id. */
-  inspect(collection: string): Promise<Record<string, object>> {
+  async inspect(collection: string): Promise<Record<string, object>> {
+    if (collection === "upstreams") return this.#options.keepers.inspect();
     return this.#options.data.inspect(collection);
   }
 
@@ -133,7 +137,8 @@ export class Control {
    * Changes one of a collection; undefined when there is none of that id.
    * @throws ConfigError with pointers into the patch
    */
-  change(collection: string, id: string, patch: unknown): Promise<object | undefined> {
+  async change(collection: string, id: string, patch: unknown): Promise<object | undefined> {
+    if (collection === "upstreams") return this.#options.keepers.change(id, patch);
     return this.#options.data.change(collection, id, patch);
   }
 
@@ -153,6 +158,7 @@ export class Control {
     const drainMs = this.#loaded?.config.drainTimeoutMs ?? 0;
     const cut = await this.#options.data.stop(drainMs);
     await this.#admin?.close();
+    await this.#options.keepers.close();
     this.metrics.close();
     this.#state = "stopped";
     return cut;
@@ -203,15 +209,22 @@ export class Control {
   async #swap(loaded: LoadedConfig): Promise<void> {
     const { config } = loaded;
     const number = this.#generation + 1;
-    const prepared = await this.#options.data.prepare(config, number);
+    const upstreams = await this.#options.keepers.open(config);
+    let prepared: Prepared | undefined;
     let admin: Admin | undefined;
     try {
+      prepared = await this.#options.data.prepare(config, number, upstreams.feeds);
       admin = await this.#prepareAdmin(loaded);
     } catch (error) {
-      await prepared.discard();
+      await prepared?.discard();
+      await upstreams.close();
       throw error;
     }
+    upstreams.activate();
     prepared.activate();
+    prepared.retired
+      .then(() => upstreams.close())
+      .catch((error: unknown) => this.log.error({ err: error }, "upstreams failed to close"));
     this.#generation = number;
     this.#options.log.setLevel(config.log.level);
     if (admin !== this.#admin) {

@@ -4,7 +4,7 @@
  */
 import { monotonicMs } from "./clock.ts";
 import type { CheckedConfig, ListenerConfig } from "./config/checked.ts";
-import { ConfigError, type ErrorCode, GatewayError, type Problem } from "./errors.ts";
+import { ConfigError, type ErrorCode, GatewayError } from "./errors.ts";
 import type { Exchange, Log } from "./exchange.ts";
 import { buildGeneration, type Generation, type Surroundings } from "./generation.ts";
 import { KeepStore } from "./keep.ts";
@@ -15,6 +15,7 @@ import type { Reply } from "./reply.ts";
 import type { Vitals } from "./threads/vitals.ts";
 import { Listener, type Service } from "./server.ts";
 import type { Outcome } from "./transaction.ts";
+import type { Feeds } from "./upstream/feed.ts";
 
 /** A configuration that is built and ready, on one thread: either of the two ends it. */
 export interface Prepared {
@@ -24,16 +25,19 @@ export interface Prepared {
   activate(): void;
   /** Throws it away; what serves goes on. */
   discard(): Promise<void>;
+  /** Resolves when nothing of it is left: it was discarded, or replaced and its last request has ended. */
+  readonly retired: Promise<void>;
 }
 
 /** A thread that serves. Swaps are two-phase: all threads prepare, then all activate or all discard. */
 export interface DataThread {
   /**
+   * @param feeds what is told of its upstreams, until it is retired
    * @param at where to listen instead of the addresses in the configuration, in the same order: another thread has
    * found out what port 0 stands for
    * @throws ConfigError when the configuration cannot be built
    */
-  prepare(config: CheckedConfig, number: number, at?: readonly string[]): Promise<Prepared>;
+  prepare(config: CheckedConfig, number: number, feeds: Feeds, at?: readonly string[]): Promise<Prepared>;
   /** Stops taking connections and waits for requests under way; gives how many were cut off. */
   stop(drainMs: number): Promise<number>;
   /** What there is of a collection for operators to look at, by id. */
@@ -78,19 +82,20 @@ export class Gateway implements DataThread, Service {
     this.log = options.log;
     this.#metrics = options.metrics;
     this.#reusePort = options.reusePort ?? false;
-    this.#around = {
-      ...options,
-      kept: new KeepStore(),
-      advise: (doubts) => void doubts.then((problems) => this.#warn(problems)),
-    };
+    this.#around = { ...options, kept: new KeepStore() };
   }
 
   get urls(): string[] {
     return [...this.#listeners.values()].map((listener) => listener.url);
   }
 
-  async prepare(config: CheckedConfig, number: number, at?: readonly string[]): Promise<Prepared> {
-    const generation = await buildGeneration(number, config, this.#around);
+  async prepare(
+    config: CheckedConfig,
+    number: number,
+    feeds: Feeds,
+    at?: readonly string[],
+  ): Promise<Prepared> {
+    const generation = await buildGeneration(number, config, this.#around, feeds);
     let opened: Map<string, Listener>;
     try {
       opened = await this.#openListeners(config.listeners, at);
@@ -108,6 +113,7 @@ export class Gateway implements DataThread, Service {
           ...[...opened.values()].map((listener) => listener.close(0)),
         ]);
       },
+      retired: generation.closed,
     };
   }
 
@@ -173,12 +179,6 @@ export class Gateway implements DataThread, Service {
     if (this.#generation === undefined)
       throw new GatewayError("NOT_READY", { headers: ["retry-after", "1"] });
     return this.#generation.handle(x);
-  }
-
-  #warn(problems: readonly Problem[]): void {
-    for (const { code, message, pointer } of problems) {
-      this.log.warn({ code, pointer }, `configuration warning: ${message}`);
-    }
   }
 
   /** Opens listeners for addresses that are new. A failure closes what was opened. */

@@ -20,10 +20,10 @@ import type { Catalogue, Clock, Exposed, Handler, Host, SharedState } from "./pl
 import { problemReply, type Reply } from "./reply.ts";
 import { createRouter, type Routable, type Router } from "./router.ts";
 import type { Vitals } from "./threads/vitals.ts";
-import { childPointer } from "./pointer.ts";
 import { compileRewrite } from "./rewrite.ts";
 import { parseSize } from "./units.ts";
-import { type LiveUpstream, openUpstream } from "./upstream/upstream.ts";
+import type { Feeds } from "./upstream/feed.ts";
+import { LiveUpstream } from "./upstream/upstream.ts";
 
 /** What generations of one gateway share. */
 export interface Surroundings {
@@ -36,8 +36,6 @@ export interface Surroundings {
   readonly vitals: Vitals;
   /** A number from 0 up to 1. */
   random(): number;
-  /** Told what is doubtful about a configuration but no error; pointers are into the configuration. */
-  advise(doubts: Promise<readonly Problem[]>): void;
 }
 
 /** What operators may look at through the admin listener: by collection, then by id. */
@@ -64,6 +62,7 @@ export class Generation {
   readonly exposed: ExposedThings;
   #active = 0;
   #retired: (() => void) | undefined;
+  readonly #closed = Promise.withResolvers<void>();
 
   constructor(
     number: number,
@@ -142,8 +141,17 @@ export class Generation {
     }
     const left = this.#active;
     if (left > 0) onOutlived?.(left);
-    await this.#close();
+    try {
+      await this.#close();
+    } finally {
+      this.#closed.resolve();
+    }
     return left;
+  }
+
+  /** Resolves when it has closed, its upstreams too. */
+  get closed(): Promise<void> {
+    return this.#closed.promise;
   }
 
   #notFound(x: Exchange): Reply {
@@ -159,12 +167,14 @@ export class Generation {
 
 /**
  * Builds a generation.
+ * @param feeds what is told of each of its upstreams
  * @throws ConfigError with every problem that building found; what was opened by then is closed again
  */
 export async function buildGeneration(
   number: number,
   config: CheckedConfig,
   around: Surroundings,
+  feeds: Feeds,
 ): Promise<Generation> {
   const lease = around.kept.lease();
   const closers: (() => void | Promise<void>)[] = [];
@@ -179,7 +189,7 @@ export async function buildGeneration(
     await lease.release();
   };
   try {
-    const upstreams = await openUpstreams(config, around, closers);
+    const upstreams = openUpstreams(config, around, feeds, closers);
     const exposed: ExposedThings = new Map();
     const problems: Problem[] = [];
     const routes: Route[] = [];
@@ -211,7 +221,6 @@ export async function buildGeneration(
     }
     if (router === undefined || problems.length > 0) throw new ConfigError(problems);
     const unmatched: RouteInfo = { ...NO_ROUTE, stats: around.metrics.route("") };
-    for (const upstream of upstreams.values()) expose(exposed, "upstreams", upstream.name, upstream);
     const opened = [...upstreams.values()];
     return new Generation(number, config, router, unmatched, opened, overload, exposed, around.vitals, close);
   } catch (error) {
@@ -220,32 +229,18 @@ export async function buildGeneration(
   }
 }
 
-/** Opens all upstreams at once. @throws ConfigError with the problems of all */
-async function openUpstreams(
+function openUpstreams(
   config: CheckedConfig,
   around: Surroundings,
+  feeds: Feeds,
   closers: (() => void | Promise<void>)[],
-): Promise<Map<string, LiveUpstream>> {
+): Map<string, LiveUpstream> {
   const opened = new Map<string, LiveUpstream>();
-  const problems: Problem[] = [];
   // All at once: one that waits for a long request must not keep the others open.
   closers.push(async () => void (await Promise.all([...opened.values()].map((live) => live.close()))));
-  const outcomes = await Promise.allSettled(
-    Object.entries(config.upstreams).map(async ([name, upstream]) => {
-      const locate = (found: readonly Problem[]): Problem[] =>
-        found.map((p) => ({ ...p, pointer: `${childPointer("/upstreams", name)}${p.pointer}` }));
-      const advise = (doubts: Promise<readonly Problem[]>): void => around.advise(doubts.then(locate));
-      try {
-        const live = await openUpstream(name, upstream, { ...around, advise, baseDir: config.baseDir });
-        opened.set(name, live);
-      } catch (error) {
-        if (!(error instanceof ConfigError)) throw error;
-        problems.push(...locate(error.problems));
-      }
-    }),
-  );
-  for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
-  if (problems.length > 0) throw new ConfigError(problems);
+  for (const [name, upstream] of Object.entries(config.upstreams)) {
+    opened.set(name, new LiveUpstream(name, upstream, feeds.get(name)!, around));
+  }
   return opened;
 }
 

@@ -14,6 +14,8 @@ import { ThreadGroup } from "./threads/thread-group.ts";
 import { createSharedMemory, SharedMemory } from "./threads/shared-memory.ts";
 import { createVitals, Vitals } from "./threads/vitals.ts";
 import type { Problem } from "./errors.ts";
+import type { Log } from "./exchange.ts";
+import { Keepers } from "./upstream/keepers.ts";
 import type { Catalogue } from "./plugin.ts";
 
 /** A gateway that serves. */
@@ -48,6 +50,14 @@ export async function startRuntime(
   const isAlone = worker === undefined || threads === 1;
   const metrics = new MergedMetrics(own, isAlone ? "0" : "control");
   const common = { log, clock: systemClock, metrics };
+  const keepers = new Keepers({
+    ...common,
+    metrics: own,
+    kept: new KeepStore(),
+    threads,
+    random: Math.random,
+    advise: (doubts) => void doubts.then((problems) => warn(log, problems)),
+  });
   const data = isAlone
     ? new Gateway({
         ...common,
@@ -62,12 +72,13 @@ export async function startRuntime(
         threads,
         memory,
         entry: worker,
-        onGone: () => {},
+        onGone: (thread) => keepers.forgetThread(thread),
         onHopeless: () => {},
       });
   const control = new Control({
     ...common,
     data,
+    keepers,
     async load() {
       const loaded = first ?? (await load());
       first = undefined;
@@ -99,11 +110,23 @@ export function compileOnce(catalogue: Catalogue): (config: CheckedConfig) => Pr
       shared: new SharedMemory(createSharedMemory(1), 0),
       vitals: new Vitals(createVitals(1), 0),
       random: Math.random,
-      advise: (doubts: Promise<readonly Problem[]>) => void advice.push(doubts),
     };
-    const generation = await buildGeneration(0, config, around);
-    const doubts = await Promise.all(advice);
-    await generation.retire(0);
-    return doubts.flat();
+    const advise = (doubts: Promise<readonly Problem[]>): void => void advice.push(doubts);
+    const keepers = new Keepers({ ...around, threads: 1, advise });
+    const { feeds } = await keepers.open(config);
+    try {
+      const generation = await buildGeneration(0, config, around, feeds);
+      const doubts = await Promise.all(advice);
+      await generation.retire(0);
+      return doubts.flat();
+    } finally {
+      await keepers.close();
+    }
   };
+}
+
+function warn(log: Log, problems: readonly Problem[]): void {
+  for (const { code, message, pointer } of problems) {
+    log.warn({ code, pointer }, `configuration warning: ${message}`);
+  }
 }

@@ -7,7 +7,8 @@ import { GatewayMetrics } from "../observe/metrics.ts";
 import type { Catalogue } from "../plugin.ts";
 import { answerCall } from "./calls.ts";
 import { LogPipe } from "./log-pipe.ts";
-import type { DataThreadCalls, DataThreadStart, ToDataThread } from "./messages.ts";
+import type { DataThreadCalls, DataThreadStart, FromDataThread, ToDataThread } from "./messages.ts";
+import { receiveFeeds, type RemoteFeed } from "./remote-feed.ts";
 import { SharedMemory } from "./shared-memory.ts";
 import { Vitals } from "./vitals.ts";
 
@@ -37,14 +38,28 @@ export function serveDataThread(port: MessagePort, start: DataThreadStart, catal
     all.delete(number);
     return prepared;
   };
+  /** By number of the configuration, until nothing of it is left. */
+  const feeds = new Map<number, ReadonlyMap<string, RemoteFeed>>();
 
   const calls: DataThreadCalls = {
-    async prepare(config, number, at) {
-      const prepared = await gateway.prepare(config, number, at);
-      all.set(number, { ...prepared, level: config.log.level });
-      return { urls: prepared.urls };
+    async prepare(config, number, sent, at) {
+      const received = receiveFeeds(sent);
+      feeds.set(number, received);
+      try {
+        const prepared = await gateway.prepare(config, number, received, at);
+        all.set(number, { ...prepared, level: config.log.level });
+        return { urls: prepared.urls };
+      } catch (error) {
+        feeds.delete(number);
+        throw error;
+      }
     },
-    discard: (number) => take(number).discard(),
+    async discard(number) {
+      const prepared = take(number);
+      await prepared.discard();
+      await prepared.retired;
+      feeds.delete(number);
+    },
     async stop(drainMs) {
       const cut = await gateway.stop(drainMs);
       pipe.close();
@@ -57,9 +72,18 @@ export function serveDataThread(port: MessagePort, start: DataThreadStart, catal
 
   port.on("message", (message: ToDataThread) => {
     if ("call" in message) return void answerCall(calls, message, port);
-    const prepared = take(message.activate);
+    if ("feed" in message) {
+      const { generation, upstream, targets } = message.feed;
+      return feeds.get(generation)?.get(upstream)?.set(targets);
+    }
+    const number = message.activate;
+    const prepared = take(number);
     log.setLevel(prepared.level);
     prepared.activate();
+    void prepared.retired.then(() => {
+      feeds.delete(number);
+      port.postMessage({ retired: number } satisfies FromDataThread);
+    });
   });
   // Nothing that a client, an upstream or a stage does may end the thread; what comes here is a bug of ours.
   const onBug = (error: unknown): void => {

@@ -3,6 +3,7 @@ import type { CheckedConfig } from "../config/checked.ts";
 import type { LogLevel } from "../observe/log.ts";
 import type { Snapshot } from "../observe/snapshot.ts";
 import type { AnswerMessage, CallMessage } from "./calls.ts";
+import type { FeedMessage, SentFeeds } from "./remote-feed.ts";
 import type { SharedMemoryHandle } from "./shared-memory.ts";
 
 /** What a data thread is given when it begins. */
@@ -20,8 +21,10 @@ export type DataThreadCalls = {
   prepare(
     config: CheckedConfig,
     number: number,
+    feeds: SentFeeds,
     at: readonly string[] | undefined,
   ): Promise<{ urls: string[] }>;
+  /** Resolves when nothing of it is left. */
   discard(number: number): Promise<void>;
   /** Drains. Gives how many requests were cut off. */
   stop(drainMs: number): Promise<number>;
@@ -34,10 +37,13 @@ export type DataThreadCalls = {
 export type ToDataThread =
   | CallMessage
   /** Lets the configuration of this number serve. */
-  | { readonly activate: number };
+  | { readonly activate: number }
+  | { readonly feed: FeedMessage };
 
 /** From a data thread. */
 export type FromDataThread =
   | AnswerMessage
+  /** Nothing is left of the configuration of this number, which served. */
+  | { readonly retired: number }
   /** Lines for the log, each with its line break. */
   | { readonly log: string };

@@ -7,6 +7,7 @@ import { type DataThread, listenError, type Prepared } from "../gateway.ts";
 import type { RootLog } from "../observe/log.ts";
 import type { MergedMetrics } from "../observe/merged-metrics.ts";
 import type { Clock, Labels } from "../plugin.ts";
+import type { Feeds } from "../upstream/feed.ts";
 import { probeAddress } from "./probe-address.ts";
 import { prepareAll } from "./prepare-all.ts";
 import type { SharedMemoryHandle } from "./shared-memory.ts";
@@ -40,8 +41,13 @@ export interface ThreadGroupOptions {
 interface Serving {
   readonly config: CheckedConfig;
   readonly number: number;
+  readonly feeds: Feeds;
   /** Addresses that are listened on, in the order of the configuration, port 0 resolved. */
   readonly at: readonly string[];
+  /** Resolve when nothing of it is left on a thread; one for each that it ever served on. */
+  readonly retired: Promise<void>[];
+  /** Called when nothing of it is left at all. */
+  onRetired(): void;
 }
 
 /** A thread's place in the group. */
@@ -110,7 +116,7 @@ export class ThreadGroup implements DataThread {
     return this.#places.flatMap(({ thread }) => (thread?.isAlive ? [thread] : []));
   }
 
-  async prepare(config: CheckedConfig, number: number): Promise<Prepared> {
+  async prepare(config: CheckedConfig, number: number, feeds: Feeds): Promise<Prepared> {
     await this.#probe(config.listeners);
     await Promise.all(this.#places.map(({ ending }) => ending));
     // A place without a thread gets one that begins with this configuration, whatever is being tried there.
@@ -123,16 +129,21 @@ export class ThreadGroup implements DataThread {
     const threads = this.#threads;
     let all: readonly Prepared[];
     try {
-      all = await this.#prepareOn(threads, config, number);
+      all = await this.#prepareOn(threads, config, number, feeds);
     } catch (error) {
       this.#afterRefusal();
       throw error;
     }
     const [first] = all;
+    const { promise: retired, resolve: onRetired } = Promise.withResolvers<void>();
     return {
       urls: first!.urls,
+      retired,
       activate: () => {
-        this.#serving = { config, number, at: first!.urls.map(addressOf) };
+        const old = this.#serving;
+        const at = first!.urls.map(addressOf);
+        this.#serving = { config, number, feeds, at, retired: all.map((one) => one.retired), onRetired };
+        if (old !== undefined) retire(old);
         this.#urls = first!.urls;
         this.#remember(number, config);
         for (const one of all) one.activate();
@@ -143,6 +154,7 @@ export class ThreadGroup implements DataThread {
       },
       discard: async () => {
         await Promise.all(all.map((one) => one.discard()));
+        onRetired();
         this.#afterRefusal();
       },
     };
@@ -153,6 +165,7 @@ export class ThreadGroup implements DataThread {
     this.#watch.close();
     for (const wake of this.#wake) wake();
     const cut = await Promise.all(this.#threads.map((thread) => thread.stop(drainMs)));
+    this.#serving?.onRetired();
     for (const end of this.#ends) end();
     return cut.reduce((sum, n) => sum + n, 0);
   }
@@ -188,15 +201,17 @@ export class ThreadGroup implements DataThread {
     threads: readonly WorkerThread[],
     config: CheckedConfig,
     number: number,
+    feeds: Feeds,
   ): Promise<readonly Prepared[]> {
     const [first, ...others] = threads;
     if (first === undefined) throw new Error("all data threads have ended");
     if (!config.listeners.some(({ address }) => address.endsWith(":0"))) {
-      return prepareAll(threads.map((thread) => thread.prepare(config, number)));
+      return prepareAll(threads.map((thread) => thread.prepare(config, number, feeds)));
     }
-    const one = await first.prepare(config, number);
+    const one = await first.prepare(config, number, feeds);
     const at = one.urls.map(addressOf);
-    return prepareAll([Promise.resolve(one), ...others.map((thread) => thread.prepare(config, number, at))]);
+    const rest = others.map((thread) => thread.prepare(config, number, feeds, at));
+    return prepareAll([Promise.resolve(one), ...rest]);
   }
 
   /** Threads that serve nothing yet, because their first configuration was refused, serve what the others do. */
@@ -219,8 +234,12 @@ export class ThreadGroup implements DataThread {
     for (;;) {
       const serving = this.#serving!;
       if (thread.serves === serving.number) return;
-      const prepared = await thread.prepare(serving.config, serving.number, serving.at);
-      if (serving === this.#serving) return prepared.activate();
+      const { config, number, feeds, at, retired } = serving;
+      const prepared = await thread.prepare(config, number, feeds, at);
+      if (serving === this.#serving) {
+        retired.push(prepared.retired);
+        return prepared.activate();
+      }
       await prepared.discard(); // another one has been activated meanwhile
     }
   }
@@ -299,6 +318,11 @@ export class ThreadGroup implements DataThread {
     const last = vitals.lastRoute;
     return last && this.#routes.get(last.generation)?.[last.route];
   }
+}
+
+/** Says when nothing is left of what does not serve any more. */
+function retire({ retired, onRetired }: Serving): void {
+  void Promise.all(retired).then(onRetired);
 }
 
 /** The address of a URL that is listened on. */

@@ -4,9 +4,11 @@ import type { CheckedConfig } from "../config/checked.ts";
 import type { DataThread, Prepared } from "../gateway.ts";
 import type { RootLog } from "../observe/log.ts";
 import type { Snapshot } from "../observe/snapshot.ts";
+import type { Feeds } from "../upstream/feed.ts";
 import { type AnswerMessage, Caller } from "./calls.ts";
 import type { DataThreadCalls, DataThreadStart, FromDataThread, ToDataThread } from "./messages.ts";
 import type { Watched } from "./stall-watch.ts";
+import { followFeeds, sendFeeds } from "./remote-feed.ts";
 import { Vitals } from "./vitals.ts";
 
 /** Why a thread is no more: `exit` when it ended by itself, `memory` when its heap was full. */
@@ -31,6 +33,8 @@ export class WorkerThread implements DataThread, Watched {
   readonly worker: Worker;
   readonly #caller: Caller<DataThreadCalls>;
   readonly #die: (death: Death) => void;
+  /** For each configuration of which something is left: what to do when it is not. */
+  readonly #retire = new Map<number, () => void>();
   /** Whether it runs, and nobody has told it to end. */
   #isAlive = true;
   #building = 0;
@@ -51,6 +55,7 @@ export class WorkerThread implements DataThread, Watched {
     this.#die = resolve;
     this.worker.on("message", (message: FromDataThread) => {
       if ("log" in message) log.append(message.log);
+      else if ("retired" in message) this.#retire.get(message.retired)?.();
       else this.#caller.onAnswer(message as AnswerMessage);
     });
     this.worker.on("error", (error: Error & { code?: string }) => {
@@ -75,20 +80,41 @@ export class WorkerThread implements DataThread, Watched {
     return this.worker.cpuUsage().then(({ user, system }) => (user + system) / 1000);
   }
 
-  async prepare(config: CheckedConfig, number: number, at?: readonly string[]): Promise<Prepared> {
+  async prepare(
+    config: CheckedConfig,
+    number: number,
+    feeds: Feeds,
+    at?: readonly string[],
+  ): Promise<Prepared> {
     this.#building++;
+    const { promise: retired, resolve } = Promise.withResolvers<void>();
+    const end = followFeeds(feeds, number, (feed) => this.#post({ feed }));
+    const retire = (): void => {
+      end();
+      this.#retire.delete(number);
+      resolve();
+    };
+    this.#retire.set(number, retire);
     try {
-      const { urls } = await this.#caller.call("prepare", config, number, at);
+      const { urls } = await this.#caller.call("prepare", config, number, sendFeeds(feeds), at);
       return {
         urls,
+        retired,
         activate: () => {
           this.urls = urls;
           this.serves = number;
           this.#post({ activate: number });
         },
         // One that is gone has nothing to discard.
-        discard: () => this.#caller.call("discard", number).catch(() => {}),
+        discard: () =>
+          this.#caller
+            .call("discard", number)
+            .catch(() => {})
+            .finally(retire),
       };
+    } catch (error) {
+      retire();
+      throw error;
     } finally {
       this.#building--;
     }
@@ -135,6 +161,7 @@ export class WorkerThread implements DataThread, Watched {
     });
     const isEnded = await Promise.race([this.worker.terminate().then(() => true), late]);
     clearTimeout(timer);
+    for (const retire of this.#retire.values()) retire();
     return isEnded;
   }
 

@@ -3,9 +3,8 @@ import { explainErrors } from "../config/explain.ts";
 import { createValidator } from "../config/validate.ts";
 import { ConfigError } from "../errors.ts";
 import type { JsonSchema } from "../plugin.ts";
-import type { HttpTarget } from "./target.ts";
-import type { AdminState } from "./target-state.ts";
-import type { LiveUpstream } from "./upstream.ts";
+import type { Keeper, KeptMember } from "./keeper.ts";
+import { ADMIN_STATES, type AdminState } from "./target-record.ts";
 
 /** What can be set of a target. */
 const settingsSchema = {
@@ -20,7 +19,7 @@ const settingsSchema = {
     },
     state: {
       type: "string",
-      enum: ["active", "draining", "disabled"],
+      enum: ADMIN_STATES,
       description: "`draining` takes only requests of sessions that it has, `disabled` takes none.",
     },
   },
@@ -37,22 +36,20 @@ export interface TargetChange {
 }
 
 /** An upstream with its targets, for people. */
-export function describeUpstream(upstream: LiveUpstream, now: number): object {
-  const { name, panic, discovery, targets } = upstream;
-  const eligible = new Set(upstream.eligible);
+export function describeUpstream({ name, panic, discovery, members, eligible }: Keeper, now: number): object {
+  const isEligible = new Set(eligible);
   return {
     name,
     panic,
     ...(discovery === undefined ? {} : { discovery: { failure: discovery.failure?.message ?? null } }),
-    targets: targets.map((target) => describeTarget(target, eligible.has(target), now)),
+    targets: members.map((member) => describeTarget(member, isEligible.has(member), now)),
   };
 }
 
-function describeTarget(target: HttpTarget, eligible: boolean, now: number): object {
-  const { id, url, state, weight, baseWeight, inFlight, latencyMs } = target;
+function describeTarget({ state, weight, baseWeight }: KeptMember, eligible: boolean, now: number): object {
   return {
-    id,
-    url,
+    id: state.id,
+    url: state.url,
     eligible,
     state: state.adminState,
     healthy: state.isHealthy(now),
@@ -60,8 +57,8 @@ function describeTarget(target: HttpTarget, eligible: boolean, now: number): obj
     ejectedForMs: Math.max(0, Math.round(state.ejectedUntil - now)),
     weight: Math.round(weight * 1000) / 1000,
     configuredWeight: baseWeight,
-    inFlight,
-    latencyMs: Math.round(latencyMs * 100) / 100,
+    inFlight: state.inFlight,
+    latencyMs: Math.round(state.latencyMs(now) * 100) / 100,
   };
 }
 
@@ -69,9 +66,9 @@ function describeTarget(target: HttpTarget, eligible: boolean, now: number): obj
  * Sets a target.
  * @throws ConfigError with pointers into what is set; then nothing was
  */
-export function changeTarget(upstream: LiveUpstream, { target: id, set }: TargetChange): void {
-  const target = upstream.targets.find((each) => each.id === id);
-  if (target === undefined) throw new ConfigError(`There is no target ${JSON.stringify(id)}`);
+export function changeTarget({ members }: Keeper, { target: id, set }: TargetChange): void {
+  const state = members.map((member) => member.state).find((each) => each.id === id);
+  if (state === undefined) throw new ConfigError(`There is no target ${JSON.stringify(id)}`);
   const context = { root: settingsSchema, base: "", isHidden: () => false, onSecret: () => {} };
   const problems = explainErrors(createValidator(settingsSchema)(set), context);
   if (problems.length > 0) {
@@ -84,6 +81,6 @@ export function changeTarget(upstream: LiveUpstream, { target: id, set }: Target
       })),
     );
   }
-  const { state, weight } = set as { state?: AdminState; weight?: number | null };
-  target.state.override(state, weight);
+  const { state: adminState, weight } = set as { state?: AdminState; weight?: number | null };
+  state.override(adminState, weight);
 }

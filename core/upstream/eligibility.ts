@@ -1,10 +1,13 @@
 /**
- * Which targets of an upstream new requests may go to, and what share each gets. Found out anew only when something
- * has changed or time has made it old: a request compares two numbers.
+ * Which targets of an upstream new requests may go to, and what share each gets: a function of what all threads know
+ * of them, and of the time. Found out anew only when something has changed or time has made it old: a request compares
+ * two numbers.
  */
+import type { UpstreamConfig } from "../config/checked.ts";
 import type { Clock } from "../plugin.ts";
-import type { HttpTarget } from "./target.ts";
-import type { TargetStates } from "./target-states.ts";
+import { parseDuration, parsePercent } from "../units.ts";
+import type { TargetState } from "./target-state.ts";
+import type { UpstreamRecord } from "./upstream-record.ts";
 
 /** Steps in which a target that warms up gets its share. */
 const WARM_STEPS = 20;
@@ -16,37 +19,42 @@ export interface EligibilityOptions {
   readonly panicShare: number;
 }
 
-/** Told whenever it was found out anew whether so few targets are healthy that all are used. */
-export interface PanicWatch {
-  /**
-   * @param healthy how many of the targets are
-   * @param targets how many may be used, as far as configuration and operators go
-   */
-  onPanic(panic: boolean, healthy: number, targets: number): void;
+/** The options of an upstream that this is about. */
+export function eligibilityOptions({ slowStart, panicThreshold }: UpstreamConfig): EligibilityOptions {
+  return { slowStartMs: parseDuration(slowStart), panicShare: parsePercent(panicThreshold) };
 }
 
-export class Eligibility {
+/** A target, as far as it is chosen by its state. */
+export interface Candidate {
+  readonly state: TargetState;
+  /** Weight as configured or discovered. */
+  readonly baseWeight: number;
+  /** Its share now: written here. */
+  weight: number;
+}
+
+export class Eligibility<T extends Candidate> {
   readonly #options: EligibilityOptions;
-  readonly #states: TargetStates;
+  readonly #shared: UpstreamRecord;
   readonly #clock: Clock;
-  readonly #watch: PanicWatch;
-  #targets: readonly HttpTarget[] = [];
-  #eligible: readonly HttpTarget[] = [];
+  #targets: readonly T[] = [];
+  #eligible: readonly T[] = [];
   #version = 0;
   #panic = false;
-  /** Version of the states that all this was made from, and when time alone makes it old. */
-  #seen = -1;
+  #healthy = 0;
+  #offered = 0;
+  /** Shared version that all this was made from, and when time alone makes it old. */
+  #seen: number | undefined;
   #changesAt = Number.POSITIVE_INFINITY;
 
-  constructor(options: EligibilityOptions, states: TargetStates, clock: Clock, watch: PanicWatch) {
+  constructor(options: EligibilityOptions, shared: UpstreamRecord, clock: Clock) {
     this.#options = options;
-    this.#states = states;
+    this.#shared = shared;
     this.#clock = clock;
-    this.#watch = watch;
   }
 
   /** A new array whenever it changes. */
-  get eligible(): readonly HttpTarget[] {
+  get eligible(): readonly T[] {
     this.#look();
     return this.#eligible;
   }
@@ -63,71 +71,71 @@ export class Eligibility {
     return this.#panic;
   }
 
+  /** How many of the targets that may be used, as far as configuration and operators go, are healthy. */
+  get healthy(): number {
+    this.#look();
+    return this.#healthy;
+  }
+
+  /** How many targets may be used, as far as configuration and operators go. */
+  get offered(): number {
+    this.#look();
+    return this.#offered;
+  }
+
   /** True when requests that belong to a target may go to it: it may be drained, and its weight be zero. */
-  accepts({ state }: HttpTarget): boolean {
+  accepts({ state }: T): boolean {
     this.#look();
     if (state.adminState === "disabled") return false;
     return this.#panic || state.isHealthy(this.#clock.monotonic());
   }
 
   /** These are the targets from now on. */
-  setTargets(targets: readonly HttpTarget[]): void {
+  setTargets(targets: readonly T[]): void {
     this.#targets = targets;
-    this.#states.changed();
-  }
-
-  /** Has everything found out anew, so that the watch is told. */
-  forget(): void {
-    this.#seen = -1;
+    this.#seen = undefined;
   }
 
   /** Finds out again which targets are eligible, if something changed or time passed. */
   #look(): void {
-    const states = this.#states;
+    const { version } = this.#shared;
     if (
-      states.version === this.#seen &&
+      version === this.#seen &&
       (this.#changesAt === Number.POSITIVE_INFINITY || this.#clock.monotonic() < this.#changesAt)
     ) {
       return;
     }
     const now = this.#clock.monotonic();
     this.#changesAt = Number.POSITIVE_INFINITY;
-    let healthy = 0;
-    let allowed = 0;
+    this.#healthy = this.#offered = 0;
     for (const target of this.#targets) {
       const isHealthy = this.#update(target, now);
       if (!isOffered(target)) continue;
-      allowed++;
-      if (isHealthy) healthy++;
+      this.#offered++;
+      if (isHealthy) this.#healthy++;
     }
-    const panic = allowed > 0 && healthy / allowed < this.#options.panicShare;
-    this.#panic = panic;
-    this.#watch.onPanic(panic, healthy, allowed);
+    this.#panic = this.#offered > 0 && this.#healthy / this.#offered < this.#options.panicShare;
     this.#eligible = this.#targets.filter(
-      (target) => isOffered(target) && (panic || target.state.isHealthy(now)),
+      (target) => isOffered(target) && (this.#panic || target.state.isHealthy(now)),
     );
-    this.#seen = states.version;
+    this.#seen = version;
     this.#version++;
   }
 
-  /** Brings a target's weight and ejection up to date. True when it is healthy. */
-  #update(target: HttpTarget, now: number): boolean {
+  /** Brings a target's weight up to date. True when it is healthy. */
+  #update(target: T, now: number): boolean {
     const { state } = target;
-    if (state.ejectedUntil !== 0 && state.ejectedUntil <= now) state.readmit();
     const isHealthy = state.isHealthy(now);
     const isUsable = isHealthy && state.adminState === "active";
-    if (isUsable && !state.wasUsable) state.warmFrom = now;
-    if (!isUsable) state.warmFrom = undefined;
-    state.wasUsable = isUsable;
     if (state.ejectedUntil > now) this.#changesAt = Math.min(this.#changesAt, state.ejectedUntil);
-    target.weight = (state.weight ?? target.baseWeight) * this.#warmth(state.warmFrom, now);
+    target.weight = (state.weight ?? target.baseWeight) * (isUsable ? this.#warmth(state.warmFrom, now) : 1);
     return isHealthy;
   }
 
   /** The share of its weight that a target gets while it warms up, in steps. */
-  #warmth(warmFrom: number | undefined, now: number): number {
+  #warmth(warmFrom: number, now: number): number {
     const { slowStartMs } = this.#options;
-    if (warmFrom === undefined || slowStartMs === 0) return 1;
+    if (slowStartMs === 0) return 1;
     const step = Math.floor(((now - warmFrom) / slowStartMs) * WARM_STEPS);
     if (step >= WARM_STEPS) return 1;
     const nextAt = warmFrom + ((step + 1) * slowStartMs) / WARM_STEPS;
@@ -137,6 +145,6 @@ export class Eligibility {
 }
 
 /** True when neither the configuration nor an operator takes a target out. */
-function isOffered({ state, weight }: HttpTarget): boolean {
+function isOffered({ state, weight }: Candidate): boolean {
   return state.adminState === "active" && weight > 0;
 }

@@ -4,17 +4,18 @@ import type { Log } from "../exchange.ts";
 import { keyOf, type KeepStore, type Lease } from "../keep.ts";
 import { parseDuration, parseSize } from "../units.ts";
 import type { ConnectorTls } from "./connector.ts";
-import type { Found } from "./discovery/discovery.ts";
+import type { FedTarget } from "./feed.ts";
 import { Pool } from "./pool.ts";
 import { HttpTarget, type TargetGroup } from "./target.ts";
-import type { TargetStates } from "./target-states.ts";
-import { normalizeTarget, parseTarget } from "./target-url.ts";
+import { serialOf } from "./target-record.ts";
+import { parseTarget } from "./target-url.ts";
+import type { UpstreamView } from "./view.ts";
 
 /** What members need of their upstream. */
 export interface MembersContext {
   readonly config: UpstreamConfig;
   readonly group: TargetGroup;
-  readonly states: TargetStates;
+  readonly view: UpstreamView;
   readonly kept: KeepStore;
   readonly log: Log;
   /** How to speak TLS to targets. */
@@ -35,22 +36,17 @@ export class Members {
     this.#context = context;
   }
 
-  /**
-   * Makes these the targets: keeps those that stay, opens and closes the others.
-   * @returns the targets, in the order in which they were found, each once
-   */
-  set(found: readonly Found[]): readonly HttpTarget[] {
+  /** Makes these the targets: keeps those that stay, opens and closes the others. Gives the targets. */
+  set(fed: readonly FedTarget[]): readonly HttpTarget[] {
     const old = new Map(this.#all.map((member) => [member.target.url, member]));
     const members: Member[] = [];
-    const urls = new Set<string>();
-    for (const { url, weight } of found) {
-      const normal = normalizeTarget(url);
-      if (urls.has(normal)) continue; // the configuration has none twice, but sources may
-      urls.add(normal);
-      const existing = old.get(normal);
-      old.delete(normal);
-      if (existing !== undefined) existing.target.baseWeight = weight;
-      members.push(existing ?? this.#open(normal, weight));
+    for (const each of fed) {
+      const existing = old.get(each.url);
+      if (existing?.target.state.serial === serialOf(each.record)) {
+        old.delete(each.url);
+        existing.target.baseWeight = each.weight;
+        members.push(existing);
+      } else members.push(this.#open(each));
     }
     this.#all = members;
     const { log, group } = this.#context;
@@ -69,9 +65,9 @@ export class Members {
     await Promise.all(members.map((member) => this.#release(member)));
   }
 
-  #open(url: string, weight: number): Member {
-    const { config, group, states, kept } = this.#context;
-    const address = parseTarget(url);
+  #open(fed: FedTarget): Member {
+    const { config, group, view, kept } = this.#context;
+    const address = parseTarget(fed.url);
     const tls = address.origin.startsWith("https:") ? this.#context.tls() : undefined;
     const options = {
       origin: address.origin,
@@ -86,7 +82,7 @@ export class Members {
     const lease = kept.lease();
     const key = keyOf(`pool ${group.name} ${address.origin}`, [options, tls && (config.tls ?? {})]);
     const pool = lease.keep(key, () => new Pool({ ...options, tls }));
-    return { target: new HttpTarget(address, pool, states.acquire(url), weight, group), lease };
+    return { target: new HttpTarget(address, pool, view.acquire(fed), fed.weight, group), lease };
   }
 
   /** Lets requests under way end; until then the target's state is known. */
@@ -94,7 +90,7 @@ export class Members {
     try {
       await lease.release();
     } finally {
-      this.#context.states.release(target.state);
+      this.#context.view.release(target.state);
     }
   }
 }

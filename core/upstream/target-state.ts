@@ -1,26 +1,27 @@
 /**
- * What is known of one target, whichever generation asks: health, ejections, requests under way, what operators set.
- * Identity is the URL, so that it outlives reloads.
+ * What is known of one target, whichever generation and thread asks: health, ejections, requests under way, what
+ * operators set. It is all in shared memory; this is how a thread reads it, and writes what requests tell.
  */
 import type { Log } from "../exchange.ts";
 import type { Clock } from "../plugin.ts";
 import type { OutlierRecord } from "./health/outlier-record.ts";
+import {
+  ADMIN_STATES,
+  type AdminState,
+  DOUBLE,
+  type EjectionReason,
+  HEALTH,
+  REASONS,
+  serialOf,
+  WORD,
+} from "./target-record.ts";
 import { targetId } from "./target-url.ts";
-
-/** Whether an operator lets requests go to a target: all, those that belong to it already, or none. */
-export type AdminState = "active" | "draining" | "disabled";
+import type { UpstreamRecord } from "./upstream-record.ts";
 
 /** How fast the average latency forgets, in milliseconds. */
 const LATENCY_DECAY_MS = 10_000;
 /** A failed request counts as one that took at least this long. */
 const FAILURE_LATENCY_MS = 1000;
-
-/** What an operator set of a target. */
-export interface Override {
-  readonly adminState: AdminState;
-  /** Undefined for the configured one. */
-  readonly weight: number | undefined;
-}
 
 /** What the targets of an upstream have in common. */
 export interface TargetOwner {
@@ -28,160 +29,137 @@ export interface TargetOwner {
   readonly upstream: string;
   readonly log: Log;
   readonly clock: Clock;
-  /** By URL: a target that goes for a while comes back as operators left it. */
-  readonly overrides: Map<string, Override>;
-  /** Requests under way to all targets together. */
-  inFlight: number;
-  /** Something has changed that decides which targets are used, and how much. */
-  changed(): void;
+  readonly shared: UpstreamRecord;
 }
 
-/** Changed only through its methods, so that whoever prepared something from it learns of it. */
 export class TargetState {
   readonly id: string;
   readonly url: string;
-  #inFlight = 0;
-  /** Generations and discoveries that have it. */
+  readonly memory: SharedArrayBuffer;
+  /** Generations of this thread that have it. */
   users = 0;
-  /** Monotonic milliseconds since when it is used again, for slow start; undefined when it always was. */
-  warmFrom: number | undefined;
-  /** What passive health remembers of it; undefined until it is asked to. */
+  /** What passive health of the generation that serves remembers of it; undefined when nobody asks for that. */
   outlier: OutlierRecord | undefined;
-  /** Whether it was usable when that was last looked at. */
-  wasUsable: boolean;
-  readonly #owner: TargetOwner;
-  #healthy: boolean | undefined;
-  /** What the last failed check found. */
-  #failure: string | undefined;
-  #ejectedUntil = 0;
-  #ejectedFor: string | undefined;
-  #adminState: AdminState = "active";
-  #weight: number | undefined;
-  #latencyMs = 0;
-  #latencyAt = 0;
-  /** Ejections so far, by reason. */
-  readonly ejections = new Map<string, number>();
-  /** Ejections that were due and not made, because too many were or it was the last, by reason. */
-  readonly refusedEjections = new Map<string, number>();
-  /** Active checks so far, by result. */
-  readonly checks = { success: 0, failure: 0 };
+  protected readonly owner: TargetOwner;
+  protected readonly words: Int32Array<SharedArrayBuffer>;
+  protected readonly doubles: Float64Array<SharedArrayBuffer>;
+  readonly #lane: number;
 
-  /** @param isNew it was not there when the gateway started: it warms up */
-  constructor(url: string, owner: TargetOwner, isNew: boolean) {
+  /** @param memory of {@link createTargetRecord} */
+  constructor(url: string, memory: SharedArrayBuffer, owner: TargetOwner) {
     this.url = url;
     this.id = targetId(url);
-    this.#owner = owner;
-    this.wasUsable = !isNew;
-    const { adminState = "active", weight } = owner.overrides.get(url) ?? {};
-    this.#adminState = adminState;
-    this.#weight = weight;
+    this.memory = memory;
+    this.owner = owner;
+    this.words = new Int32Array(memory);
+    this.doubles = new Float64Array(memory);
+    this.#lane = WORD.lanes + owner.shared.thread;
+  }
+
+  /** Tells it from an earlier one of the same URL. */
+  get serial(): number {
+    return serialOf(this.memory);
   }
 
   /** Requests under way to it. */
   get inFlight(): number {
-    return this.#inFlight;
+    return Atomics.load(this.words, WORD.inFlight);
   }
 
   startRequest(): void {
-    this.#inFlight++;
-    if (this.users > 0) this.#owner.inFlight++;
+    Atomics.add(this.words, WORD.inFlight, 1);
+    this.words[this.#lane]!++;
+    this.owner.shared.startRequest();
   }
 
   endRequest(): void {
-    this.#inFlight--;
-    if (this.users > 0) this.#owner.inFlight--;
+    Atomics.sub(this.words, WORD.inFlight, 1);
+    this.words[this.#lane]!--;
+    this.owner.shared.endRequest();
   }
 
   /** Verdict of the active checks; undefined while there is none. */
   get healthy(): boolean | undefined {
-    return this.#healthy;
-  }
-
-  /** Monotonic milliseconds until when it is ejected; 0 when it is not. */
-  get ejectedUntil(): number {
-    return this.#ejectedUntil;
+    return HEALTH[Atomics.load(this.words, WORD.healthy)];
   }
 
   get adminState(): AdminState {
-    return this.#adminState;
+    return ADMIN_STATES[Atomics.load(this.words, WORD.adminState)]!;
   }
 
   /** Weight that an operator set; undefined for the configured one. */
   get weight(): number | undefined {
-    return this.#weight;
+    const weight = this.doubles[DOUBLE.weight]!;
+    return Number.isNaN(weight) ? undefined : weight;
+  }
+
+  /** Monotonic milliseconds when its last ejection ends or ended; -Infinity when there was none. */
+  get ejectedUntil(): number {
+    return this.doubles[DOUBLE.ejectedUntil]!;
+  }
+
+  /** Why it was ejected last. */
+  get ejectionReason(): EjectionReason {
+    return REASONS[Atomics.load(this.words, WORD.reason)]!;
   }
 
   /** True when it is well, as far as is known. */
   isHealthy(now: number): boolean {
-    return this.#healthy !== false && this.#ejectedUntil <= now;
+    return this.ejectedUntil <= now && this.healthy !== false;
   }
 
-  /** Why it is not healthy: what the last check found, or the reason of its ejection. Undefined when it is. */
-  unhealthyReason(now: number): string | undefined {
-    if (this.#healthy === false) return this.#failure ?? "the check failed";
-    return this.#ejectedUntil > now ? this.#ejectedFor : undefined;
-  }
-
-  /**
-   * The verdict of the active checks.
-   * @param reason for the log and for operators, when it is not well
-   */
-  setHealthy(healthy: boolean | undefined, reason?: string): void {
-    this.#failure = reason;
-    if (healthy === this.#healthy) return;
-    const was = this.#healthy !== false;
-    this.#healthy = healthy;
-    this.#owner.changed();
-    const fields = { upstream: this.#owner.upstream, target: this.url };
-    if (healthy === false) this.#owner.log.warn({ ...fields, reason }, "target is unhealthy");
-    else if (!was) this.#owner.log.info(fields, "target is healthy again");
+  /** Monotonic milliseconds since when it is used again, for slow start; -Infinity when it always was. */
+  get warmFrom(): number {
+    return Math.max(this.doubles[DOUBLE.warmFrom]!, this.ejectedUntil);
   }
 
   /**
-   * Keeps requests away from it for a while.
-   * @param until monotonic milliseconds
-   * @param reason for the log and the metric: a fixed set of words
+   * Keeps requests away from it for a while: twice as long as the time before, if it came back for a shorter time than
+   * it had been away; for each such time that it behaved one doubling is taken back. To be called with the upstream's
+   * lock.
+   * @param firstMs how long the first ejection lasts
+   * @param maxMs how long any lasts at most
    */
-  eject(until: number, reason: string): void {
-    this.#ejectedUntil = until;
-    this.#ejectedFor = reason;
-    this.ejections.set(reason, (this.ejections.get(reason) ?? 0) + 1);
-    this.#owner.changed();
-    const forMs = Math.round(until - this.#owner.clock.monotonic());
-    const fields = { upstream: this.#owner.upstream, target: this.url, reason, forMs };
-    this.#owner.log.warn(fields, "target is ejected");
+  eject(reason: EjectionReason, firstMs: number, maxMs: number): void {
+    const { words, doubles, owner } = this;
+    const now = owner.clock.monotonic();
+    this.tellReturn(now);
+    const lastMs = doubles[DOUBLE.lastEjectionMs]!;
+    let doublings = words[WORD.doublings]!;
+    if (lastMs > 0) {
+      doublings = Math.max(0, doublings - Math.floor(Math.max(0, now - this.ejectedUntil) / lastMs));
+    }
+    const ms = Math.min(firstMs * 2 ** doublings, maxMs);
+    words[WORD.doublings] = ms < maxMs ? doublings + 1 : doublings;
+    doubles[DOUBLE.lastEjectionMs] = ms;
+    doubles[DOUBLE.ejectedUntil] = now + ms;
+    const index = REASONS.indexOf(reason);
+    Atomics.store(words, WORD.reason, index);
+    Atomics.add(words, WORD.ejections + index, 1);
+    Atomics.store(words, WORD.isOut, 1);
+    owner.shared.changed();
+    owner.log.warn({ ...this.fields(), reason, forMs: Math.round(ms) }, "target is ejected");
   }
 
   /**
-   * It should be ejected, and is not.
-   * @param reason as of {@link eject}
+   * It should be ejected, and is not: counted and told once for the time that an ejection would have lasted, because
+   * every failure asks again. To be called with the upstream's lock.
    */
-  refuseEjection(reason: string): void {
-    this.refusedEjections.set(reason, (this.refusedEjections.get(reason) ?? 0) + 1);
-    this.#owner.log.warn(
-      { upstream: this.#owner.upstream, target: this.url, reason },
+  refuseEjection(reason: EjectionReason, firstMs: number): void {
+    const now = this.owner.clock.monotonic();
+    if (now < this.doubles[DOUBLE.refusedUntil]!) return;
+    this.doubles[DOUBLE.refusedUntil] = now + firstMs;
+    Atomics.add(this.words, WORD.refusals + REASONS.indexOf(reason), 1);
+    this.owner.log.warn(
+      { ...this.fields(), reason },
       "target fails but is not ejected: too many are, or no other can be used",
     );
   }
 
-  /** Ends its ejection. */
-  readmit(): void {
-    if (this.#ejectedUntil === 0) return;
-    this.#ejectedUntil = 0;
-    this.#owner.changed();
-    this.#owner.log.info({ upstream: this.#owner.upstream, target: this.url }, "ejection of target is over");
-  }
-
-  /** What an operator sets; what is undefined stays, a weight of null is the configured one. */
-  override(adminState: AdminState | undefined, weight: number | null | undefined): void {
-    if (adminState !== undefined) this.#adminState = adminState;
-    if (weight !== undefined) this.#weight = weight ?? undefined;
-    const { overrides } = this.#owner;
-    if (this.#adminState === "active" && this.#weight === undefined) overrides.delete(this.url);
-    else overrides.set(this.url, { adminState: this.#adminState, weight: this.#weight });
-    this.#owner.changed();
-    const fields = { state: this.#adminState, weight: this.#weight };
-    this.#owner.log.info({ upstream: this.#owner.upstream, target: this.url, ...fields }, "target was set");
+  /** Says that its ejection is over, if it is and nobody has said so. */
+  tellReturn(now: number): void {
+    if (this.ejectedUntil > now || Atomics.compareExchange(this.words, WORD.isOut, 1, 0) === 0) return;
+    this.owner.log.info(this.fields(), "ejection of target is over");
   }
 
   /**
@@ -189,21 +167,28 @@ export class TargetState {
    * any it fades, so that a target that was slow is tried again.
    */
   latencyMs(now: number): number {
-    return this.#latencyMs * Math.exp((this.#latencyAt - now) / LATENCY_DECAY_MS);
+    const { doubles } = this;
+    return doubles[DOUBLE.latencyMs]! * Math.exp((doubles[DOUBLE.latencyAt]! - now) / LATENCY_DECAY_MS);
   }
 
   /** A request took so long until its reply's head. */
   observeLatency(ms: number, now: number): void {
-    if (ms >= this.#latencyMs) this.#latencyMs = ms;
+    const { doubles } = this;
+    const last = doubles[DOUBLE.latencyMs]!;
+    if (ms >= last) doubles[DOUBLE.latencyMs] = ms;
     else {
-      const kept = Math.exp((this.#latencyAt - now) / LATENCY_DECAY_MS);
-      this.#latencyMs = this.#latencyMs * kept + ms * (1 - kept);
+      const kept = Math.exp((doubles[DOUBLE.latencyAt]! - now) / LATENCY_DECAY_MS);
+      doubles[DOUBLE.latencyMs] = last * kept + ms * (1 - kept);
     }
-    this.#latencyAt = now;
+    doubles[DOUBLE.latencyAt] = now;
   }
 
   /** A request failed: a target that fails fast must not look fast. */
   observeFailure(now: number): void {
-    this.observeLatency(Math.max(FAILURE_LATENCY_MS, this.#latencyMs), now);
+    this.observeLatency(Math.max(FAILURE_LATENCY_MS, this.doubles[DOUBLE.latencyMs]!), now);
+  }
+
+  protected fields(): { upstream: string; target: string } {
+    return { upstream: this.owner.upstream, target: this.url };
   }
 }

@@ -8,8 +8,8 @@ import type { Reply } from "../reply.ts";
 import { type Destination, forward } from "./forward.ts";
 import type { Pool } from "./pool.ts";
 import type { TargetState } from "./target-state.ts";
-import type { RequestWatch } from "./target-states.ts";
 import type { TargetAddress } from "./target-url.ts";
+import type { RequestWatch } from "./view.ts";
 
 /** What all targets of an upstream have in common. */
 export interface TargetGroup {

@@ -4,6 +4,8 @@ import { isIP } from "node:net";
 import { createSecureContext, getCACertificates, type SecureContext } from "node:tls";
 import type { TargetTlsConfig } from "../config/checked.ts";
 import type { Problem } from "../errors.ts";
+import { keyOf, type Lease } from "../keep.ts";
+import type { ConnectorTls } from "./connector.ts";
 
 /** What is wrong with the options, with pointers relative to the upstream. Says nothing of what is in them. */
 export function findTlsProblems({ ca, cert, key, serverName }: TargetTlsConfig): Problem[] {
@@ -93,4 +95,11 @@ export function createTlsContext({
     ...(key === undefined ? {} : { key }),
     ...(minVersion === undefined ? {} : { minVersion }),
   });
+}
+
+/** How to speak TLS to targets with these options; what is dear in it is made once for all who ask the same store. */
+export function connectorTls(options: TargetTlsConfig | undefined, lease: Lease): ConnectorTls {
+  const tls = { verify: true, ...options };
+  const { context } = lease.keep(keyOf("tls", tls), () => ({ context: createTlsContext(tls) }));
+  return { context, serverName: tls.serverName, verify: tls.verify };
 }

@@ -8,9 +8,12 @@ import type { CheckedConfig } from "../../core/config/checked.ts";
 import { Control } from "../../core/control.ts";
 import { ConfigError } from "../../core/errors.ts";
 import type { DataThread, Prepared } from "../../core/gateway.ts";
+import { KeepStore } from "../../core/keep.ts";
 import type { LogLevel, RootLog } from "../../core/observe/log.ts";
 import { MergedMetrics } from "../../core/observe/merged-metrics.ts";
 import { GatewayMetrics } from "../../core/observe/metrics.ts";
+import type { Feeds } from "../../core/upstream/feed.ts";
+import { Keepers } from "../../core/upstream/keepers.ts";
 import { catalogueOf, fakePlugin } from "../support/generation.ts";
 import { config } from "../support/gateway.ts";
 import { FakeClock, FakeLog } from "../support/harness.ts";
@@ -31,19 +34,24 @@ class FakeThread implements DataThread {
   readonly trace: string[];
   readonly name: string;
   /** Decides about the next configuration: resolves, or rejects. */
-  onPrepare: (config: CheckedConfig) => Promise<void> = async () => {};
+  onPrepare: (config: CheckedConfig, feeds: Feeds) => Promise<void> = async () => {};
   serves = 0;
+  /** Has what a generation was told of its upstreams closed. */
+  readonly retire: (() => void)[] = [];
 
   constructor(name: string, trace: string[]) {
     this.name = name;
     this.trace = trace;
   }
 
-  async prepare(config: CheckedConfig, number: number): Promise<Prepared> {
+  async prepare(config: CheckedConfig, number: number, feeds: Feeds): Promise<Prepared> {
     this.trace.push(`${this.name} prepare ${number}`);
-    await this.onPrepare(config);
+    await this.onPrepare(config, feeds);
+    const { promise: retired, resolve } = Promise.withResolvers<void>();
+    this.retire.push(resolve);
     return {
       urls: this.urls,
+      retired,
       activate: () => {
         this.trace.push(`${this.name} activate ${number}`);
         this.serves = number;
@@ -91,9 +99,12 @@ function setUp() {
     next.loads++;
     return next.load();
   };
-  const control = new Control({ load, data, log, clock, metrics: new MergedMetrics(metrics, "0") });
+  const kept = new KeepStore();
+  const keepers = new Keepers({ kept, log, clock, metrics, threads: 1, random: () => 0.5, advise: () => {} });
+  const merged = new MergedMetrics(metrics, "0");
+  const control = new Control({ load, data, keepers, log, clock, metrics: merged });
   onTestFinished(async () => void (await control.stop()));
-  return { control, data, trace, log, clock, metrics, next };
+  return { control, data, trace, log, clock, metrics, next, kept };
 }
 
 const reloads = async (metrics: GatewayMetrics): Promise<string[]> =>
@@ -262,6 +273,71 @@ describe("a reload", () => {
     expect(next.loads).toBe(2);
     const order = trace.filter((line) => line.startsWith("a"));
     expect(order).toEqual(["a prepare 2", "a activate 2", "a prepare 3", "a activate 3"]);
+  });
+});
+
+describe("upstreams", () => {
+  const upstreamsOf = (...urls: string[]) => ({ upstreams: { users: { targets: urls } } });
+  const [A, B] = ["http://127.0.0.1:1", "http://127.0.0.1:2"];
+
+  it("are told to what serves, the same as long as they stay, and shown and set here", async () => {
+    const { control, data, trace, next } = setUp();
+    const feeds: Feeds[] = [];
+    data.onPrepare = async (_config, told) => void feeds.push(told);
+    next.load = () => loadedOf("1", upstreamsOf(A));
+    await control.start();
+    const before = feeds[0]!.get("users")!;
+    expect(before.targets.map(({ url }) => url)).toEqual([A]);
+    next.load = () => loadedOf("1", upstreamsOf(A, B));
+    await control.reload();
+    const after = feeds.at(-1)!.get("users")!;
+    expect(after.shared).toBe(before.shared);
+    expect(after.targets[0]!.record).toBe(before.targets[0]!.record);
+    expect(await control.inspect("upstreams")).toMatchObject({
+      users: { targets: [{ url: A }, { url: B }] },
+    });
+    const patch = { target: "127.0.0.1:2", set: { weight: 7 } };
+    const changed = await control.change("upstreams", "users", patch);
+    expect(changed).toMatchObject({ targets: [{ weight: 1 }, { weight: 7 }] });
+    expect(await control.change("upstreams", "none", patch)).toBeUndefined();
+    expect(trace.filter((line) => /inspect|change/.test(line))).toEqual([]);
+  });
+
+  it("are looked after until nothing of their generation is left", async () => {
+    const { control, data, next, kept } = setUp();
+    next.load = () => loadedOf("1", upstreamsOf(A));
+    await control.start();
+    next.load = () => loadedOf("2");
+    await control.reload();
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(kept.keys()).toEqual(["targets users"]);
+    data.retire[0]!();
+    await expect.poll(() => kept.keys()).toEqual([]);
+  });
+
+  it("are closed when their generation is refused, and when the gateway stops", async () => {
+    const { control, data, next, kept } = setUp();
+    next.load = () => loadedOf("1", { upstreams: { old: { targets: [A] } } });
+    await control.start();
+    next.load = () => loadedOf("2", upstreamsOf(A));
+    data.onPrepare = () => Promise.reject(new ConfigError("cannot"));
+    expect(await control.reload()).toMatchObject({ result: "refused" });
+    expect(kept.keys()).toEqual(["targets old"]);
+    await control.stop();
+    expect(kept.keys()).toEqual([]);
+  });
+
+  it("refuse the configuration with problems where they are written; what serves does not hear of it", async () => {
+    const { control, trace, next } = setUp();
+    await control.start();
+    trace.length = 0;
+    const targets = { file: "/none" };
+    next.load = () => loadedOf("2", { upstreams: { bad: { targets, onUnresolved: "fail" } } });
+    expect(await control.reload()).toMatchObject({
+      result: "refused",
+      problems: [{ code: "CONFIG_UNRESOLVED", pointer: "/upstreams/bad/targets" }],
+    });
+    expect(trace).toEqual([]);
   });
 });
 

@@ -8,8 +8,11 @@ import { totalsOf } from "../../core/observe/snapshot.ts";
 import { type Plugin, textReply } from "../../core/plugin.ts";
 import { createSharedMemory, SharedMemory } from "../../core/threads/shared-memory.ts";
 import { createVitals, Vitals } from "../../core/threads/vitals.ts";
+import type { Feeds } from "../../core/upstream/feed.ts";
 import { catalogueOf, checked, fakePlugin } from "../support/generation.ts";
 import { exchange, FakeClock, FakeLog } from "../support/harness.ts";
+
+const NO_FEEDS: Feeds = new Map();
 
 /** Answers with its id, and says when it is built and closed. */
 function answering(trace: string[]): Plugin {
@@ -70,7 +73,7 @@ function setUp(...plugins: Plugin[]) {
     checked({ routes: [{ name: "all", match: { path: "/*" }, pipeline }], ...parts }, catalogue);
   let number = 0;
   const swap = async (config: CheckedConfig): Promise<void> =>
-    (await gateway.prepare(config, ++number)).activate();
+    (await gateway.prepare(config, ++number, NO_FEEDS)).activate();
   return { gateway, log, metrics, trace, config, swap };
 }
 
@@ -101,7 +104,7 @@ describe("a swap", () => {
     await swap(await config("1"));
     const [url] = gateway.urls;
     expect(await text(url)).toBe("1");
-    const prepared = await gateway.prepare(await config("2"), 2);
+    const prepared = await gateway.prepare(await config("2"), 2, NO_FEEDS);
     expect([await text(url), metrics.generation]).toEqual(["1", 1]);
     prepared.activate();
     expect([await text(url), metrics.generation]).toEqual(["2", 2]);
@@ -111,7 +114,7 @@ describe("a swap", () => {
 
   it("has a request that comes before the first is activated wait for it", async () => {
     const { gateway, config } = setUp();
-    const prepared = await gateway.prepare(await config("1"), 1);
+    const prepared = await gateway.prepare(await config("1"), 1, NO_FEEDS);
     const waiting = text(prepared.urls[0]);
     await new Promise((resolve) => setImmediate(resolve));
     prepared.activate();
@@ -129,7 +132,7 @@ describe("a swap", () => {
     const { gateway, trace, config, swap } = setUp();
     const [first, second] = [await freePort(), await freePort()];
     await swap(await config("1", listeners(first)));
-    const prepared = await gateway.prepare(await config("2", listeners(first, second)), 2);
+    const prepared = await gateway.prepare(await config("2", listeners(first, second)), 2, NO_FEEDS);
     await prepared.discard();
     expect(await text(`http://127.0.0.1:${first}`)).toBe("1");
     await expect(fetch(`http://127.0.0.1:${second}`)).rejects.toThrow();
@@ -140,7 +143,7 @@ describe("a swap", () => {
   it("leaves the old serving when the new cannot be built", async () => {
     const { gateway, trace, config, swap } = setUp();
     await swap(await config("1"));
-    await expect(gateway.prepare(await config("bad"), 2)).rejects.toMatchObject({
+    await expect(gateway.prepare(await config("bad"), 2, NO_FEEDS)).rejects.toMatchObject({
       problems: [{ message: "bad", pointer: "/routes/0/pipeline/0/id" }],
     });
     expect(await text(gateway.urls[0])).toBe("1");
@@ -161,6 +164,28 @@ describe("a swap", () => {
     hold.release();
     expect(await slow).toBe("held");
     await expect.poll(() => trace).toEqual(["build 1", "build 2", "close 1"]);
+  });
+
+  it("says when nothing of a generation is left: it was discarded, replaced, or the gateway stopped", async () => {
+    const hold = holding();
+    const { gateway, config } = setUp(hold.plugin);
+    const over: number[] = [];
+    const prepare = async (number: number, pipeline?: object[]) => {
+      const prepared = await gateway.prepare(await config(String(number), {}, pipeline), number, NO_FEEDS);
+      void prepared.retired.then(() => over.push(number));
+      return prepared;
+    };
+    (await prepare(1, [{ plugin: "hold" }])).activate();
+    const slow = text(gateway.urls[0]);
+    await hold.arrived;
+    await (await prepare(2)).discard();
+    (await prepare(3)).activate();
+    await expect.poll(() => over).toEqual([2]);
+    hold.release();
+    await slow;
+    await expect.poll(() => over).toEqual([2, 1]);
+    await gateway.stop(0);
+    expect(over).toEqual([2, 1, 3]);
   });
 
   it("closes the old at drainTimeout, and says that requests were left", async () => {
@@ -238,7 +263,7 @@ describe("listeners", () => {
     const [free, taken] = [await freePort(), await occupyPort()];
     await swap(await config("1"));
     const error: unknown = await gateway
-      .prepare(await config("2", listeners(free, taken.port)), 2)
+      .prepare(await config("2", listeners(free, taken.port)), 2, NO_FEEDS)
       .catch((e: unknown) => e);
     expect(error).toBeInstanceOf(ConfigError);
     expect((error as ConfigError).problems).toEqual([

@@ -2,11 +2,10 @@ import { describe, expect, it } from "vitest";
 import type { CheckedConfig, RouteConfig } from "../../core/config/checked.ts";
 import { ConfigError, GatewayError } from "../../core/errors.ts";
 import type { Exchange } from "../../core/exchange.ts";
-import { buildGeneration, type Generation } from "../../core/generation.ts";
-import { keyOf } from "../../core/keep.ts";
+import type { Generation } from "../../core/generation.ts";
 import { type Host, type Plugin, textReply } from "../../core/plugin.ts";
 import { balance } from "../../plugins/balance.ts";
-import { catalogueOf, checked, fakePlugin, surroundings } from "../support/generation.ts";
+import { buildWithUpstreams, catalogueOf, checked, fakePlugin, surroundings } from "../support/generation.ts";
 import { bodyText, exchange, type RequestInit } from "../support/harness.ts";
 
 /** Answers with the path to send upstream and the params. */
@@ -24,7 +23,7 @@ async function build(
   const around = surroundings(catalogue);
   const config = await checked({ routes, ...parts }, catalogue);
   change(config);
-  return { around, generation: await buildGeneration(1, config, around) };
+  return { around, generation: await buildWithUpstreams(1, config, around) };
 }
 
 const route = (name: string, parts: object = {}): object => ({
@@ -97,30 +96,11 @@ describe("building a generation", () => {
       [keeper],
     );
     expect(around.kept.keys()).toEqual(["stage k"]);
-    const second = await buildGeneration(2, generation.config, around);
+    const second = await buildWithUpstreams(2, generation.config, around);
     await generation.retire(0);
     expect(closed).toBe(0);
     await second.retire(0);
     expect([closed, around.kept.keys()]).toEqual([1, []]);
-  });
-
-  it("closes each upstream by itself: one that takes long does not keep the others open", async () => {
-    const catalogue = catalogueOf(echo, balance);
-    const around = surroundings(catalogue);
-    const upstreams = { quick: { targets: ["http://127.0.0.1:9"] }, slow: { targets: { file: "none" } } };
-    const config = await checked({ routes: [route("a")], upstreams }, catalogue);
-    const lease = around.kept.lease();
-    lease.keep(keyOf("discovery slow", config.upstreams["slow"]!.targets), () => ({
-      found: [],
-      ready: Promise.resolve(),
-      subscribe: () => () => {},
-      close: () => new Promise<void>(() => {}),
-    }));
-    const generation = await buildGeneration(1, config, around);
-    await lease.release();
-    expect(around.kept.keys()).toContain("targets quick");
-    void generation.retire(0);
-    await expect.poll(() => around.kept.keys()).not.toContain("targets quick");
   });
 
   /** Opens something, and fails if its id says so. */

@@ -1,10 +1,9 @@
 /** Load shedding in a whole gateway: who is refused, and who is answered all the same. */
 import { describe, expect, it, onTestFinished, vi } from "vitest";
-import { buildGeneration } from "../../core/generation.ts";
 import type { Plugin } from "../../core/plugin.ts";
 import { catalogue } from "../../plugins/index.ts";
 import { proxyTo, startGateway } from "../support/gateway.ts";
-import { catalogueOf, checked, fakePlugin, surroundings } from "../support/generation.ts";
+import { buildWithUpstreams, catalogueOf, checked, fakePlugin, surroundings } from "../support/generation.ts";
 import { exchange } from "../support/harness.ts";
 import { startUpstream } from "../support/upstream.ts";
 
@@ -110,7 +109,7 @@ describe("the monitor", () => {
       { routes: [{ name: "all", match: { path: "/*" }, pipeline: [respond] }], ...parts },
       all,
     );
-    return { around, generation: await buildGeneration(1, config, around) };
+    return { around, generation: await buildWithUpstreams(1, config, around) };
   };
 
   it("is kept while its options stay, and closed with the last generation that uses it", async () => {

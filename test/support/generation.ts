@@ -1,12 +1,13 @@
 /** Checked configurations and what generations are built in, without files and sockets. */
 import { loadConfigObject } from "../../core/config/load.ts";
 import type { CheckedConfig } from "../../core/config/checked.ts";
-import type { Surroundings } from "../../core/generation.ts";
+import { buildGeneration, type Generation, type Surroundings } from "../../core/generation.ts";
 import { KeepStore } from "../../core/keep.ts";
 import { GatewayMetrics } from "../../core/observe/metrics.ts";
 import type { Catalogue, Host, JsonSchema, Plugin, Stage } from "../../core/plugin.ts";
 import { createSharedMemory, SharedMemory } from "../../core/threads/shared-memory.ts";
 import { createVitals, Vitals } from "../../core/threads/vitals.ts";
+import { Keepers } from "../../core/upstream/keepers.ts";
 import { config } from "./gateway.ts";
 import { FakeClock, FakeLog } from "./harness.ts";
 
@@ -46,6 +47,27 @@ export function surroundings(catalogue: Catalogue): Surroundings & { log: FakeLo
     vitals: new Vitals(createVitals(1), 0),
     shared: new SharedMemory(createSharedMemory(1), 0),
     random: () => 0.5,
-    advise: () => {},
   };
+}
+
+/** Who looks after the upstreams of gateways with these surroundings. */
+export function keepersIn(around: Surroundings): Keepers {
+  return new Keepers({ ...around, threads: around.shared.threads, advise: () => {} });
+}
+
+/** Builds a generation whose upstreams are looked after until it is closed. */
+export async function buildWithUpstreams(
+  number: number,
+  config: CheckedConfig,
+  around: Surroundings,
+): Promise<Generation> {
+  const upstreams = await keepersIn(around).open(config);
+  try {
+    const generation = await buildGeneration(number, config, around, upstreams.feeds);
+    void generation.closed.then(() => upstreams.close());
+    return generation;
+  } catch (error) {
+    await upstreams.close();
+    throw error;
+  }
 }

@@ -3,7 +3,7 @@
  * the target's state, so that the loops of the next generation go on from there.
  */
 import type { ConnectorTls } from "../connector.ts";
-import type { TargetState } from "../target-state.ts";
+import type { KeptTarget } from "../kept-target.ts";
 import type { Monitor } from "../target-states.ts";
 import { type Probe, type ProbeTarget, probeTarget } from "./probe.ts";
 
@@ -32,7 +32,7 @@ export class HealthMonitor implements Monitor {
   readonly #options: ActiveHealth;
   readonly #tls: () => ConnectorTls;
   readonly #random: () => number;
-  readonly #loops = new Map<TargetState, CheckLoop>();
+  readonly #loops = new Map<KeptTarget, CheckLoop>();
 
   /** @param tls how to speak TLS to targets; asked for each that does */
   constructor(options: ActiveHealth, tls: () => ConnectorTls, random: () => number) {
@@ -42,7 +42,7 @@ export class HealthMonitor implements Monitor {
     this.#random = random;
   }
 
-  update(targets: readonly TargetState[]): void {
+  update(targets: readonly KeptTarget[]): void {
     const wanted = new Set(targets);
     for (const [state, loop] of this.#loops) {
       if (wanted.has(state)) continue;
@@ -67,7 +67,7 @@ export class HealthMonitor implements Monitor {
 
 /** The checks of one target, one after the other. */
 class CheckLoop {
-  readonly #state: TargetState;
+  readonly #state: KeptTarget;
   readonly #target: ProbeTarget;
   readonly #options: ActiveHealth;
   readonly #random: () => number;
@@ -80,7 +80,7 @@ class CheckLoop {
   #passed = 0;
   #failed = 0;
 
-  constructor(state: TargetState, target: ProbeTarget, options: ActiveHealth, random: () => number) {
+  constructor(state: KeptTarget, target: ProbeTarget, options: ActiveHealth, random: () => number) {
     this.#state = state;
     this.#target = target;
     this.#options = options;

@@ -108,7 +108,8 @@ function headerProblem(lower: string, value: string, isThere: boolean): string |
   return undefined;
 }
 
-function compilePassive(config: PassiveHealthConfig, problems: Problem[]): PassiveHealth {
+/** Compiles the options of passive health; as {@link compileHealth}. */
+export function compilePassive(config: PassiveHealthConfig, problems: Problem[]): PassiveHealth {
   const { failures, minRequests } = config;
   const bounds = new OptionBounds(config, PASSIVE, problems);
   const errorRate = config.errorRate === undefined ? undefined : bounds.share("errorRate", "1%");

@@ -1,14 +1,15 @@
 /**
- * Passive health: ejects targets that fail the requests themselves. What is known of a target is a record on its
- * state, so that it outlives reloads; which targets there are, and by which options they are judged, is said by
- * the generation that serves.
+ * Passive health: ejects targets that fail the requests themselves. Each thread watches its own requests; what is
+ * known of a target is in memory that all of them see, so that it is exact over threads and outlives reloads. Which
+ * targets there are, and by which options they are judged, is said by the generation that serves.
  */
 import type { ErrorCode } from "../../errors.ts";
 import type { Clock } from "../../plugin.ts";
-import type { TargetState } from "../target-state.ts";
-import type { RequestWatch } from "../target-states.ts";
-import { OutlierRecord } from "./outlier-record.ts";
 import type { StatusTable } from "../../statuses.ts";
+import type { EjectionReason } from "../target-record.ts";
+import type { TargetState } from "../target-state.ts";
+import type { UpstreamRecord } from "../upstream-record.ts";
+import type { OutlierRecord } from "./outlier-record.ts";
 
 /** Options of passive health, compiled. */
 export interface PassiveHealth {
@@ -26,39 +27,34 @@ export interface PassiveHealth {
   readonly maxEjected: number;
 }
 
-/** Why a target is ejected: for the log and the metric. */
-type Reason = "failures" | "error-rate";
+/** The window of what is counted of a target; undefined when no rate is asked for. */
+export function countedMs({ errorRate, withinMs }: PassiveHealth): number | undefined {
+  return errorRate === undefined ? undefined : withinMs;
+}
 
-export class OutlierDetector implements RequestWatch {
+/** How many of so many targets may be ejected at once. */
+export function mostEjected({ maxEjected }: PassiveHealth, targets: number): number {
+  // Shares such as 29 % are a little less than they say in binary.
+  return Math.floor(maxEjected * targets + 1e-9);
+}
+
+export class OutlierDetector {
   readonly #options: PassiveHealth;
   readonly #clock: Clock;
+  readonly #shared: UpstreamRecord;
   readonly #statuses: StatusTable;
-  /** Window of the records' counts; undefined when no rate is asked for. */
-  readonly #windowMs: number | undefined;
   #targets: readonly TargetState[] = [];
 
-  constructor(options: PassiveHealth, clock: Clock) {
+  constructor(options: PassiveHealth, clock: Clock, shared: UpstreamRecord) {
     this.#options = options;
     this.#clock = clock;
+    this.#shared = shared;
     this.#statuses = options.statuses;
-    this.#windowMs = options.errorRate === undefined ? undefined : options.withinMs;
   }
 
-  /** Judges these from now on. Ejections that are too many for so few targets end, the oldest first. */
-  adopt(states: readonly TargetState[]): void {
-    const targets = [...new Set(states)];
+  /** Judges these from now on. */
+  setTargets(targets: readonly TargetState[]): void {
     this.#targets = targets;
-    const { failures } = this.#options;
-    for (const state of targets) {
-      if (state.outlier?.fits(failures, this.#windowMs)) continue;
-      state.outlier = new OutlierRecord(failures, this.#windowMs, state.outlier);
-    }
-    const now = this.#clock.monotonic();
-    const ejected = targets.filter(({ ejectedUntil }) => ejectedUntil > now);
-    const most = Math.min(this.#mostEjected(), targets.length - 1);
-    if (ejected.length <= most) return;
-    ejected.sort((a, b) => a.ejectedUntil - b.ejectedUntil);
-    for (const state of ejected.slice(0, ejected.length - most)) state.readmit();
   }
 
   /**
@@ -73,43 +69,56 @@ export class OutlierDetector implements RequestWatch {
       return this.#observeFailure(state, record);
     }
     if (status === 0) return;
-    record.streak = 0;
-    const { counts } = record;
-    if (counts === undefined) return;
+    record.succeed();
+    if (record.withinMs === undefined) return;
     const now = this.#clock.monotonic();
-    if (state.ejectedUntil <= now) counts.count(now, 0);
+    if (state.ejectedUntil <= now) record.count(now, 0);
   }
 
   #observeFailure(state: TargetState, record: OutlierRecord): void {
     const now = this.#clock.monotonic();
-    // What was under way when it was ejected, or came in panic mode, says nothing about how it comes back.
-    if (state.ejectedUntil > now) return;
-    const ms = record.fail(now);
-    record.counts?.count(now, 1);
+    let mark: number;
+    do {
+      mark = record.mark;
+      // What was under way when it was ejected, or came in panic mode, says nothing about how it comes back.
+      if (state.ejectedUntil > now) return;
+    } while (!record.fail(mark, now));
+    record.count(now, 1);
+    const ms = record.sinceFirst(mark, now);
     if (ms !== undefined && ms <= this.#options.withinMs) this.#eject(state, record, now, "failures");
     else if (this.#isOutlier(state, record, now)) this.#eject(state, record, now, "error-rate");
   }
 
   /** True when a target's share of failures is too high, and higher than that of the others together. */
-  #isOutlier(state: TargetState, { counts }: OutlierRecord, now: number): boolean {
+  #isOutlier(state: TargetState, record: OutlierRecord, now: number): boolean {
     const { errorRate, minRequests } = this.#options;
-    if (errorRate === undefined || counts === undefined || counts.requests < minRequests) return false;
-    const rate = counts.failures / counts.requests;
+    if (errorRate === undefined) return false;
+    const own = record.requests(now);
+    if (own < minRequests) return false;
+    const rate = record.failures(now) / own;
     if (rate < errorRate) return false;
     let requests = 0;
     let failures = 0;
-    for (const { outlier } of this.#targets) {
-      const others = outlier?.counts;
-      if (others === undefined || others === state.outlier?.counts) continue;
-      others.advance(now);
-      requests += others.requests;
-      failures += others.failures;
+    for (const target of this.#targets) {
+      if (target === state || target.outlier === undefined) continue;
+      requests += target.outlier.requests(now);
+      failures += target.outlier.failures(now);
     }
     return requests === 0 || rate > failures / requests;
   }
 
+  /** Ejects a target, unless another thread is at an ejection just now: then the next failure tries again. */
+  #eject(state: TargetState, record: OutlierRecord, now: number, reason: EjectionReason): void {
+    if (!this.#shared.tryLock()) return;
+    try {
+      if (state.ejectedUntil <= now) this.#ejectLocked(state, record, now, reason);
+    } finally {
+      this.#shared.unlock();
+    }
+  }
+
   /** Ejects a target, unless too many are already, or it is the last that can be used. */
-  #eject(state: TargetState, record: OutlierRecord, now: number, reason: Reason): void {
+  #ejectLocked(state: TargetState, record: OutlierRecord, now: number, reason: EjectionReason): void {
     let ejected = 0;
     let usable = 0;
     let isTarget = false;
@@ -120,16 +129,11 @@ export class OutlierDetector implements RequestWatch {
     }
     if (!isTarget) return;
     const { ejectForMs, maxEjectForMs } = this.#options;
-    if (usable === 0 || ejected >= this.#mostEjected()) {
-      if (record.refuse(now, ejectForMs)) state.refuseEjection(reason);
-      return;
+    if (usable === 0 || ejected >= mostEjected(this.#options, this.#targets.length)) {
+      return state.refuseEjection(reason, ejectForMs);
     }
+    state.eject(reason, ejectForMs, maxEjectForMs);
+    // Only now: who counted a failure before has seen no ejection, who counts one later sees it.
     record.clear();
-    state.eject(now + record.eject(now, ejectForMs, maxEjectForMs), reason);
-  }
-
-  #mostEjected(): number {
-    // Shares such as 29 % are a little less than they say in binary.
-    return Math.floor(this.#options.maxEjected * this.#targets.length + 1e-9);
   }
 }

@@ -5,6 +5,7 @@ import { prepareAll } from "../../../core/threads/prepare-all.ts";
 function prepared(name: string, trace: string[]): Prepared {
   return {
     urls: [],
+    retired: Promise.resolve(),
     activate: () => void trace.push(`${name} activate`),
     discard: async () => void trace.push(`${name} discard`),
   };

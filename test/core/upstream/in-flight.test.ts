@@ -1,9 +1,8 @@
 import { describe, expect, it } from "vitest";
-import { TargetStates } from "../../../core/upstream/target-states.ts";
-import { FakeClock, FakeHost, FakeLog } from "../../support/harness.ts";
+import type { TargetStates } from "../../../core/upstream/target-states.ts";
+import { targetStates } from "./health/health-options.ts";
 
-const states = (): TargetStates =>
-  new TargetStates("users", new FakeLog(), new FakeClock(), new FakeHost().metrics);
+const states = (): TargetStates => targetStates().states;
 
 describe("requests under way", () => {
   it("are counted for each target and for all together", () => {
@@ -12,21 +11,22 @@ describe("requests under way", () => {
     a.startRequest();
     a.startRequest();
     b.startRequest();
-    expect([a.inFlight, b.inFlight, all.inFlight]).toEqual([2, 1, 3]);
+    expect([a.inFlight, b.inFlight, all.shared.inFlight]).toEqual([2, 1, 3]);
     a.endRequest();
-    expect([a.inFlight, b.inFlight, all.inFlight]).toEqual([1, 1, 2]);
+    expect([a.inFlight, b.inFlight, all.shared.inFlight]).toEqual([1, 1, 2]);
   });
 
-  it("to a target that is gone count no more, also when they end", () => {
+  it("to a target that is gone count until they end", () => {
     const all = states();
     const [a, b] = [all.acquire("http://a"), all.acquire("http://b")];
     a.startRequest();
     b.startRequest();
     all.release(a);
-    expect(all.inFlight).toBe(1);
-    const again = all.acquire("http://a");
+    expect(all.acquire("http://a")).toBe(a);
+    all.release(a);
     a.endRequest();
-    again.startRequest();
-    expect([a.inFlight, again.inFlight, all.inFlight]).toEqual([0, 1, 2]);
+    all.prune();
+    expect(all.acquire("http://a")).not.toBe(a);
+    expect([a.inFlight, all.shared.inFlight]).toEqual([0, 1]);
   });
 });

@@ -4,7 +4,7 @@ import { FakeClock, FakeHost, FakeLog } from "../../support/harness.ts";
 
 function setUp() {
   const [log, clock, host] = [new FakeLog(), new FakeClock(), new FakeHost()];
-  const states = new TargetStates("users", log, clock, host.metrics);
+  const states = new TargetStates("users", 0, { log, clock, metrics: host.metrics, threads: 1 });
   return { states, log, clock, host };
 }
 
@@ -32,14 +32,14 @@ describe("the state of a target", () => {
     state.setHealthy(false);
     expect(state.isHealthy(now)).toBe(false);
     state.setHealthy(true);
-    state.eject(now + 100, "failures");
+    state.eject("failures", 100, 100);
     expect([state.isHealthy(now), state.isHealthy(now + 99), state.isHealthy(now + 100)]).toEqual([
       false,
       false,
       true,
     ]);
     state.readmit();
-    expect([state.isHealthy(now), state.ejectedUntil]).toEqual([true, 0]);
+    expect([state.isHealthy(now), state.ejectedUntil]).toEqual([true, now]);
   });
 
   it("says why it is not healthy: what the last check found, or else why it is ejected", () => {
@@ -47,7 +47,7 @@ describe("the state of a target", () => {
     const state = states.acquire(A);
     const now = clock.monotonic();
     expect(state.unhealthyReason(now)).toBeUndefined();
-    state.eject(now + 100, "error-rate");
+    state.eject("error-rate", 100, 100);
     expect(state.unhealthyReason(now)).toBe("error-rate");
     state.setHealthy(false, "status 503");
     state.setHealthy(false, "status 500");
@@ -59,32 +59,32 @@ describe("the state of a target", () => {
   it("raises the version of all with each change, and only then", () => {
     const { states } = setUp();
     const state = states.acquire(A);
-    const before = states.version;
+    const before = states.shared.version;
     state.setHealthy(undefined);
     state.readmit();
-    expect(states.version).toBe(before);
+    expect(states.shared.version).toBe(before);
     const changes = [
       () => state.setHealthy(true),
       () => state.setHealthy(false),
-      () => state.eject(1e15, "x"),
+      () => state.eject("failures", 1e9, 1e9),
       () => state.readmit(),
       () => state.override("draining", undefined),
     ];
     for (const [i, change] of changes.entries()) {
       change();
-      expect(states.version).toBe(before + i + 1);
+      expect(states.shared.version).toBe(before + i + 1);
     }
   });
 
   it("is logged when it changes, once", () => {
-    const { states, log, clock } = setUp();
+    const { states, log } = setUp();
     const state = states.acquire(A);
     state.setHealthy(true);
     expect(log.lines).toEqual([]);
     state.setHealthy(false, "503");
     state.setHealthy(false, "503");
     state.setHealthy(true);
-    state.eject(clock.monotonic() + 5000, "failures");
+    state.eject("failures", 5000, 5000);
     state.readmit();
     state.readmit();
     state.override(undefined, 7);
@@ -161,8 +161,8 @@ describe("metrics of targets", () => {
     const key = (labels: object) => JSON.stringify(labels);
     a.startRequest();
     a.checks.success += 2;
-    b.eject(clock.monotonic() + 1000, "failures");
-    a.refuseEjection("error-rate");
+    b.eject("failures", 1000, 1000);
+    a.refuseEjection("error-rate", 1000);
     expect(host.collected("sluice_upstream_target_up")).toEqual({ [key(atA)]: 1, [key(atB)]: 0 });
     expect(host.collected("sluice_upstream_target_in_flight")).toEqual({ [key(atA)]: 1, [key(atB)]: 0 });
     expect(host.collected("sluice_upstream_ejections_total")).toEqual({

@@ -1,40 +1,10 @@
 import { once } from "node:events";
-import { describe, expect, it, onTestFinished } from "vitest";
-import type { UpstreamConfig } from "../../../core/config/checked.ts";
-import { upstreamSchema } from "../../../core/config/upstream-schema.ts";
-import { createValidator } from "../../../core/config/validate.ts";
+import { describe, expect, it } from "vitest";
 import type { ConfigError } from "../../../core/errors.ts";
-import { KeepStore, keyOf } from "../../../core/keep.ts";
-import type { Discovery, Found } from "../../../core/upstream/discovery/discovery.ts";
-import { type LiveUpstream, openUpstream } from "../../../core/upstream/upstream.ts";
-import { surroundings } from "../../support/generation.ts";
 import { bodyText, exchange } from "../../support/harness.ts";
 import { type ServerResponse, startUpstream } from "../../support/upstream.ts";
-
-function upstreamConfig(parts: object): UpstreamConfig {
-  const config = { ...parts };
-  expect(createValidator(upstreamSchema)(config)).toEqual([]);
-  return config as UpstreamConfig;
-}
-
-/** What the generations of one gateway share. */
-function setUp() {
-  const around = { ...surroundings(new Map()), baseDir: process.cwd() };
-  const clock = around.clock as import("../../support/harness.ts").FakeClock;
-  const open = async (parts: object, isServing = true): Promise<LiveUpstream> => {
-    const upstream = await openUpstream("users", upstreamConfig(parts), around);
-    onTestFinished(() => upstream.close());
-    if (isServing) upstream.activate();
-    return upstream;
-  };
-  return { ...around, clock, open };
-}
-
-/** Targets where nobody listens. */
-const list = (count: number): string[] =>
-  Array.from({ length: count }, (_, i) => `http://127.0.0.1:${i + 1}`);
-
-const ids = (targets: readonly { id: string }[]): string[] => targets.map(({ id }) => id.slice(-1));
+import { discovering, FakeDiscovery } from "./fake-discovery.ts";
+import { ids, list, setUp } from "./test-upstream.ts";
 
 describe("an upstream", () => {
   it("has its targets in order, and sends to each below its base path", async () => {
@@ -116,7 +86,7 @@ describe("an upstream", () => {
     const headers = { authorization: "hunter2" };
     const upstream = await open({ targets: list(1), health: { active: { headers, interval: "1h" } } });
     expect(kept.keys().filter((key) => key.startsWith("discovery users"))).toHaveLength(1);
-    expect(kept.keys().join() + upstream.states.monitor?.key).not.toContain("hunter2");
+    expect(kept.keys().join() + upstream.keeper.states.monitor?.key).not.toContain("hunter2");
   });
 
   it("makes what TLS needs once for all its targets, and lets go of it", async () => {
@@ -140,7 +110,7 @@ describe("eligible targets", () => {
     const targets = [...list(4), { url: "http://127.0.0.1:5", weight: 0 }];
     const upstream = await open({ targets });
     expect(ids(upstream.eligible)).toEqual(["1", "2", "3", "4"]);
-    const [a, b, c, d, e] = upstream.targets.map(({ state }) => state);
+    const [a, b, c, d, e] = upstream.known;
     a!.setHealthy(false);
     b!.override("draining", undefined);
     c!.override("disabled", undefined);
@@ -165,7 +135,7 @@ describe("eligible targets", () => {
     clock.advance(1e9);
     expect(upstream.eligible).toBe(before);
     expect(upstream.version).toBe(version);
-    upstream.targets[0]!.state.setHealthy(false);
+    upstream.known[0]!.setHealthy(false);
     expect(upstream.version).toBeGreaterThan(version);
     expect(upstream.eligible).not.toBe(before);
   });
@@ -177,9 +147,9 @@ describe("eligible targets", () => {
     });
     const weights = (): number[] => [...upstream.eligible].map(({ weight }) => weight);
     expect(weights()).toEqual([1, 3]);
-    upstream.targets[0]!.state.override(undefined, 5);
+    upstream.known[0]!.override(undefined, 5);
     expect(weights()).toEqual([5, 3]);
-    upstream.targets[0]!.state.override(undefined, null);
+    upstream.known[0]!.override(undefined, null);
     expect(weights()).toEqual([1, 3]);
   });
 
@@ -187,8 +157,8 @@ describe("eligible targets", () => {
     const { open, clock, log } = setUp();
     const upstream = await open({ targets: list(2) });
     const [a, b] = upstream.targets;
-    a!.state.eject(clock.monotonic() + 1000, "failures");
-    b!.state.eject(clock.monotonic() + 3000, "failures");
+    a!.state.eject("failures", 1000, 1e6);
+    b!.state.eject("failures", 3000, 1e6);
     expect(upstream.eligible).toEqual([]);
     const { version } = upstream;
     clock.advance(999);
@@ -196,10 +166,12 @@ describe("eligible targets", () => {
     clock.advance(1);
     expect(ids(upstream.eligible)).toEqual(["1"]);
     expect(upstream.version).toBeGreaterThan(version);
-    expect(a!.state.ejectedUntil).toBe(0);
     clock.advance(2000);
     expect(ids(upstream.eligible)).toEqual(["1", "2"]);
-    expect(log.lines.filter(({ message }) => message.includes("is over"))).toHaveLength(2);
+    const isOver = () => log.lines.filter(({ message }) => message.includes("is over")).length;
+    expect(isOver()).toBe(0);
+    for (let i = 0; i < 2; i++) upstream.keeper.look();
+    expect(isOver()).toBe(2);
   });
 
   it("if there are none, the refusal says when to come back", async () => {
@@ -211,9 +183,9 @@ describe("eligible targets", () => {
       return headers[1]!;
     };
     expect(retryAfter()).toBe("1");
-    upstream.targets[0]!.state.eject(clock.monotonic() + 9001, "failures");
+    upstream.targets[0]!.state.eject("failures", 9001, 1e6);
     expect(retryAfter()).toBe("10");
-    upstream.targets[1]!.state.eject(clock.monotonic() + 3000, "failures");
+    upstream.targets[1]!.state.eject("failures", 3000, 1e6);
     expect(retryAfter()).toBe("3");
     clock.advance(20_000);
     expect(retryAfter()).toBe("1");
@@ -226,9 +198,9 @@ describe("slow start", () => {
     const upstream = await open({ targets: [{ url: "http://127.0.0.1:1", weight: 21 }], slowStart: "20s" });
     const weight = (): number => upstream.eligible[0]!.weight;
     expect(weight()).toBe(21);
-    upstream.targets[0]!.state.setHealthy(false);
+    upstream.known[0]!.setHealthy(false);
     expect(upstream.eligible).toEqual([]);
-    upstream.targets[0]!.state.setHealthy(true);
+    upstream.known[0]!.setHealthy(true);
     const seen: number[] = [];
     let { version } = upstream;
     for (let second = 0; second <= 20; second++) {
@@ -251,90 +223,20 @@ describe("slow start", () => {
     expect(full()).toEqual([true, true, false]);
     clock.advance(10_000);
     expect(full()).toEqual([true, true, true]);
-    second.targets[0]!.state.eject(clock.monotonic() + 100, "failures");
-    second.targets[1]!.state.override("disabled", undefined);
+    second.targets[0]!.state.eject("failures", 100, 1e6);
+    second.known[1]!.override("disabled", undefined);
     expect(full()).toEqual([true]);
     clock.advance(100);
-    second.targets[1]!.state.override("active", undefined);
+    second.known[1]!.override("active", undefined);
     expect(full()).toEqual([false, false, true]);
   });
 
   it("is not without the option", async () => {
     const upstream = await setUp().open({ targets: list(1) });
-    upstream.targets[0]!.state.setHealthy(false);
+    upstream.known[0]!.setHealthy(false);
     expect(upstream.eligible).toEqual([]);
-    upstream.targets[0]!.state.setHealthy(true);
+    upstream.known[0]!.setHealthy(true);
     expect(upstream.eligible[0]!.weight).toBe(1);
-  });
-});
-
-describe("panic", () => {
-  it("uses all targets that operators let work while too few are well, tells once, and ends", async () => {
-    const { open, log, metrics } = setUp();
-    const upstream = await open({ targets: list(4), panicThreshold: "50%" });
-    const states = upstream.targets.map(({ state }) => state);
-    states[3]!.override("disabled", undefined);
-    states[0]!.setHealthy(false);
-    expect([upstream.panic, ids(upstream.eligible)]).toEqual([false, ["2", "3"]]);
-    states[1]!.setHealthy(false);
-    expect(upstream.accepts(upstream.targets[0]!)).toBe(true);
-    expect([upstream.panic, ids(upstream.eligible)]).toEqual([true, ["1", "2", "3"]]);
-    expect(upstream.accepts(upstream.targets[3]!)).toBe(false);
-    expect((await metrics.render()).text).toContain('sluice_upstream_panic{upstream="users"} 1');
-    states[2]!.setHealthy(false);
-    expect(ids(upstream.eligible)).toEqual(["1", "2", "3"]);
-    const told = () =>
-      log.lines.filter(({ message }) => /too few|enough/.test(message)).map(({ level }) => level);
-    expect(told()).toEqual(["error"]);
-    states[0]!.setHealthy(true);
-    states[1]!.setHealthy(true);
-    expect([upstream.panic, ids(upstream.eligible)]).toEqual([false, ["1", "2"]]);
-    expect(told()).toEqual(["error", "info"]);
-    expect((await metrics.render()).text).toContain('sluice_upstream_panic{upstream="users"} 0');
-  });
-
-  it("is never with a threshold of 0%, and not for an upstream without targets at work", async () => {
-    const { open } = setUp();
-    const never = await open({ targets: list(1) });
-    never.targets[0]!.state.setHealthy(false);
-    expect([never.panic, never.eligible]).toEqual([false, []]);
-    const always = await open({ targets: list(1), panicThreshold: "100%" });
-    expect(ids(always.eligible)).toEqual(["1"]);
-    always.targets[0]!.state.override(undefined, 0);
-    expect([always.panic, always.eligible]).toEqual([false, []]);
-  });
-
-  it("is each generation's own; only the one that serves is told of", async () => {
-    const { open, log } = setUp();
-    const old = await open({ targets: list(2), panicThreshold: "100%" });
-    old.targets[0]!.state.setHealthy(false);
-    expect(ids(old.eligible)).toEqual(["1", "2"]);
-    const next = await open({ targets: list(2), panicThreshold: "0%" }, false);
-    expect(ids(next.eligible)).toEqual(["2"]);
-    const lines = (): string[] =>
-      log.lines.map(({ message }) => message).filter((text) => /too few|enough/.test(text));
-    expect(lines()).toHaveLength(1);
-    next.activate();
-    expect([next.panic, lines().length]).toEqual([false, 2]);
-    for (const { state } of next.targets) state.setHealthy(false);
-    expect([ids(old.eligible), ids(next.eligible), lines().length]).toEqual([["1", "2"], [], 2]);
-  });
-});
-
-describe("a generation that begins to serve", () => {
-  it("tells of the panic that it found while it was prepared", async () => {
-    const { open, log, metrics } = setUp();
-    const parts = { targets: list(2), health: { passive: {} } };
-    const old = await open({ ...parts, panicThreshold: "0%" });
-    old.targets[0]!.state.eject(1e15, "failures");
-    const next = await open({ ...parts, panicThreshold: "100%" }, false);
-    expect(next.panic).toBe(true);
-    const told = () => log.lines.filter(({ message }) => message.includes("too few")).length;
-    expect(told()).toBe(0);
-    next.activate();
-    expect(next.eligible).toHaveLength(2);
-    expect(told()).toBe(1);
-    expect((await metrics.render()).text).toContain('sluice_upstream_panic{upstream="users"} 1');
   });
 });
 
@@ -342,9 +244,9 @@ describe("what is known of targets", () => {
   it("outlives a generation and changes of other options", async () => {
     const { open } = setUp();
     const first = await open({ targets: list(3) });
-    first.targets[0]!.state.override("draining", undefined);
-    first.targets[1]!.state.override(undefined, 9);
-    first.targets[2]!.state.setHealthy(false);
+    first.known[0]!.override("draining", undefined);
+    first.known[1]!.override(undefined, 9);
+    first.known[2]!.setHealthy(false);
     const second = await open({
       targets: list(3),
       timeouts: { connect: "1s" },
@@ -368,43 +270,6 @@ describe("what is known of targets", () => {
     expect((await metrics.render()).text).not.toContain("sluice_upstream_target_up{");
   });
 });
-
-/** A discovery whose finds a test decides on. */
-class FakeDiscovery implements Discovery {
-  found: readonly Found[];
-  failure: Error | undefined;
-  readonly ready = Promise.resolve();
-  readonly listeners = new Set<() => void>();
-  closed = 0;
-
-  constructor(...urls: string[]) {
-    this.found = urls.map((url) => ({ url, weight: 1 }));
-  }
-
-  subscribe(listener: () => void): () => void {
-    this.listeners.add(listener);
-    return () => void this.listeners.delete(listener);
-  }
-
-  find(...found: (string | Found)[]): void {
-    this.found = found.map((each) => (typeof each === "string" ? { url: each, weight: 1 } : each));
-    for (const listener of this.listeners) listener();
-  }
-
-  async close(): Promise<void> {
-    this.closed++;
-  }
-}
-
-/** Opens upstreams whose targets come from `discovery`. */
-function discovering(discovery: FakeDiscovery) {
-  const around = setUp();
-  const targets = { file: "targets.json" };
-  const lease = around.kept.lease();
-  lease.keep(keyOf("discovery users", targets), () => discovery);
-  onTestFinished(() => lease.release());
-  return { ...around, open: (parts: object = {}) => around.open({ targets, ...parts }) };
-}
 
 describe("targets that come and go", () => {
   it("are followed: those that stay go on, in the order in which they are found", async () => {
@@ -463,7 +328,7 @@ describe("targets that come and go", () => {
     const discovery = new FakeDiscovery(...list(2));
     const { open, metrics } = discovering(discovery);
     const upstream = await open({ slowStart: "10s" });
-    upstream.targets[0]!.state.override(undefined, 8);
+    upstream.known[0]!.override(undefined, 8);
     expect(upstream.eligible.map(({ weight }) => weight)).toEqual([8, 1]);
     discovery.find(list(2)[1]!);
     await expect.poll(async () => (await metrics.render()).text).not.toContain('target="127.0.0.1:1"');
@@ -476,16 +341,15 @@ describe("targets that come and go", () => {
     const discovery = new FakeDiscovery(...list(2));
     const { open } = discovering(discovery);
     const old = await open({ health: { active: { interval: "1h" }, passive: {} } });
-    const state = old.targets[0]!.state;
+    const state = old.known[0]!;
+    state.startRequest();
     discovery.find(list(2)[1]!);
-    const release = old.states.acquire(state.url); // as a request under way keeps it
     state.setHealthy(false, "status 500");
-    state.eject(1e15, "failures");
+    state.eject("failures", 1e9, 1e9);
     const next = await open();
     discovery.find(...list(2));
-    expect(next.targets[0]!.state).toBe(state);
+    expect(next.known[0]).toBe(state);
     expect(ids(next.eligible)).toEqual(["1", "2"]);
-    next.states.release(release);
   });
 
   it("are not followed by a generation that is closed; the discovery goes on for the others", async () => {
@@ -504,7 +368,7 @@ describe("targets that come and go", () => {
     const { open, kept } = discovering(discovery);
     const before = kept.keys();
     const upstream = await open();
-    expect([upstream.eligible, upstream.discovery?.failure?.message]).toEqual([[], "no such file"]);
+    expect([upstream.eligible, upstream.keeper.discovery?.failure?.message]).toEqual([[], "no such file"]);
     await upstream.close();
     const error = await open({ onUnresolved: "fail" }).catch((e) => e);
     expect((error as ConfigError).problems).toMatchObject([
@@ -512,122 +376,5 @@ describe("targets that come and go", () => {
     ]);
     expect((error as ConfigError).message).toContain("no such file");
     expect(kept.keys()).toEqual(before);
-  });
-});
-
-describe("an upstream for operators", () => {
-  it("is shown with its targets", async () => {
-    const { open, clock } = setUp();
-    const upstream = await open({
-      targets: ["http://127.0.0.1:1", { url: "http://127.0.0.1:2", weight: 3 }],
-    });
-    const [a, b] = upstream.targets;
-    a!.state.eject(clock.monotonic() + 1500, "failures");
-    b!.state.override("draining", 7);
-    b!.state.startRequest();
-    expect(upstream.describe()).toEqual({
-      name: "users",
-      panic: false,
-      targets: [
-        {
-          id: "127.0.0.1:1",
-          url: "http://127.0.0.1:1",
-          eligible: false,
-          state: "active",
-          healthy: false,
-          reason: "failures",
-          ejectedForMs: 1500,
-          weight: 1,
-          configuredWeight: 1,
-          inFlight: 0,
-          latencyMs: 0,
-        },
-        {
-          id: "127.0.0.1:2",
-          url: "http://127.0.0.1:2",
-          eligible: false,
-          state: "draining",
-          healthy: true,
-          reason: null,
-          ejectedForMs: 0,
-          weight: 7,
-          configuredWeight: 3,
-          inFlight: 1,
-          latencyMs: 0,
-        },
-      ],
-    });
-  });
-
-  it("says why its discovery fails", async () => {
-    const discovery = new FakeDiscovery(...list(1));
-    const upstream = await discovering(discovery).open();
-    expect(upstream.describe()).toMatchObject({ discovery: { failure: null } });
-    discovery.failure = new Error("timed out");
-    expect(upstream.describe()).toMatchObject({ discovery: { failure: "timed out" } });
-  });
-
-  it("has its targets set", async () => {
-    const upstream = await setUp().open({ targets: list(2) });
-    upstream.change({ target: "127.0.0.1:2", set: { weight: 5 } });
-    expect(upstream.eligible.map(({ weight }) => weight)).toEqual([1, 5]);
-    upstream.change({ target: "127.0.0.1:2", set: { weight: null, state: "disabled" } });
-    expect(ids(upstream.eligible)).toEqual(["1"]);
-    upstream.change({ target: "127.0.0.1:2", set: { state: "active" } });
-    expect(upstream.eligible.map(({ weight }) => weight)).toEqual([1, 1]);
-  });
-
-  it.each<[string, unknown, [string, string, RegExp][]]>([
-    ["nothing", {}, [["CONFIG_VALUE", "", /must not be empty/]]],
-    ["a list", [], [["CONFIG_TYPE", "", /map/]]],
-    ["a text", "disabled", [["CONFIG_TYPE", "", /map/]]],
-    ["null", null, [["CONFIG_TYPE", "", /map/]]],
-    ["an unknown key", { wieght: 1 }, [["CONFIG_UNKNOWN_KEY", "/wieght", /did you mean|Unknown key/]]],
-    ["a weight that is none", { weight: 1.5 }, [["CONFIG_TYPE", "/weight", /./]]],
-    ["a weight too large", { weight: 10_001 }, [["CONFIG_VALUE", "/weight", /at most 10000/]]],
-    [
-      "an unknown state",
-      { state: "off", weight: -1 },
-      [
-        ["CONFIG_VALUE", "/weight", /at least 0/],
-        ["CONFIG_VALUE", "/state", /active/],
-      ],
-    ],
-  ])("refuses %s, and sets nothing", async (_what, set, problems) => {
-    const upstream = await setUp().open({ targets: list(1) });
-    const { version } = upstream;
-    let error: unknown;
-    try {
-      upstream.change({ target: "127.0.0.1:1", set });
-    } catch (thrown) {
-      error = thrown;
-    }
-    expect((error as ConfigError).problems).toEqual(
-      expect.arrayContaining(
-        problems.map(([code, pointer, message]) =>
-          expect.objectContaining({ code, pointer, message: expect.stringMatching(message) }),
-        ),
-      ),
-    );
-    expect((error as ConfigError).problems).toHaveLength(problems.length);
-    expect(upstream.version).toBe(version);
-  });
-
-  it("refuses to set a target that it has not", async () => {
-    const upstream = await setUp().open({ targets: list(1) });
-    expect(() => upstream.change({ target: "127.0.0.1:2", set: { weight: 1 } })).toThrow(
-      'There is no target "127.0.0.1:2"',
-    );
-  });
-});
-
-describe("a store of what outlives generations", () => {
-  it("is empty when all upstreams are closed", async () => {
-    const kept = new KeepStore();
-    const context = { ...surroundings(new Map()), kept, baseDir: process.cwd() };
-    const upstream = await openUpstream("a", upstreamConfig({ targets: list(3) }), context);
-    expect(kept.keys().length).toBeGreaterThan(3);
-    await upstream.close();
-    expect(kept.keys()).toEqual([]);
   });
 });

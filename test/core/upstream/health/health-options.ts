@@ -1,8 +1,5 @@
 /** Health options as a configuration has them, checked, and states of targets to try them on. */
 import { expect } from "vitest";
-import type { UpstreamConfig } from "../../../../core/config/checked.ts";
-import { upstreamSchema } from "../../../../core/config/upstream-schema.ts";
-import { createValidator } from "../../../../core/config/validate.ts";
 import type { Problem } from "../../../../core/errors.ts";
 import { GatewayMetrics } from "../../../../core/observe/metrics.ts";
 import type { ActiveHealth } from "../../../../core/upstream/health/active.ts";
@@ -10,13 +7,7 @@ import { compileHealth } from "../../../../core/upstream/health/compile.ts";
 import type { PassiveHealth } from "../../../../core/upstream/health/passive.ts";
 import { TargetStates } from "../../../../core/upstream/target-states.ts";
 import { FakeClock, FakeLog } from "../../../support/harness.ts";
-
-/** An upstream of a configuration, defaults filled in. */
-export function upstreamConfig(parts: object): UpstreamConfig {
-  const config = structuredClone(parts);
-  expect(createValidator(upstreamSchema)(config)).toEqual([]);
-  return config as UpstreamConfig;
-}
+import { upstreamConfig } from "../test-upstream.ts";
 
 /** Active checks, compiled. */
 export function activeHealth(active: object, tls?: object): ActiveHealth {
@@ -43,8 +34,7 @@ export function problemsOf(health: object): { code: string; pointer: string; mes
 }
 
 /** States of an upstream's targets with a clock that moves when told and a log that is kept. */
-export function targetStates(): { states: TargetStates; clock: FakeClock; log: FakeLog } {
-  const clock = new FakeClock();
-  const log = new FakeLog();
-  return { states: new TargetStates("users", log, clock, new GatewayMetrics()), clock, log };
+export function targetStates(threads = 1): { states: TargetStates; clock: FakeClock; log: FakeLog } {
+  const [clock, log, metrics] = [new FakeClock(), new FakeLog(), new GatewayMetrics()];
+  return { states: new TargetStates("users", 0, { log, clock, metrics, threads }), clock, log };
 }

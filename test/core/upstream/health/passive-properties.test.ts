@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { RollingCounts } from "../../../../core/upstream/health/outlier-record.ts";
-import { OutlierDetector } from "../../../../core/upstream/health/passive.ts";
+import { OutlierRecord } from "../../../../core/upstream/health/outlier-record.ts";
+import { countedMs, OutlierDetector } from "../../../../core/upstream/health/passive.ts";
 import { passiveHealth, targetStates } from "./health-options.ts";
 
 const options = fc.record({
@@ -55,15 +55,17 @@ describe("passive health, whatever happens", () => {
           maxEjectFor: `${maxEjectFor}ms`,
           maxEjected: `${maxEjected}%`,
         });
-        const detector = new OutlierDetector(passive, clock);
+        const detector = new OutlierDetector(passive, clock, states.shared);
         const targets = Array.from({ length: count }, (_, i) => states.acquire(`http://t${i}`));
-        detector.adopt(targets);
+        for (const state of targets) {
+          state.outlier = new OutlierRecord(OutlierRecord.create(failures, countedMs(passive), 1), 0);
+        }
+        detector.setTargets(targets);
         const known = targets.map((): Known => ({ ended: [], ejections: 0, lastMs: 0, lastEnd: -Infinity }));
         const ejected = () => targets.filter(({ ejectedUntil }) => ejectedUntil > clock.time);
         for (const step of all) {
           if ("ms" in step) {
             clock.advance(step.ms);
-            for (const state of targets) if (state.ejectedUntil <= clock.time) state.readmit();
             continue;
           }
           const i = step.target % count;
@@ -122,7 +124,7 @@ describe("counts of the last while", () => {
         }),
         fc.integer({ min: 0, max: 1e6 }),
         (events, start) => {
-          const counts = new RollingCounts(WITHIN);
+          const counts = new OutlierRecord(OutlierRecord.create(1, WITHIN, 1), 0);
           let now = start;
           const seen: { at: number; failed: boolean }[] = [];
           for (const { ms, failed } of events) {
@@ -130,11 +132,11 @@ describe("counts of the last while", () => {
             counts.count(now, failed ? 1 : 0);
             seen.push({ at: now, failed });
             const since = (age: number) => seen.filter(({ at }) => at > now - age);
-            expect(counts.requests).toBeGreaterThanOrEqual(since(WITHIN * 0.9).length);
-            expect(counts.requests).toBeLessThanOrEqual(since(WITHIN).length);
+            expect(counts.requests(now)).toBeGreaterThanOrEqual(since(WITHIN * 0.9).length);
+            expect(counts.requests(now)).toBeLessThanOrEqual(since(WITHIN).length);
             const failures = (age: number) => since(age).filter((each) => each.failed).length;
-            expect(counts.failures).toBeGreaterThanOrEqual(failures(WITHIN * 0.9));
-            expect(counts.failures).toBeLessThanOrEqual(failures(WITHIN));
+            expect(counts.failures(now)).toBeGreaterThanOrEqual(failures(WITHIN * 0.9));
+            expect(counts.failures(now)).toBeLessThanOrEqual(failures(WITHIN));
           }
         },
       ),

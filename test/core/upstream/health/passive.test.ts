@@ -1,14 +1,31 @@
 import { describe, expect, it } from "vitest";
-import { OutlierDetector } from "../../../../core/upstream/health/passive.ts";
+import { OutlierRecord } from "../../../../core/upstream/health/outlier-record.ts";
+import { countedMs, OutlierDetector } from "../../../../core/upstream/health/passive.ts";
 import type { TargetState } from "../../../../core/upstream/target-state.ts";
 import { passiveHealth, targetStates } from "./health-options.ts";
+
+/** Judges targets by these options from now on. */
+function watch(
+  passive: object,
+  targets: readonly TargetState[],
+  { clock, states }: ReturnType<typeof targetStates>,
+): OutlierDetector {
+  const options = passiveHealth(passive);
+  const { failures } = options;
+  const detector = new OutlierDetector(options, clock, states.shared);
+  for (const state of targets) {
+    if (state.outlier?.fits(failures, countedMs(options))) continue;
+    state.outlier = new OutlierRecord(OutlierRecord.create(failures, countedMs(options), 1), 0);
+  }
+  detector.setTargets(targets);
+  return detector;
+}
 
 function setUp(passive: object = {}, count = 4) {
   const around = targetStates();
   const targets = Array.from({ length: count }, (_, i) => around.states.acquire(`http://t${i}`));
-  const detector = new OutlierDetector(passiveHealth(passive), around.clock);
-  detector.adopt(targets);
   const { clock } = around;
+  const detector = watch(passive, targets, around);
   const isOut = (state: TargetState): boolean => !state.isHealthy(clock.monotonic());
   return {
     ...around,
@@ -22,10 +39,6 @@ function setUp(passive: object = {}, count = 4) {
     pass: (i: number, times = 1) => {
       for (let n = 0; n < times; n++) detector.observe(targets[i]!, 200, undefined);
     },
-    /** What `eligible` does when an ejection is over. */
-    endEjections: () => {
-      for (const state of targets) if (!isOut(state)) state.readmit();
-    },
   };
 }
 
@@ -38,7 +51,7 @@ describe("passive health by failures in a row", () => {
     expect(out()).toEqual([1]);
     const fields = { upstream: "users", target: "http://t1", reason: "failures", forMs: 30_000 };
     expect(log.lines).toEqual([{ level: "warn", fields, message: "target is ejected" }]);
-    expect([...targets[1]!.ejections]).toEqual([["failures", 1]]);
+    expect(targets[1]!.ejectionCounts("ejections")).toEqual([["failures", 1]]);
   });
 
   it("begins again at a success", () => {
@@ -185,7 +198,7 @@ describe("passive health by error rate", () => {
 
 describe("an ejection", () => {
   it("lasts twice as long each time a target fails soon after its return, up to a maximum", () => {
-    const { fail, clock, targets, endEjections } = setUp({
+    const { fail, clock, targets } = setUp({
       failures: 1,
       ejectFor: "30s",
       maxEjectFor: "3m",
@@ -196,20 +209,17 @@ describe("an ejection", () => {
       const ms = targets[1]!.ejectedUntil - clock.monotonic();
       lasted.push(ms / 1000);
       clock.advance(ms + 1_000);
-      endEjections();
     }
     expect(lasted).toEqual([30, 60, 120, 180, 180]);
   });
 
   it("takes a doubling back for each time that the target behaves as long as it was away", () => {
-    const { fail, clock, targets, endEjections } = setUp({ failures: 1, ejectFor: "30s", maxEjectFor: "1h" });
+    const { fail, clock, targets } = setUp({ failures: 1, ejectFor: "30s", maxEjectFor: "1h" });
     const eject = (behavedFor: number): number => {
       clock.advance(behavedFor * 1000);
-      endEjections();
       fail(1);
       const ms = targets[1]!.ejectedUntil - clock.monotonic();
       clock.advance(ms);
-      endEjections();
       return ms / 1000;
     };
     expect([eject(0), eject(0), eject(0), eject(119)]).toEqual([30, 60, 120, 240]);
@@ -220,12 +230,11 @@ describe("an ejection", () => {
   });
 
   it("is shorter again after one good time, however often it was as long as can be", () => {
-    const { fail, clock, targets, endEjections } = setUp({ failures: 1, ejectFor: "30s", maxEjectFor: "3m" });
+    const { fail, clock, targets } = setUp({ failures: 1, ejectFor: "30s", maxEjectFor: "3m" });
     const eject = (): number => {
       fail(1);
       const ms = targets[1]!.ejectedUntil - clock.monotonic();
       clock.advance(ms);
-      endEjections();
       return ms;
     };
     for (let i = 0; i < 20; i++) eject();
@@ -235,7 +244,7 @@ describe("an ejection", () => {
   });
 
   it("ends when its time is over, and the target begins anew", () => {
-    const { fail, pass, out, clock, endEjections } = setUp({
+    const { fail, pass, out, clock } = setUp({
       failures: 3,
       errorRate: "50%",
       minRequests: 4,
@@ -248,7 +257,6 @@ describe("an ejection", () => {
     fail(1, 10); // under way when it was ejected
     expect(out()).toEqual([1]);
     clock.advance(1);
-    endEjections();
     expect(out()).toEqual([]);
     pass(1);
     fail(1, 2);
@@ -258,7 +266,7 @@ describe("an ejection", () => {
   });
 
   it("does not count what ends during it as a success either", () => {
-    const { fail, pass, out, clock, endEjections } = setUp({
+    const { fail, pass, out, clock } = setUp({
       failures: 0,
       errorRate: "50%",
       minRequests: 2,
@@ -268,7 +276,6 @@ describe("an ejection", () => {
     fail(1, 2);
     pass(1, 50);
     clock.advance(1_000);
-    endEjections();
     fail(1, 2);
     expect(out()).toEqual([1]);
   });
@@ -288,12 +295,11 @@ describe("an ejection", () => {
   });
 
   it("is made as soon as there is room again", () => {
-    const { fail, out, clock, endEjections } = setUp({ failures: 3, maxEjected: "50%", ejectFor: "1s" }, 2);
+    const { fail, out, clock } = setUp({ failures: 3, maxEjected: "50%", ejectFor: "1s" }, 2);
     fail(0, 3);
     fail(1, 3);
     expect(out()).toEqual([0]);
     clock.advance(1_000);
-    endEjections();
     fail(1);
     expect(out()).toEqual([1]);
   });
@@ -321,11 +327,11 @@ describe("an ejection", () => {
     expect(log.lines).toEqual([{ level: "warn", fields, message }]);
     clock.advance(4_999);
     fail(1, 2);
-    expect([...targets[1]!.refusedEjections]).toEqual([["failures", 1]]);
-    targets[0]!.eject(clock.monotonic() + 60_000, "failures");
+    expect(targets[1]!.ejectionCounts("refusals")).toEqual([["failures", 1]]);
+    targets[0]!.eject("failures", 60_000, 60_000);
     clock.advance(1);
     fail(1);
-    expect([...targets[1]!.refusedEjections]).toEqual([["failures", 2]]);
+    expect(targets[1]!.ejectionCounts("refusals")).toEqual([["failures", 2]]);
   });
 
   it("leaves targets that active checks found unhealthy out of the share", () => {
@@ -338,38 +344,21 @@ describe("an ejection", () => {
 
   it("is not made of a target that is no more", () => {
     const { detector, fail, out, targets } = setUp({ failures: 1 });
-    detector.adopt(targets.slice(0, 3));
+    detector.setTargets(targets.slice(0, 3));
     fail(3);
     expect(out()).toEqual([]);
-  });
-
-  it("ends early when there are too few targets left for so many, the one that ends first", () => {
-    const { detector, fail, out, clock, targets, log } = setUp({ failures: 1, maxEjected: "50%" }, 4);
-    fail(1);
-    clock.advance(1_000);
-    fail(0);
-    expect(out()).toEqual([0, 1]);
-    detector.adopt(targets.slice(0, 2));
-    expect(out()).toEqual([0]);
-    expect(log.lines.at(-1)?.message).toBe("ejection of target is over");
-    detector.adopt(targets.slice(0, 1));
-    expect(out()).toEqual([]);
-    detector.adopt([]);
   });
 });
 
 describe("the next generation", () => {
   it("goes on counting where the last one was", () => {
-    const { detector, clock, targets, fail, pass, out } = setUp({ failures: 3, errorRate: "50%" });
+    const around = setUp({ failures: 3, errorRate: "50%" });
+    const { detector, targets, fail, pass, out } = around;
     fail(1, 2);
     fail(2, 2);
     pass(2, 16);
     fail(2, 2); // 4 of 20
-    const next = new OutlierDetector(
-      passiveHealth({ failures: 3, errorRate: "20%", minRequests: 21 }),
-      clock,
-    );
-    next.adopt(targets);
+    const next = watch({ failures: 3, errorRate: "20%", minRequests: 21 }, targets, around);
     expect(out()).toEqual([]);
     next.observe(targets[1]!, 500, undefined);
     expect(out()).toEqual([1]);
@@ -379,13 +368,12 @@ describe("the next generation", () => {
   });
 
   it("remembers ejections when what is counted has changed", () => {
-    const { clock, targets, fail, out, endEjections } = setUp({ failures: 1, ejectFor: "30s" });
+    const around = setUp({ failures: 1, ejectFor: "30s" });
+    const { clock, targets, fail, out } = around;
     fail(1);
-    const next = new OutlierDetector(passiveHealth({ failures: 2, ejectFor: "30s" }), clock);
-    next.adopt(targets);
+    const next = watch({ failures: 2, ejectFor: "30s" }, targets, around);
     expect(out()).toEqual([1]);
     clock.advance(30_000);
-    endEjections();
     next.observe(targets[1]!, 500, undefined);
     expect(out()).toEqual([]);
     next.observe(targets[1]!, 500, undefined);

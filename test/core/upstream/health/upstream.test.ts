@@ -1,21 +1,15 @@
 /** What becomes of an upstream's targets by what is known of their health. */
 import { describe, expect, it, onTestFinished, vi } from "vitest";
-import { KeepStore } from "../../../../core/keep.ts";
-import { type LiveUpstream, openUpstream } from "../../../../core/upstream/upstream.ts";
-import { surroundings } from "../../../support/generation.ts";
+import type { LiveUpstream } from "../../../../core/upstream/upstream.ts";
 import { startUpstream } from "../../../support/upstream.ts";
-import { upstreamConfig } from "./health-options.ts";
+import { setUp } from "../test-upstream.ts";
 
 /** Nobody listens there. */
 const TARGETS = ["http://127.0.0.1:1", "http://127.0.0.1:2", "http://127.0.0.1:3"];
 
 /** An upstream that serves, with three targets. */
-async function open(parts: object, around = { ...surroundings(new Map()), kept: new KeepStore() }) {
-  const config = upstreamConfig({ targets: TARGETS, ...parts });
-  const upstream = await openUpstream("users", config, { ...around, baseDir: process.cwd() });
-  onTestFinished(() => upstream.close());
-  upstream.activate();
-  const clock = around.clock as unknown as { advance(ms: number): void };
+async function open(parts: object, around = setUp()) {
+  const upstream = await around.open({ targets: TARGETS, ...parts });
   const fail = (i: number, times: number): void => {
     for (let n = 0; n < times; n++) {
       const target = upstream.targets[i]!;
@@ -23,7 +17,8 @@ async function open(parts: object, around = { ...surroundings(new Map()), kept: 
       target.onEnd(0, "UPSTREAM_CONNECT_FAILED");
     }
   };
-  return { upstream, around, clock, fail, log: around.log, ids: () => idsOf(upstream) };
+  const { clock, log } = around;
+  return { upstream, around, clock, fail, log, ids: () => idsOf(upstream) };
 }
 
 /** Which of the targets are eligible, as letters. */
@@ -79,9 +74,11 @@ describe("an upstream with passive health", () => {
     expect(ids()).toBe("bc");
     fail(1, 1);
     expect(ids()).toBe("abc");
+    upstream.keeper.look();
     expect(upstream.accepts(upstream.targets[0]!)).toBe(true);
     fail(0, 5); // says nothing about how it comes back
     clock.advance(10_000);
+    upstream.keeper.look();
     expect(ids()).toBe("abc");
     const lines = log.lines.filter(({ message }) => /targets are healthy/.test(message));
     expect(lines).toEqual([
@@ -124,10 +121,9 @@ describe("an upstream with passive health", () => {
 describe("an upstream with active checks", () => {
   it("begins them when it serves, and not before", async () => {
     await using server = await startUpstream();
-    const around = { ...surroundings(new Map()), kept: new KeepStore(), baseDir: process.cwd() };
     const parts = { targets: [server.url], health: { active: { path: "/well" } } };
-    const upstream = await openUpstream("users", upstreamConfig(parts), around);
-    expect(upstream.states.monitor).toBeUndefined();
+    const upstream = await setUp().open(parts, false);
+    expect(upstream.keeper.states.monitor).toBeUndefined();
     upstream.activate();
     const asked = new Promise((resolve) => server.server.once("request", resolve));
     await asked;
@@ -149,23 +145,23 @@ describe("an upstream with active checks", () => {
   it("goes on with the same checks in the next generation, unless they or TLS have changed", async () => {
     const health = { active: { interval: "1h" } };
     const first = await open({ health });
-    const { monitor } = first.upstream.states;
+    const { monitor } = first.upstream.keeper.states;
     const second = await open({ health: { active: { interval: "1h" } }, connections: 7 }, first.around);
-    expect(second.upstream.states).toBe(first.upstream.states);
-    expect(second.upstream.states.monitor).toBe(monitor);
+    expect(second.upstream.keeper.states).toBe(first.upstream.keeper.states);
+    expect(second.upstream.keeper.states.monitor).toBe(monitor);
     await open({ health, tls: { serverName: "x.test" } }, first.around);
-    expect(first.upstream.states.monitor).not.toBe(monitor);
-    const changed = first.upstream.states.monitor;
+    expect(first.upstream.keeper.states.monitor).not.toBe(monitor);
+    const changed = first.upstream.keeper.states.monitor;
     await open({ health: { active: { interval: "2h" } } }, first.around);
-    expect(first.upstream.states.monitor).not.toBe(changed);
+    expect(first.upstream.keeper.states.monitor).not.toBe(changed);
   });
 
   it("forgets their verdicts when they are taken away", async () => {
     const first = await open({ health: { active: { interval: "1h" } } });
-    first.upstream.targets[1]!.state.setHealthy(false, "status 500");
+    first.upstream.known[1]!.setHealthy(false, "status 500");
     expect(first.ids()).toBe("ac");
     const second = await open({ health: {} }, first.around);
-    expect(second.upstream.states.monitor).toBeUndefined();
+    expect(second.upstream.keeper.states.monitor).toBeUndefined();
     expect(second.ids()).toBe("abc");
   });
 
@@ -173,7 +169,7 @@ describe("an upstream with active checks", () => {
     const { ids, fail, upstream } = await open({
       health: { active: { interval: "1h" }, passive: { failures: 1 } },
     });
-    upstream.targets[0]!.state.setHealthy(false, "status 500");
+    upstream.known[0]!.setHealthy(false, "status 500");
     fail(1, 1);
     expect(ids()).toBe("c");
     fail(2, 10);
