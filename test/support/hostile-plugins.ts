@@ -1,5 +1,5 @@
 /** Plugins that do to a data thread what no plugin should, when a test asks for it. */
-import { ConfigError, type Plugin, type Reply, textReply } from "../../core/plugin.ts";
+import { ConfigError, GatewayError, type Plugin, type Reply, textReply } from "../../core/plugin.ts";
 import { catalogue } from "../../plugins/index.ts";
 
 const schema = {
@@ -49,6 +49,22 @@ const hostile: Plugin<Options> = {
   },
 };
 
+/** Writes into the reply which thread it comes from. */
+const tellThread: Plugin = {
+  name: "tell-thread",
+  schema: { type: "object", description: "Nothing.", properties: {}, additionalProperties: false },
+  build: (_, host) => (next) => async (x) => {
+    let reply: Reply;
+    try {
+      reply = await next(x);
+    } catch (error) {
+      reply = textReply(error instanceof GatewayError ? error.status : 500, String(error));
+    }
+    reply.headers.set("x-thread", String(host.shared.thread));
+    return reply;
+  },
+};
+
 function nobodyCatches(): never {
   throw new Error("nobody catches this");
 }
@@ -58,4 +74,8 @@ function eat(): Reply {
   for (;;) all.push(new Array<number>(1_000_000).fill(1.5));
 }
 
-export const hostileCatalogue = new Map([...catalogue, [hostile.name, hostile as Plugin]]);
+export const hostileCatalogue = new Map([
+  ...catalogue,
+  [hostile.name, hostile as Plugin],
+  [tellThread.name, tellThread],
+]);

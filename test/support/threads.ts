@@ -1,6 +1,6 @@
 /** Starts a gateway with data threads in this process, with plugins that can be asked to misbehave. */
 import { once } from "node:events";
-import { Agent, get } from "node:http";
+import { Agent, get, type IncomingMessage } from "node:http";
 import { loadConfigObject } from "../../core/config/load.ts";
 import type { Control } from "../../core/control.ts";
 import { startRuntime } from "../../core/runtime.ts";
@@ -27,7 +27,13 @@ export function hostileConfig(options: object = {}, parts: object = {}): object 
     listeners: [{ address: "127.0.0.1:0" }],
     threads: 2,
     drainTimeout: "2s",
-    routes: [{ name: "all", match: { path: "/*" }, pipeline: [{ plugin: "hostile", ...options }] }],
+    routes: [
+      {
+        name: "all",
+        match: { path: "/*" },
+        pipeline: [{ plugin: "tell-thread" }, { plugin: "hostile", ...options }],
+      },
+    ],
     ...parts,
   };
 }
@@ -77,11 +83,17 @@ export class Connection {
 
   /** The reply's text. @throws Error when the connection breaks */
   async ask(what = ""): Promise<string> {
+    return (await this.get(what)).text;
+  }
+
+  /** @throws Error when the connection breaks */
+  async get(what = ""): Promise<{ status: number; thread: number; text: string }> {
     const request = get(`${this.#url}/${what}`, { agent: this.#agent });
-    const [response] = (await once(request, "response")) as [AsyncIterable<Buffer>];
+    const [response] = (await once(request, "response")) as [IncomingMessage];
     const chunks: Buffer[] = [];
     for await (const chunk of response) chunks.push(chunk);
-    return Buffer.concat(chunks).toString();
+    const text = Buffer.concat(chunks).toString();
+    return { status: response.statusCode!, thread: Number(response.headers["x-thread"]), text };
   }
 
   close(): void {
@@ -93,7 +105,7 @@ export class Connection {
 export async function connectTo(thread: number, url: string): Promise<Connection> {
   for (;;) {
     const connection = new Connection(url);
-    if ((await connection.ask()).startsWith(`${thread} `)) return connection;
+    if ((await connection.get("which")).thread === thread) return connection;
     connection.close();
   }
 }

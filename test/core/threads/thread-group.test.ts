@@ -54,7 +54,7 @@ describe("two data threads", () => {
     expect(await gateway.control.reload()).toMatchObject({
       result: "refused",
       generation: 1,
-      problems: [{ message: `not on thread ${thread}`, pointer: "/routes/0/pipeline/0/refuseOn" }],
+      problems: [{ message: `not on thread ${thread}`, pointer: "/routes/0/pipeline/1/refuseOn" }],
     });
     expect(await Promise.all(both.map((each) => each.ask()))).toEqual(["0 one", "1 one"]);
     gateway.source = hostileConfig({ text: "three" });

@@ -1,0 +1,128 @@
+/** What several threads share: each request comes over a connection whose thread is known. */
+import type { ServerResponse } from "node:http";
+import { mkdtemp, rename, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, it, onTestFinished } from "vitest";
+import { type Connection, connectTo, startThreaded, type ThreadedGateway } from "../support/threads.ts";
+import { startUpstream, type TestUpstream } from "../support/upstream.ts";
+
+let upstream: TestUpstream;
+let gateway: ThreadedGateway;
+let both: [Connection, Connection];
+/** What the upstream answers `/` with. */
+let status: number;
+/** Requests to `/hold` that wait for an answer. */
+let held: ServerResponse[];
+
+beforeEach(() => {
+  status = 200;
+  held = [];
+});
+
+afterEach(async () => {
+  for (const connection of both) connection.close();
+  await gateway[Symbol.asyncDispose]();
+  for (const response of held) response.end();
+  await upstream.close();
+});
+
+/** Starts two threads with one route to one upstream; connections to each go past its other stages. */
+async function start(options: object = {}, stages: object[] = [], others: object[] = []): Promise<void> {
+  upstream = await startUpstream((request, response) => {
+    if (request.url === "/hold") held.push(response);
+    else response.writeHead(status).end("from the upstream");
+  });
+  gateway = await startThreaded({
+    apiVersion: "sluice/v1",
+    listeners: [{ address: "127.0.0.1:0" }],
+    threads: 2,
+    drainTimeout: "1s",
+    upstreams: { main: { targets: [upstream.url, ...others], ...options } },
+    routes: [
+      {
+        name: "which",
+        match: { path: "/which" },
+        pipeline: [{ plugin: "tell-thread" }, { plugin: "respond" }],
+      },
+      {
+        name: "all",
+        match: { path: "/*" },
+        pipeline: [{ plugin: "tell-thread" }, ...stages],
+        upstream: "main",
+      },
+    ],
+  });
+  both = [await connectTo(0, gateway.url), await connectTo(1, gateway.url)];
+}
+
+interface Shown {
+  targets: { url: string; healthy: boolean; inFlight: number; reason: string | null; id: string }[];
+}
+
+const shown = async (): Promise<Shown> => (await gateway.control.inspect("upstreams"))["main"] as Shown;
+const statuses = (): Promise<number[]> => Promise.all(both.map(async (each) => (await each.get()).status));
+
+it("failures that eject a target are counted over all threads", async () => {
+  const spare = await startUpstream((_, response) => response.writeHead(200).end());
+  onTestFinished(() => spare.close());
+  // The spare target is there because the last one is never ejected.
+  await start(
+    { health: { passive: { failures: 4, within: "1m", statuses: [500], maxEjected: "100%" } } },
+    [],
+    [{ url: spare.url, weight: 0 }],
+  );
+  status = 500;
+  await both[0].get();
+  await both[1].get();
+  await both[0].get();
+  expect((await shown()).targets[0]).toMatchObject({ healthy: true });
+  await both[1].get();
+  expect((await shown()).targets[0]).toMatchObject({ healthy: false, reason: "failures" });
+});
+
+it("requests under way are counted over all threads, and given back when a thread dies", async () => {
+  await start();
+  const waiting = both.map((each) => each.get("hold").catch((error: unknown) => error));
+  await expect.poll(async () => (await shown()).targets[0]!.inFlight).toBe(2);
+  const victim = await connectTo(0, gateway.url);
+  onTestFinished(() => victim.close());
+  gateway.source = withStages([{ plugin: "tell-thread" }, { plugin: "hostile" }]);
+  await gateway.control.reload();
+  await victim.get("exit").catch(() => {});
+  await gateway.logged((line) => line["msg"] === "a new data thread serves");
+  expect(await waiting[0]).toBeInstanceOf(Error);
+  expect((await shown()).targets[0]!.inFlight).toBe(1);
+  for (const response of held) response.end("done");
+  expect(await waiting[1]).toMatchObject({ status: 200, text: "done" });
+  await expect.poll(async () => (await shown()).targets[0]!.inFlight).toBe(0);
+});
+
+it("what an operator sets of a target holds on all threads", async () => {
+  await start();
+  const { id } = (await shown()).targets[0]!;
+  await gateway.control.change("upstreams", "main", { target: id, set: { state: "disabled" } });
+  expect(await statuses()).toEqual([503, 503]);
+  await gateway.control.change("upstreams", "main", { target: id, set: { state: "active" } });
+  expect(await statuses()).toEqual([200, 200]);
+});
+
+it("targets that are found reach all threads", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "sluice-sharing-"));
+  onTestFinished(() => rm(folder, { recursive: true }));
+  const other = await startUpstream((_, response) => response.writeHead(201).end());
+  onTestFinished(() => other.close());
+  const file = join(folder, "targets.json");
+  await writeFile(file, JSON.stringify([other.url]));
+  await start({ targets: { file } });
+  expect(await statuses()).toEqual([201, 201]);
+  await writeFile(`${file}.new`, JSON.stringify([upstream.url]));
+  await rename(`${file}.new`, file);
+  await expect.poll(statuses, { timeout: 10_000 }).toEqual([200, 200]);
+});
+
+/** The configuration with other stages on the route for everything. */
+function withStages(pipeline: object[]): object {
+  const { routes } = gateway.source as { routes: object[] };
+  return { ...gateway.source, routes: [routes[0], { name: "all", match: { path: "/*" }, pipeline }] };
+}
