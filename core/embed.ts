@@ -11,6 +11,7 @@ import {
   loadConfig,
   loadConfigObject,
 } from "./config/load.ts";
+import { assertSchema } from "./config/validate.ts";
 import type { ReloadResult } from "./control.ts";
 import type { Plugin } from "./plugin.ts";
 import { compileOnce, startRuntime } from "./runtime.ts";
@@ -56,6 +57,7 @@ export async function createGateway(config: string | object, options: GatewayOpt
   const catalogue = new Map(builtIn);
   for (const plugin of options.plugins ?? []) {
     if (catalogue.has(plugin.name)) throw new TypeError(`The plugin "${plugin.name}" is built in`);
+    assertSchema(plugin.schema);
     catalogue.set(plugin.name, plugin);
   }
   let source = config;

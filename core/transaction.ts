@@ -2,11 +2,12 @@
  * One exchange on a socket: runs it, writes its reply, and tells the listener how it ended. Together with the
  * listener, the only code that writes to a client.
  */
-import { type IncomingMessage, STATUS_CODES, type ServerResponse } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import type { Sink } from "./body.ts";
 import { type ErrorCode, GatewayError, toGatewayError } from "./errors.ts";
 import type { Exchange, Informant } from "./exchange.ts";
+import { STATUS_CODES } from "./node-http.ts";
 import { problemReply, type Reply } from "./reply.ts";
 import type { RequestBody } from "./request-body.ts";
 

@@ -174,6 +174,14 @@ describe("own plugins", () => {
     expect(events).toEqual([]);
   });
 
+  it("are refused when their schema is none", async () => {
+    const { plugin } = createGreet();
+    const schema = { ...plugin.schema, required: "word" };
+    await expect(createGateway(answering("hello"), { plugins: [{ ...plugin, schema }] })).rejects.toThrow(
+      "schema is invalid: data/required must be array",
+    );
+  });
+
   it("cannot take the name of a built-in one", async () => {
     const { plugin } = createGreet();
     await expect(createGateway(greeting(), { plugins: [{ ...plugin, name: "respond" }] })).rejects.toThrow(

@@ -6,6 +6,8 @@ import { parse } from "yaml";
 import { findStale, renderSchemas } from "../core/cli/write-schemas.ts";
 import { CONFIG_CODES } from "../core/config/codes.ts";
 import { loadConfig } from "../core/config/load.ts";
+import { gatewaySchema } from "../core/config/schema.ts";
+import { assertSchema } from "../core/config/validate.ts";
 import { createGateway } from "../core/embed.ts";
 import { ERRORS } from "../core/errors.ts";
 import type { JsonSchema } from "../core/plugin.ts";
@@ -75,6 +77,10 @@ describe.each([...catalogue.values()])("the plugin $name", ({ name, schema }) =>
     expect(missing.map(({ path }) => path)).toEqual([]);
   });
 
+  it("has a schema that is one", () => {
+    expect(() => assertSchema(schema)).not.toThrow();
+  });
+
   it("has the defaults of its options in the docs", () => {
     const page = read(`docs/plugins/${name}.md`);
     const bare = (text: string): string => text.replaceAll(/[`"]/g, "").trim();
@@ -120,6 +126,13 @@ function describedOptions(schema: JsonSchema, path: string): Option[] {
   });
   return [...own, ...below];
 }
+
+describe("the schema of a configuration", () => {
+  it("is one", () => {
+    expect(() => assertSchema(gatewaySchema)).not.toThrow();
+    expect(() => assertSchema({ ...gatewaySchema, type: "map" })).toThrow("schema is invalid");
+  });
+});
 
 describe("the catalogue", () => {
   it("is sorted and lists every plugin's file", () => {
@@ -267,6 +280,11 @@ describe("imports", () => {
       allImportsOf(file).some((from) => from === name || from.startsWith(`${name}/`)),
     );
     expect(users).toEqual(doors);
+  });
+
+  it("of node:http, which are dear, are for its types only", () => {
+    const users = SOURCES.filter((file) => importsOf(file).some((from) => /^node:http2?$/.test(from)));
+    expect(users).toEqual([]);
   });
 
   it("are of packages that package.json has", () => {

@@ -1,9 +1,13 @@
 /** Named pipelines: which exist, what `use` of them means, where they end. */
-import semver from "semver";
+import { createRequire } from "node:module";
 import { asRecord, type Checking } from "./checking.ts";
 import { childPointer } from "../pointer.ts";
 import type { Condition, StageConfig } from "./checked.ts";
 import { checkStages, type Item, type UseItem } from "./stages.ts";
+
+const require = createRequire(import.meta.url);
+/** Loaded only when there are versions to compare. */
+const semver = (): typeof import("semver") => require("semver") as typeof import("semver");
 
 interface Pipeline {
   readonly name: string;
@@ -52,9 +56,9 @@ export class Pipelines {
 
   #checkVersion(version: unknown, pointer: string): string | undefined {
     if (typeof version !== "string") return undefined;
-    const valid = semver.valid(version);
+    const valid = semver().valid(version);
     if (valid === null) {
-      const fixed = semver.valid(semver.coerce(version));
+      const fixed = semver().valid(semver().coerce(version));
       const isHidden = this.#checking.isHidden(pointer);
       this.#checking.report("CONFIG_PIPELINE_VERSION", "This is not a version such as 1.2.0", pointer, {
         ...(fixed === null || isHidden ? {} : { suggestion: fixed }),
@@ -210,12 +214,12 @@ function combine(own: Condition | undefined, outer: readonly Condition[]): Condi
 }
 
 function rangeProblem({ name, version }: Pipeline, range: string): string | undefined {
-  if (range.trim() === "" || semver.validRange(range) === null) {
+  if (range.trim() === "" || semver().validRange(range) === null) {
     return `What follows "@" is not a range of versions such as ^1 or 1.2.x`;
   }
   if (version === undefined)
     return `The pipeline "${name}" has no valid \`version\` to compare with the range`;
-  if (semver.satisfies(version, range)) return undefined;
+  if (semver().satisfies(version, range)) return undefined;
   return `The pipeline "${name}" is at version ${version}, which is not in the range`;
 }
 

@@ -17,12 +17,23 @@ const ajv = new Ajv({
   strictRequired: false,
   allowUnionTypes: true,
   verbose: true,
+  // Schemas are checked by `assertSchema`, once and not at each start; shorter code would not pay for making it.
+  validateSchema: false,
+  code: { optimize: false },
 });
 
 /** Says what a pattern stands for, for messages: "a path that starts with /". */
 ajv.addKeyword({ keyword: "x-expected", schemaType: "string" });
 /** What kind of thing a value names; `upstream` is the only kind. */
 ajv.addKeyword({ keyword: "x-reference", schemaType: "string", metaSchema: { enum: ["upstream"] } });
+
+/**
+ * Checks that a schema is one. For those of others: a test does so for those that are built in.
+ * @throws Error that says what is wrong with it
+ */
+export function assertSchema(schema: JsonSchema): void {
+  void ajv.validateSchema(schema, true);
+}
 
 const compiled = new WeakMap<object, ValidateFunction>();
 

@@ -9,7 +9,7 @@
 import { once } from "node:events";
 import { lstat, readlink } from "node:fs/promises";
 import { basename, dirname, join, resolve, sep } from "node:path";
-import { type FSWatcher, watch } from "chokidar";
+import type { FSWatcher } from "chokidar";
 import type { ConfigSources } from "./load.ts";
 
 export interface Watcher {
@@ -136,6 +136,7 @@ class FolderWatcher implements Watcher {
   }
 
   async #arm({ folders }: Scan): Promise<void> {
+    const { watch } = await import("chokidar");
     const watcher = watch([...folders.keys()], {
       ignoreInitial: true,
       depth: 0,

@@ -1,9 +1,11 @@
 /** The only door to pino: the gateway's log, JSON lines or pretty ones, on standard output. */
+import { createRequire } from "node:module";
 import { type DestinationStream, pino } from "pino";
-import pretty from "pino-pretty";
 import type { Log } from "../exchange.ts";
 import { LogOutput } from "./log-output.ts";
 import { describeLine } from "./pretty.ts";
+
+const require = createRequire(import.meta.url);
 
 export type LogLevel = "debug" | "info" | "warn" | "error" | "silent";
 
@@ -45,6 +47,7 @@ export function createLog(
   const isPretty =
     options.format === "pretty" || (options.format === "auto" && process.stdout.isTTY === true);
   if (isPretty) {
+    const pretty = require("pino-pretty") as typeof import("pino-pretty");
     const stream = pretty({
       colorize: process.stdout.isTTY === true && !process.env["NO_COLOR"],
       translateTime: "HH:MM:ss.l",

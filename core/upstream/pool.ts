@@ -3,8 +3,13 @@
  * so that few stay warm; a new one is opened when none is idle, up to a maximum; beyond it requests wait in
  * order. (undici's own Pool looks through all its connections for a free one, twice a request.)
  */
-import { Client, type Dispatcher } from "undici";
+import { createRequire } from "node:module";
+import type { Dispatcher } from "undici";
 import { Connector, type ConnectorOptions } from "./connector.ts";
+
+const require = createRequire(import.meta.url);
+/** Not out of undici itself: with it come its fetch, caches, mocks and web sockets, 8 MB that nobody here uses. */
+const Client = require("undici/lib/dispatcher/client.js") as typeof import("undici").Client;
 
 /** How to connect to a target. Durations in milliseconds. */
 export interface PoolOptions extends ConnectorOptions {

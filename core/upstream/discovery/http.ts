@@ -1,8 +1,9 @@
 /** Asks the APIs of Consul and Kubernetes. These are few, long requests: a connection each, none kept. */
-import { type IncomingMessage, request as requestHttp } from "node:http";
+import type { IncomingMessage } from "node:http";
 import { request as requestHttps } from "node:https";
 import type { SecureContext } from "node:tls";
 import { ConfigError } from "../../errors.ts";
+import { request as requestHttp } from "../../node-http.ts";
 import { certificatesProblem, createTlsContext } from "../tls.ts";
 
 /** Longest answer that is read. */

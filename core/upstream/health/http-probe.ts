@@ -1,6 +1,7 @@
 /** The check that sends a request: its own connection, no redirects followed, judged by status and body. */
-import { type IncomingMessage, request as httpRequest } from "node:http";
+import type { IncomingMessage } from "node:http";
 import { request as httpsRequest } from "node:https";
+import { request as httpRequest } from "../../node-http.ts";
 import type { Probe } from "./probe.ts";
 import type { StatusTable } from "../../statuses.ts";
 
