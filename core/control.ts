@@ -13,6 +13,7 @@ import { type DataThread, listenError, type Prepared } from "./gateway.ts";
 import type { RootLog } from "./observe/log.ts";
 import type { MergedMetrics } from "./observe/merged-metrics.ts";
 import type { Clock } from "./plugin.ts";
+import type { SocketStore } from "./threads/sockets.ts";
 import type { Keepers } from "./upstream/keepers.ts";
 
 export interface ControlOptions {
@@ -25,6 +26,7 @@ export interface ControlOptions {
   log: RootLog;
   clock: Clock;
   metrics: MergedMetrics;
+  sockets: SocketStore;
 }
 
 /** What a reload came to. */
@@ -45,6 +47,8 @@ export type State = "starting" | "ready" | "draining" | "stopped";
 export class Control {
   readonly log: Log;
   readonly metrics: MergedMetrics;
+  /** How the process before this one ended, if it did so unexpectedly. */
+  lastCrash: object | undefined;
   readonly #options: ControlOptions;
   #loaded: LoadedConfig | undefined;
   #generation = 0;
@@ -144,19 +148,22 @@ export class Control {
 
   /**
    * Not ready, no new connections, requests under way end (up to `drainTimeout`), everything closed.
+   * @param patient another process serves on the same sockets: clients are not to notice
    * @returns how many requests were cut off
    */
-  stop(): Promise<number> {
-    this.#stopped ??= this.#stop();
+  stop(patient = false): Promise<number> {
+    this.#stopped ??= this.#stop(patient);
     return this.#stopped;
   }
 
-  async #stop(): Promise<number> {
+  async #stop(patient: boolean): Promise<number> {
     this.#state = "draining";
+    // Who asks how the gateway is means the other one.
+    if (patient) await this.#admin?.close();
     await this.#watcher?.close();
     await this.#queue;
     const drainMs = this.#loaded?.config.drainTimeoutMs ?? 0;
-    const cut = await this.#options.data.stop(drainMs);
+    const cut = await this.#options.data.stop(drainMs, patient);
     await this.#admin?.close();
     await this.#options.keepers.close();
     this.metrics.close();
@@ -228,8 +235,12 @@ export class Control {
     this.#generation = number;
     this.#options.log.setLevel(config.log.level);
     if (admin !== this.#admin) {
+      const { sockets } = this.#options;
       const old = this.#admin;
       this.#admin = admin;
+      if (old !== undefined) sockets.drop([adminKey(old.address)]);
+      admin?.begin();
+      if (admin !== undefined) sockets.hold(adminKey(admin.address), admin.socket);
       await old?.close();
     }
     admin?.update(config.admin!);
@@ -242,7 +253,7 @@ export class Control {
     if (this.#admin?.address === admin.address) return this.#admin;
     const fresh = new Admin(admin, this);
     try {
-      await fresh.listen();
+      await fresh.listen(this.#options.sockets.take(adminKey(admin.address)));
     } catch (error) {
       await fresh.close();
       throw listenError(error, admin.address, "/admin/address");
@@ -278,4 +289,9 @@ export class Control {
   #follow(sources: ConfigSources): void {
     this.#watcher?.update(sources);
   }
+}
+
+/** What the socket of the admin listener is kept under. */
+function adminKey(address: string): string {
+  return `admin ${address}`;
 }

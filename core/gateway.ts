@@ -12,6 +12,7 @@ import type { GatewayMetrics } from "./observe/metrics.ts";
 import { accessLine } from "./observe/access-log.ts";
 import type { Catalogue, Clock, SharedState } from "./plugin.ts";
 import type { Reply } from "./reply.ts";
+import type { SocketStore } from "./threads/sockets.ts";
 import type { Vitals } from "./threads/vitals.ts";
 import { Listener, type Service } from "./server.ts";
 import type { Outcome } from "./transaction.ts";
@@ -38,8 +39,11 @@ export interface DataThread {
    * @throws ConfigError when the configuration cannot be built
    */
   prepare(config: CheckedConfig, number: number, feeds: Feeds, at?: readonly string[]): Promise<Prepared>;
-  /** Stops taking connections and waits for requests under way; gives how many were cut off. */
-  stop(drainMs: number): Promise<number>;
+  /**
+   * Stops taking connections and waits for requests under way; gives how many were cut off.
+   * @param patient idle connections are closed after one more request, or when they have been idle for too long
+   */
+  stop(drainMs: number, patient?: boolean): Promise<number>;
   /** What there is of a collection for operators to look at, by id. */
   inspect(collection: string): Promise<Record<string, object>>;
   /**
@@ -58,6 +62,7 @@ export interface GatewayOptions {
   metrics: GatewayMetrics;
   shared: SharedState;
   vitals: Vitals;
+  sockets: SocketStore;
   /** Other threads listen on the same addresses. False by default. */
   reusePort?: boolean;
   /** A number from 0 up to 1. */
@@ -69,6 +74,7 @@ export class Gateway implements DataThread, Service {
   readonly #around: Surroundings;
   readonly #metrics: GatewayMetrics;
   readonly #reusePort: boolean;
+  readonly #sockets: SocketStore;
   #generation: Generation | undefined;
   /** Resolves when the first configuration serves, or none will. */
   readonly #begun = Promise.withResolvers<void>();
@@ -82,6 +88,7 @@ export class Gateway implements DataThread, Service {
     this.log = options.log;
     this.#metrics = options.metrics;
     this.#reusePort = options.reusePort ?? false;
+    this.#sockets = options.sockets;
     this.#around = { ...options, kept: new KeepStore() };
   }
 
@@ -117,10 +124,10 @@ export class Gateway implements DataThread, Service {
     };
   }
 
-  async stop(drainMs: number): Promise<number> {
+  async stop(drainMs: number, patient?: boolean): Promise<number> {
     this.#begun.resolve();
     const listeners = [...this.#listeners.values()];
-    const cut = await Promise.all(listeners.map((listener) => listener.close(drainMs)));
+    const cut = await Promise.all(listeners.map((listener) => listener.close(drainMs, patient)));
     this.#listeners.clear();
     await this.#generation?.retire(0);
     this.#generation = undefined;
@@ -195,7 +202,8 @@ export class Gateway implements DataThread, Service {
         const listener = new Listener(config, this);
         opened.set(key, listener);
         try {
-          await listener.listen({ address: at?.[i] ?? address, reusePort: this.#reusePort });
+          const fd = this.#sockets.take(key);
+          await listener.listen({ address: at?.[i] ?? address, reusePort: this.#reusePort, fd });
         } catch (error) {
           throw listenError(error, address, `/listeners/${i}/address`);
         }
@@ -221,6 +229,11 @@ export class Gateway implements DataThread, Service {
       listeners.set(key, existing ?? opened.get(key)!);
       this.#listeners.delete(key);
     }
+    for (const [key, listener] of opened) {
+      listener.begin();
+      this.#sockets.hold(key, listener.socket);
+    }
+    this.#sockets.drop([...this.#listeners.keys()]);
     const removed = [...this.#listeners.values()];
     this.#listeners = listeners;
     this.#metrics.generation = generation.number;

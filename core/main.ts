@@ -1,19 +1,18 @@
-/** The command line: argv to a command. The only place that handles signals and ends the process. */
+/**
+ * The command line: argv to a command. What a command needs is loaded when it is called, for the supervisor is to stay
+ * small.
+ */
 import { extname } from "node:path";
 import { parseArgs } from "node:util";
-import { setFlagsFromString } from "node:v8";
-import { catalogue } from "../plugins/index.ts";
-import { type CommandIo, check, diagnosticsOf, renderAll } from "./cli/check.ts";
-import { dump } from "./cli/dump.ts";
-import { type Running, start } from "./cli/start.ts";
-import { findConfig } from "./config/find.ts";
+import type { CommandIo } from "./cli/check.ts";
 import packageJson from "sluice/package.json" with { type: "json" };
-import { compileOnce } from "./runtime.ts";
+import type { Catalogue } from "./plugin.ts";
+import { HANDOVER } from "./supervisor/messages.ts";
 
 const HELP = `sluice ${packageJson.version}: an API gateway you script in TypeScript
 
 Usage
-  sluice start [-c FILE] [--no-watch]                   run the gateway
+  sluice start [-c FILE] [--no-watch] [--no-supervise]  run the gateway
   sluice check [-c FILE] [--format text|json]           say everything that is wrong with a configuration
   sluice dump [-c FILE] [--effective] [--format yaml|json]
                                                         show the configuration as one document, secrets masked
@@ -22,6 +21,7 @@ Usage
 Options
   -c, --config FILE   the configuration; gateway.yaml, gateway.yml or gateway.json in this folder by default
       --no-watch      do not reload when a file of the configuration changes
+      --no-supervise  run the gateway in this process, and end with it
       --effective     with defaults filled in and pipelines flat
       --format        how to print
 `;
@@ -41,6 +41,7 @@ interface Arguments {
   command: string;
   file: string | undefined;
   watch: boolean;
+  supervise: boolean;
   effective: boolean;
   format: string | undefined;
 }
@@ -54,6 +55,7 @@ function readArguments(argv: string[]): Arguments {
     options: {
       config: { type: "string", short: "c" },
       watch: { type: "boolean", default: true },
+      supervise: { type: "boolean", default: true },
       effective: { type: "boolean", default: false },
       format: { type: "string" },
       help: { type: "boolean", short: "h", default: false },
@@ -62,8 +64,8 @@ function readArguments(argv: string[]): Arguments {
   });
   if (positionals.length > 1) throw new TypeError(`Unexpected argument '${positionals[1]}'`);
   const command = values.help ? "help" : values.version ? "version" : (positionals[0] ?? "help");
-  const { config: file, watch, effective, format } = values;
-  return { command, file, watch, effective, format };
+  const { config: file, watch, supervise, effective, format } = values;
+  return { command, file, watch, supervise, effective, format };
 }
 
 /** The value of --format, if it is one of `formats`; the first by default. */
@@ -75,19 +77,34 @@ function oneOf<const F extends string>(format: string | undefined, formats: read
   return known ?? formats[0];
 }
 
+async function loadCatalogue(): Promise<Catalogue> {
+  return (await import("../plugins/index.ts")).catalogue;
+}
+
 async function run(argv: string[]): Promise<number> {
   const out = stdio(process.stdout);
-  const args = readArguments(argv);
-  const { command, file, effective, format } = args;
+  const { command, file, watch, supervise: isSupervised, effective, format } = readArguments(argv);
   switch (command) {
-    case "start":
-      return serve(args);
-    case "check": {
-      const compile = compileOnce(catalogue);
-      return check({ file, format: oneOf(format, ["text", "json"]) }, out, { catalogue, compile });
+    case "start": {
+      if (isSupervised && process.env[HANDOVER] === undefined) {
+        const { supervise } = await import("./supervisor/supervise.ts");
+        return supervise();
+      }
+      const { serve } = await import("./cli/serve.ts");
+      return serve({ file, watch, catalogue: await loadCatalogue(), worker: WORKER }, stdio(process.stderr));
     }
-    case "dump":
-      return dump({ file, effective, format: oneOf(format, ["yaml", "json"]) }, out, catalogue);
+    case "check": {
+      const as = oneOf(format, ["text", "json"]);
+      const { check } = await import("./cli/check.ts");
+      const { compileOnce } = await import("./runtime.ts");
+      const catalogue = await loadCatalogue();
+      return check({ file, format: as }, out, { catalogue, compile: compileOnce(catalogue) });
+    }
+    case "dump": {
+      const as = oneOf(format, ["yaml", "json"]);
+      const { dump } = await import("./cli/dump.ts");
+      return dump({ file, effective, format: as }, out, await loadCatalogue());
+    }
     case "version":
       out.write(`${packageJson.version}\n`);
       return 0;
@@ -96,49 +113,6 @@ async function run(argv: string[]): Promise<number> {
       return 0;
     default:
       throw new TypeError(`Unknown command '${command}'`);
-  }
-}
-
-/** Runs until SIGTERM or SIGINT; a second one ends the process at once. */
-async function serve({ file, watch }: Arguments): Promise<number> {
-  // V8 may let the heap grow to four times what lives in it before it collects old objects; with thousands of
-  // busy connections that is most of the memory. Twice costs no CPU time that can be measured.
-  setFlagsFromString("--heap-growing-percent=100");
-  const signals = new Signals();
-  let running: Running;
-  try {
-    running = await start({ file: findConfig(file, process.cwd()), watch, catalogue, worker: WORKER });
-  } catch (error) {
-    const err = stdio(process.stderr);
-    err.write(renderAll(diagnosticsOf(error, undefined), err));
-    return 1;
-  }
-  // Nothing that a client, an upstream or a stage does may end the process; what comes here is a bug of ours.
-  process.on("uncaughtException", (error) => running.onBug(error));
-  process.on("unhandledRejection", (error) => running.onBug(error));
-  await signals.first;
-  signals.onSecond = () => {
-    running.flush();
-    process.exit(1);
-  };
-  await running.stop();
-  // Whatever may still be open must not keep a process that has been told to stop.
-  process.exit(0);
-}
-
-class Signals {
-  readonly first: Promise<void>;
-  onSecond: (() => void) | undefined;
-
-  constructor() {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.first = promise;
-    for (const signal of ["SIGTERM", "SIGINT"] as const) {
-      process.on(signal, () => {
-        this.onSecond?.();
-        resolve();
-      });
-    }
   }
 }
 

@@ -12,6 +12,7 @@ import { GatewayMetrics } from "./observe/metrics.ts";
 import { countThreads } from "./threads/count.ts";
 import { ThreadGroup } from "./threads/thread-group.ts";
 import { createSharedMemory, SharedMemory } from "./threads/shared-memory.ts";
+import { NO_SOCKETS, type SocketStore } from "./threads/sockets.ts";
 import { createVitals, Vitals } from "./threads/vitals.ts";
 import type { Problem } from "./errors.ts";
 import type { Log } from "./exchange.ts";
@@ -22,6 +23,8 @@ import type { Catalogue } from "./plugin.ts";
 export interface Runtime {
   readonly control: Control;
   readonly log: RootLog;
+  /** Data threads; with one, the calling thread does everything. */
+  readonly threads: number;
 }
 
 export interface RuntimeOptions {
@@ -29,6 +32,8 @@ export interface RuntimeOptions {
   readonly logTo?: { write(line: string): void };
   /** The module that data threads run; without one this thread serves. */
   readonly worker?: URL;
+  /** Where listening sockets come from, and who keeps them; nobody by default. */
+  readonly sockets?: SocketStore | undefined;
 }
 
 /**
@@ -39,7 +44,7 @@ export interface RuntimeOptions {
 export async function startRuntime(
   load: () => Promise<LoadedConfig>,
   catalogue: Catalogue,
-  { logTo, worker }: RuntimeOptions = {},
+  { logTo, worker, sockets = NO_SOCKETS }: RuntimeOptions = {},
 ): Promise<Runtime> {
   // The log's settings are part of the configuration, so the first one is read before there is a log.
   let first: LoadedConfig | undefined = await load();
@@ -49,7 +54,7 @@ export async function startRuntime(
   const own = new GatewayMetrics();
   const isAlone = worker === undefined || threads === 1;
   const metrics = new MergedMetrics(own, isAlone ? "0" : "control");
-  const common = { log, clock: systemClock, metrics };
+  const common = { log, clock: systemClock, metrics, sockets };
   const keepers = new Keepers({
     ...common,
     metrics: own,
@@ -91,7 +96,7 @@ export async function startRuntime(
     await data.stop(0);
     throw error;
   }
-  return { control, log };
+  return { control, log, threads: isAlone ? 1 : threads };
 }
 
 /**

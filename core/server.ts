@@ -4,7 +4,7 @@
  */
 import { type FastifyInstance, fastify } from "fastify";
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
-import type { AddressInfo, Socket } from "node:net";
+import { type AddressInfo, Server as NetServer, Socket } from "node:net";
 import type { ListenerConfig } from "./config/checked.ts";
 import { ERRORS, type ErrorCode, GatewayError, problemBody, toGatewayError } from "./errors.ts";
 import { Exchange, type Log } from "./exchange.ts";
@@ -14,6 +14,7 @@ import { STATUS_CODES } from "./node-http.ts";
 import { compileTrust, Peer, type TrustTest } from "./peer.ts";
 import { Reply } from "./reply.ts";
 import { RequestBody } from "./request-body.ts";
+import type { ListeningSocket } from "./threads/sockets.ts";
 import { type Outcome, Transaction, type TransactionSettings } from "./transaction.ts";
 import { parseDuration, parseSize } from "./units.ts";
 
@@ -68,8 +69,12 @@ export function parseAddress(address: string): { host: string; port: number } {
 }
 
 export interface ListenOptions {
+  /** Instead of the configured one. */
   address?: string;
+  /** Others may listen on the same address, each getting a share of the connections. */
   reusePort?: boolean;
+  /** A socket that listens already, instead of a new one: nothing is accepted on it before {@link Listener.begin}. */
+  fd?: number | undefined;
 }
 
 export class Listener {
@@ -79,6 +84,8 @@ export class Listener {
   readonly #app: FastifyInstance;
   #settings: Settings;
   #draining = false;
+  /** A socket that listens already, and on which nothing is accepted yet. */
+  #inherited: Socket | undefined;
   /** Exchanges under way. */
   #open = 0;
 
@@ -122,7 +129,7 @@ export class Listener {
 
   /** Where it listens, such as `http://127.0.0.1:8080`. */
   get url(): string {
-    const { address, port, family } = this.#server.address() as AddressInfo;
+    const { address, port, family } = (this.#inherited ?? this.#server).address() as AddressInfo;
     return `http://${family === "IPv6" ? `[${address}]` : address}:${port}`;
   }
 
@@ -141,31 +148,50 @@ export class Listener {
     server.maxConnections = config.limits.connections || Number.POSITIVE_INFINITY;
   }
 
-  /**
-   * @param address instead of the configured one
-   * @param reusePort whether others may listen on the same address, each getting a share of the connections
-   * @throws Error with a code such as EADDRINUSE
-   */
-  async listen({ address = this.address, reusePort = false }: ListenOptions = {}): Promise<void> {
+  /** @throws Error with a code such as EADDRINUSE */
+  async listen({ address = this.address, reusePort = false, fd }: ListenOptions = {}): Promise<void> {
+    if (fd !== undefined) {
+      await this.#app.ready();
+      this.#inherited = new Socket({ fd, readable: false, writable: false });
+      return;
+    }
     const { host, port } = parseAddress(address);
     // For `localhost` fastify would open a second server on ::1, which knows nothing of what is set up here.
     const place = { host: host === "localhost" ? "127.0.0.1" : host, port, reusePort };
     await this.#app.listen(place);
   }
 
+  /** Accepts connections from now on, if it does not yet. */
+  begin(): void {
+    const socket = this.#inherited;
+    this.#inherited = undefined;
+    if (socket !== undefined) this.#server.listen(socket);
+  }
+
+  /** The socket that it listens on. */
+  get socket(): ListeningSocket {
+    const { _handle: handle } = this.#server as Server & { _handle: { fd: number } };
+    return { fd: handle.fd, handle };
+  }
+
   /**
    * Stops taking connections; requests under way may end, each with `Connection: close`.
    * @param drainMs after which what is still open is cut off
+   * @param patient leaves idle connections open for one more request each, until they have been idle for too long:
+   * for when somebody else serves whoever connects again
    * @returns how many requests were cut off
    */
-  async close(drainMs: number): Promise<number> {
+  async close(drainMs: number, patient = false): Promise<number> {
     this.#draining = true;
+    this.#inherited?.destroy();
     let cut = 0;
     const timer = setTimeout(() => {
       cut = this.#open;
       this.#server.closeAllConnections();
     }, drainMs);
     try {
+      // That HTTP's own way to close it closes idle connections is all that it adds.
+      if (patient) await new Promise((resolve) => NetServer.prototype.close.call(this.#server, resolve));
       await this.#app.close();
     } finally {
       clearTimeout(timer);

@@ -31,7 +31,8 @@ export async function startSluice(config: object, options: SluiceOptions = {}): 
   const folder = mkdtempSync(join(tmpdir(), "sluice-bench-"));
   const file = join(folder, "gateway.json");
   writeFileSync(file, JSON.stringify(config));
-  const args = [...(options.nodeArgs ?? []), MAIN, "start", "-c", file];
+  // What is measured is the process that serves.
+  const args = [...(options.nodeArgs ?? []), MAIN, "start", "--no-supervise", "-c", file];
   if (options.watch !== true) args.push("--no-watch");
   const start: StartOptions = { core: SUBJECT_CORE };
   if (options.onLine !== undefined) start.onLine = options.onLine;

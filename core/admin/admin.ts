@@ -9,6 +9,7 @@ import { isLoopback } from "../peer.ts";
 import type { Reply } from "../reply.ts";
 import { hostName } from "../router.ts";
 import { Listener, type Service } from "../server.ts";
+import type { ListeningSocket } from "../threads/sockets.ts";
 import { findPage, json, PATHS } from "./pages.ts";
 
 /** How long requests to the admin listener may go on when it closes. */
@@ -40,8 +41,18 @@ export class Admin implements Service {
     this.#token = config.token === "" ? undefined : digest(config.token);
   }
 
-  listen(): Promise<void> {
-    return this.#listener.listen();
+  /** @param fd a socket that listens there already, if there is one */
+  listen(fd?: number): Promise<void> {
+    return this.#listener.listen({ fd });
+  }
+
+  /** Accepts connections from now on. */
+  begin(): void {
+    this.#listener.begin();
+  }
+
+  get socket(): ListeningSocket {
+    return this.#listener.socket;
   }
 
   async close(): Promise<void> {

@@ -94,6 +94,7 @@ async function stats(control: Control): Promise<Reply> {
   return json(200, {
     ...status(control),
     state: control.state,
+    lastCrash: control.lastCrash,
     uptimeSeconds: Math.round(process.uptime()),
     listeners: control.urls,
     memory: { rssBytes: rss, heapUsedBytes: heapUsed },

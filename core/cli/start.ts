@@ -2,7 +2,9 @@
 import { resolve } from "node:path";
 import { loadConfig } from "../config/load.ts";
 import type { Catalogue } from "../plugin.ts";
+import type { RootLog } from "../observe/log.ts";
 import { compileOnce, startRuntime } from "../runtime.ts";
+import type { Supervision } from "../supervisor/supervision.ts";
 
 export interface StartOptions {
   /** Path of the configuration file. */
@@ -12,12 +14,20 @@ export interface StartOptions {
   catalogue: Catalogue;
   /** The module that data threads run. */
   worker: URL;
+  /** The supervisor of this process, if it has one. */
+  supervision: Supervision | undefined;
 }
 
 /** A gateway that serves. */
 export interface Running {
-  /** Drains and closes everything. */
-  stop(): Promise<void>;
+  readonly log: RootLog;
+  /** Reads the configuration again; gives what came of it, in a word. */
+  reload(): Promise<string>;
+  /**
+   * Drains and closes everything.
+   * @param patient another process serves on the same sockets: clients are not to notice
+   */
+  stop(patient: boolean): Promise<void>;
   /** Something that should never happen did: it is logged, and the gateway goes on. */
   onBug(error: unknown): void;
   /** Writes out what is buffered of the log. */
@@ -28,18 +38,41 @@ export interface Running {
  * Starts a gateway.
  * @throws ConfigLoadError when the configuration cannot be used
  */
-export async function start({ file, watch, catalogue, worker }: StartOptions): Promise<Running> {
+export async function start(options: StartOptions): Promise<Running> {
+  const { file, watch, catalogue, worker, supervision } = options;
   const path = resolve(file);
   const compile = compileOnce(catalogue);
-  const { control, log } = await startRuntime(() => loadConfig(path, { catalogue, compile }), catalogue, {
-    worker,
-  });
+  const load = (): ReturnType<typeof loadConfig> => loadConfig(path, { catalogue, compile });
+  const { control, log, threads } = await startRuntime(load, catalogue, { worker, sockets: supervision });
+  const lastCrash = supervision?.lastCrash;
+  if (lastCrash) {
+    control.lastCrash = { ...lastCrash, at: new Date(lastCrash.at).toISOString() };
+    if (supervision.kind === "restart")
+      log.error(control.lastCrash, "the gateway ended unexpectedly and was started again");
+  }
+  control.metrics.own.collect(
+    "sluice_process_restarts_total",
+    "Times that the gateway process ended unexpectedly and was started again.",
+    "counter",
+    () => [[{}, supervision?.restarts ?? 0]],
+  );
   if (watch) await control.watch();
-  log.info({ config: path, watch, listeners: control.urls, admin: control.adminUrl }, "sluice is serving");
+  supervision?.ready(threads === 1, () => ({ generation: control.generation, running: [] }));
+  const { pid } = process;
+  log.info(
+    { config: path, watch, pid, listeners: control.urls, admin: control.adminUrl },
+    "sluice is serving",
+  );
   return {
-    async stop() {
+    log,
+    async reload() {
+      const { result } = await control.reload();
+      if (result === "unchanged") log.info({}, "reload: the configuration is the one that serves");
+      return result;
+    },
+    async stop(patient) {
       log.info({}, "stopping: no new connections, requests under way may end");
-      const cut = await control.stop();
+      const cut = await control.stop(patient);
       if (cut > 0) log.warn({ cut }, "requests were cut off at drainTimeout");
       log.info({}, "stopped");
       await log.drain();

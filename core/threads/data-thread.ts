@@ -10,6 +10,7 @@ import { LogPipe } from "./log-pipe.ts";
 import type { DataThreadCalls, DataThreadStart, FromDataThread, ToDataThread } from "./messages.ts";
 import { receiveFeeds, type RemoteFeed } from "./remote-feed.ts";
 import { SharedMemory } from "./shared-memory.ts";
+import { NO_SOCKETS } from "./sockets.ts";
 import { Vitals } from "./vitals.ts";
 
 /** Time between two signs of life. */
@@ -29,6 +30,7 @@ export function serveDataThread(port: MessagePort, start: DataThreadStart, catal
     metrics,
     shared: new SharedMemory(start.memory, thread),
     vitals,
+    sockets: NO_SOCKETS,
     reusePort: true,
     random: Math.random,
   });
@@ -60,8 +62,8 @@ export function serveDataThread(port: MessagePort, start: DataThreadStart, catal
       await prepared.retired;
       feeds.delete(number);
     },
-    async stop(drainMs) {
-      const cut = await gateway.stop(drainMs);
+    async stop(drainMs, patient) {
+      const cut = await gateway.stop(drainMs, patient);
       pipe.close();
       return cut;
     },

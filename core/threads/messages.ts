@@ -27,7 +27,7 @@ export type DataThreadCalls = {
   /** Resolves when nothing of it is left. */
   discard(number: number): Promise<void>;
   /** Drains. Gives how many requests were cut off. */
-  stop(drainMs: number): Promise<number>;
+  stop(drainMs: number, patient: boolean): Promise<number>;
   inspect(collection: string): Promise<Record<string, object>>;
   snapshot(): Promise<Snapshot>;
   change(collection: string, id: string, patch: unknown): Promise<object | undefined>;

@@ -160,11 +160,11 @@ export class ThreadGroup implements DataThread {
     };
   }
 
-  async stop(drainMs: number): Promise<number> {
+  async stop(drainMs: number, patient?: boolean): Promise<number> {
     this.#stopping = true;
     this.#watch.close();
     for (const wake of this.#wake) wake();
-    const cut = await Promise.all(this.#threads.map((thread) => thread.stop(drainMs)));
+    const cut = await Promise.all(this.#threads.map((thread) => thread.stop(drainMs, patient)));
     this.#serving?.onRetired();
     for (const end of this.#ends) end();
     return cut.reduce((sum, n) => sum + n, 0);

@@ -120,9 +120,9 @@ export class WorkerThread implements DataThread, Watched {
     }
   }
 
-  async stop(drainMs: number): Promise<number> {
+  async stop(drainMs: number, patient = false): Promise<number> {
     try {
-      return await this.#caller.call("stop", drainMs);
+      return await this.#caller.call("stop", drainMs, patient);
     } catch {
       return 0;
     } finally {

@@ -14,6 +14,7 @@ import { MergedMetrics } from "../../core/observe/merged-metrics.ts";
 import { GatewayMetrics } from "../../core/observe/metrics.ts";
 import type { Feeds } from "../../core/upstream/feed.ts";
 import { Keepers } from "../../core/upstream/keepers.ts";
+import { FakeSockets } from "../support/sockets.ts";
 import { catalogueOf, fakePlugin } from "../support/generation.ts";
 import { config } from "../support/gateway.ts";
 import { FakeClock, FakeLog } from "../support/harness.ts";
@@ -102,7 +103,15 @@ function setUp() {
   const kept = new KeepStore();
   const keepers = new Keepers({ kept, log, clock, metrics, threads: 1, random: () => 0.5, advise: () => {} });
   const merged = new MergedMetrics(metrics, "0");
-  const control = new Control({ load, data, keepers, log, clock, metrics: merged });
+  const control = new Control({
+    load,
+    sockets: new FakeSockets(),
+    data,
+    keepers,
+    log,
+    clock,
+    metrics: merged,
+  });
   onTestFinished(async () => void (await control.stop()));
   return { control, data, trace, log, clock, metrics, next, kept };
 }

@@ -9,6 +9,7 @@ import { type Plugin, textReply } from "../../core/plugin.ts";
 import { createSharedMemory, SharedMemory } from "../../core/threads/shared-memory.ts";
 import { createVitals, Vitals } from "../../core/threads/vitals.ts";
 import type { Feeds } from "../../core/upstream/feed.ts";
+import { FakeSockets } from "../support/sockets.ts";
 import { catalogueOf, checked, fakePlugin } from "../support/generation.ts";
 import { exchange, FakeClock, FakeLog } from "../support/harness.ts";
 
@@ -63,7 +64,9 @@ function setUp(...plugins: Plugin[]) {
   const shared = new SharedMemory(createSharedMemory(1), 0);
   const clock = new FakeClock();
   const vitals = new Vitals(createVitals(1), 0);
-  const gateway = new Gateway({ catalogue, log, clock, metrics, shared, vitals, random: () => 0.5 });
+  const sockets = new FakeSockets();
+  const random = (): number => 0.5;
+  const gateway = new Gateway({ catalogue, log, clock, metrics, shared, vitals, sockets, random });
   onTestFinished(async () => void (await gateway.stop(0)));
   const config = (
     id: string,

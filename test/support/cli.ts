@@ -9,7 +9,12 @@ type Line = Record<string, unknown>;
 
 /** `sluice start` that is serving. */
 export interface RunningCli {
+  /** The supervisor, or the gateway itself when there is none. */
   readonly process: ChildProcess;
+  /** The process that serves now. */
+  readonly gatewayPid: number;
+  /** What came on standard error so far. */
+  readonly complaint: string;
   /** URL of the first listener. */
   readonly url: string;
   readonly adminUrl: string;
@@ -72,19 +77,39 @@ export async function startCli(args: string[], env: Record<string, string> = {})
       void exited.then(() => reject(new Error(`sluice ended: ${complaint}`)));
     });
   const serving = await logged((line) => line["msg"] === "sluice is serving");
+  const gatewayPids = (): number[] =>
+    lines.filter((line) => line["msg"] === "sluice is serving").map((line) => line["pid"] as number);
   const stop = async (signal: NodeJS.Signals = "SIGTERM"): Promise<number | null> => {
     child.kill(signal);
     return (await exited)[0];
   };
   return {
     process: child,
+    get gatewayPid() {
+      return gatewayPids().at(-1)!;
+    },
+    get complaint() {
+      return complaint;
+    },
     url: (serving["listeners"] as string[])[0]!,
     adminUrl: serving["admin"] as string,
     lines,
     logged,
     stop,
     async [Symbol.asyncDispose]() {
-      if (child.exitCode === null) await stop("SIGKILL");
+      if (child.exitCode !== null) return;
+      child.kill("SIGKILL");
+      // They would drain, and the test would wait for them.
+      for (const pid of gatewayPids()) killIfThere(pid);
+      await exited;
     },
   };
+}
+
+function killIfThere(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch {
+    // It has ended.
+  }
 }

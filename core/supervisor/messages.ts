@@ -1,0 +1,60 @@
+/** What the supervisor and a gateway process tell each other. */
+
+/** Environment variable with the {@link Handover} of a gateway process, as JSON. */
+export const HANDOVER = "SLUICE_HANDOVER";
+
+/** What a gateway process begins with. */
+export interface Handover {
+  /** Why it is started: for the first time, after one that ended unexpectedly, or beside one for an upgrade. */
+  kind: "start" | "restart" | "upgrade";
+  /** Processes that ended without being asked, so far. */
+  restarts: number;
+  /** The last of them; null when there is none. */
+  lastCrash: CrashNote | null;
+  /** Listening sockets that are open already: key and file descriptor. */
+  sockets: [key: string, fd: number][];
+}
+
+/** What is known of a gateway process that ended without being asked. */
+export interface CrashNote {
+  /** Milliseconds since the epoch. */
+  at: number;
+  pid: number;
+  /** How it ended, such as `killed by SIGSEGV`. */
+  reason: string;
+  uptimeSeconds: number;
+  /** The generation that served, as of the last sign of life; 0 before the first. */
+  generation: number;
+  /** What it ran then, such as the route whose request began last on a thread. */
+  running: readonly string[];
+}
+
+/** What a gateway process tells with every sign of life. */
+export interface Vitals {
+  generation: number;
+  running: readonly string[];
+}
+
+/** What a gateway process says. */
+export type FromGateway =
+  /** It serves. `stallable`: requests are handled by the thread that gives the signs of life. */
+  | ({ type: "ready"; stallable: boolean } & Vitals)
+  | ({ type: "beat" } & Vitals)
+  /** A reload that it was asked for is over. */
+  | { type: "reloaded"; result: string }
+  /** Comes with a listening socket, to be kept. */
+  | { type: "hold"; key: string }
+  | { type: "drop"; keys: readonly string[] }
+  /** Wants a duplicate of a socket that is kept. */
+  | { type: "handBack"; key: string };
+
+/** How a gateway process is to end. `handover`: another one has taken over; nobody waits for this one. */
+export type StopMode = "drain" | "handover" | "now";
+
+/** What the supervisor says. */
+export type FromSupervisor =
+  | { type: "stop"; mode: StopMode }
+  | { type: "reload" }
+  | { type: "log"; level: "info" | "warn" | "error"; message: string; fields: Record<string, unknown> }
+  /** Answers `handBack`, with the socket if it is kept. */
+  | { type: "socket"; key: string };
