@@ -171,7 +171,7 @@ export class CellTable implements SharedCells {
       if (found !== -1) {
         if (this.#take(found, distance, low, high, until)) return found + HEADER;
       } else if (room === -1) break;
-      else this.#claim(room, low, high, now, until);
+      else this.#claim(room, low, high, now);
     }
     Atomics.add(words, FULL, 1);
     return -1;
@@ -183,14 +183,14 @@ export class CellTable implements SharedCells {
   }
 
   /** Gets one step nearer to having the cell for the key; the next look at the window shows how far. */
-  #claim(cell: number, low: number, high: number, now: number, until: number): void {
+  #claim(cell: number, low: number, high: number, now: number): void {
     const seen = Atomics.load(this.words, cell + HIGH);
     const itsLow = Atomics.load(this.words, cell + LOW);
     if (!this.#isRoom(cell, seen, now)) return;
     const state = seen & STATE;
     if (state === FREE) {
-      // Before it is pending: one whose time is over is taken for abandoned.
-      this.#prolong(cell, until);
+      // Before it is pending, because one whose time is over is taken for abandoned; and not for long.
+      this.#prolong(cell, now + GRACE_STEPS);
       this.#swap(cell, itsLow, seen, low, (high & TAG) | (seen & VERSION) | PENDING);
     } else if (state === PENDING) this.#swap(cell, itsLow, seen, 0, freed(seen));
     else this.#reclaim(cell, itsLow, seen, now);
@@ -198,16 +198,18 @@ export class CellTable implements SharedCells {
 
   /**
    * Makes use of a cell that has the key.
-   * @returns false when that changed meanwhile
+   * @returns false when it has to be looked for again
    */
   #take(cell: number, distance: number, low: number, high: number, until: number): boolean {
     const seen = Atomics.load(this.words, cell + HIGH);
     if (!isOf(seen, high) || Atomics.load(this.words, cell + LOW) !== low) return false;
+    if ((seen & STATE) === PENDING) {
+      this.#settle(cell, seen, distance, low, high);
+      return false;
+    }
     this.#prolong(cell, until);
-    const state = seen & STATE;
-    if (state === LIVE) return Atomics.load(this.words, cell + HIGH) === seen;
-    if (state === DOOMED) return this.#swap(cell, low, seen, low, (high & TAG) | nextVersion(seen) | LIVE);
-    return this.#settle(cell, seen, distance, low, high);
+    if ((seen & STATE) === LIVE) return Atomics.load(this.words, cell + HIGH) === seen;
+    return this.#swap(cell, low, seen, low, (seen & TAG) | nextVersion(seen) | LIVE);
   }
 
   /**
@@ -217,7 +219,7 @@ export class CellTable implements SharedCells {
    * and it does not end before one of them is freed; and who frees a cell changes the very words that its winning
    * would change.
    */
-  #settle(cell: number, seen: number, distance: number, low: number, high: number): boolean {
+  #settle(cell: number, seen: number, distance: number, low: number, high: number): void {
     for (let i = 0; i < WINDOW; i++) {
       if (i === distance) continue;
       const other = this.#place(high, i);
@@ -225,11 +227,11 @@ export class CellTable implements SharedCells {
       if (!isOf(itsHigh, high) || Atomics.load(this.words, other + LOW) !== low) continue;
       if ((itsHigh & STATE) !== PENDING || i < distance) {
         this.#swap(cell, low, seen, 0, freed(seen));
-        return false;
+        return;
       }
-      if (!this.#swap(other, low, itsHigh, 0, freed(itsHigh))) return false;
+      if (!this.#swap(other, low, itsHigh, 0, freed(itsHigh))) return;
     }
-    return this.#swap(cell, low, seen, low, (seen & ~STATE) | LIVE);
+    this.#swap(cell, low, seen, low, (seen & ~STATE) | LIVE);
   }
 
   /** Frees a cell whose time is over, unless somebody wants it after all. */
