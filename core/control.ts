@@ -12,6 +12,7 @@ import type { Log } from "./exchange.ts";
 import { type DataThread, listenError, type Prepared } from "./gateway.ts";
 import type { RootLog } from "./observe/log.ts";
 import type { MergedMetrics } from "./observe/merged-metrics.ts";
+import type { ObservedThread, OwnThread } from "./observe/observed-thread.ts";
 import type { Clock } from "./plugin.ts";
 import type { SocketStore } from "./threads/sockets.ts";
 import type { Keepers } from "./upstream/keepers.ts";
@@ -27,6 +28,8 @@ export interface ControlOptions {
   clock: Clock;
   metrics: MergedMetrics;
   sockets: SocketStore;
+  /** The control thread. */
+  own: OwnThread;
 }
 
 /** What a reload came to. */
@@ -86,6 +89,11 @@ export class Control {
   /** Why the last reload was refused; undefined once one succeeds. */
   get failure(): ReloadFailure | undefined {
     return this.#failure;
+  }
+
+  /** All threads, this one first. */
+  get threads(): readonly ObservedThread[] {
+    return [this.#options.own, ...(this.#options.data.threads ?? [])];
   }
 
   /** Where the data listeners are. */
@@ -167,6 +175,7 @@ export class Control {
     await this.#admin?.close();
     await this.#options.keepers.close();
     this.metrics.close();
+    this.#options.own.close();
     this.#state = "stopped";
     return cut;
   }

@@ -8,7 +8,7 @@ import type { Body } from "./body.ts";
 import type { GatewayError } from "./errors.ts";
 import { HeaderList } from "./headers.ts";
 import { type BodyErrors, Message } from "./message.ts";
-import type { RouteStats } from "./observe/metrics.ts";
+import type { RouteStats } from "./observe/request-stats.ts";
 import { Peer } from "./peer.ts";
 import type { Target } from "./plugin.ts";
 import type { Reply } from "./reply.ts";

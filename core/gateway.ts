@@ -9,6 +9,7 @@ import type { Exchange, Log } from "./exchange.ts";
 import { buildGeneration, type Generation, type Surroundings } from "./generation.ts";
 import { KeepStore } from "./keep.ts";
 import type { GatewayMetrics } from "./observe/metrics.ts";
+import type { ObservedThread } from "./observe/observed-thread.ts";
 import { accessLine } from "./observe/access-log.ts";
 import type { Catalogue, Clock, SharedState } from "./plugin.ts";
 import type { Reply } from "./reply.ts";
@@ -51,6 +52,8 @@ export interface DataThread {
    * @throws ConfigError with pointers into the patch
    */
   change(collection: string, id: string, patch: unknown): Promise<object | undefined>;
+  /** The threads that it consists of, unless it is the one that asks. */
+  readonly threads?: readonly ObservedThread[];
   /** Where it listens, such as `http://127.0.0.1:8080`, in the order of the configuration. */
   readonly urls: string[];
 }

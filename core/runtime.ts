@@ -9,6 +9,7 @@ import { KeepStore } from "./keep.ts";
 import { createLog, type RootLog } from "./observe/log.ts";
 import { MergedMetrics } from "./observe/merged-metrics.ts";
 import { GatewayMetrics } from "./observe/metrics.ts";
+import { OwnThread } from "./observe/observed-thread.ts";
 import { countThreads } from "./threads/count.ts";
 import { ThreadGroup } from "./threads/thread-group.ts";
 import { createSharedMemory, SharedMemory } from "./threads/shared-memory.ts";
@@ -51,13 +52,14 @@ export async function startRuntime(
   const log = createLog(first.config.log, logTo);
   const threads = worker === undefined ? 1 : await countThreads(first.config.threads, log);
   const memory = createSharedMemory(threads);
-  const own = new GatewayMetrics();
+  const counted = new GatewayMetrics();
   const isAlone = worker === undefined || threads === 1;
-  const metrics = new MergedMetrics(own, isAlone ? "0" : "control");
+  const name = isAlone ? "0" : "control";
+  const metrics = new MergedMetrics(counted, name);
   const common = { log, clock: systemClock, metrics, sockets };
   const keepers = new Keepers({
     ...common,
-    metrics: own,
+    metrics: counted,
     kept: new KeepStore(),
     threads,
     random: Math.random,
@@ -66,7 +68,7 @@ export async function startRuntime(
   const data = isAlone
     ? new Gateway({
         ...common,
-        metrics: own,
+        metrics: counted,
         catalogue,
         shared: new SharedMemory(memory, 0),
         vitals: new Vitals(createVitals(1), 0),
@@ -84,6 +86,7 @@ export async function startRuntime(
     ...common,
     data,
     keepers,
+    own: new OwnThread(name, counted, systemClock),
     async load() {
       const loaded = first ?? (await load());
       first = undefined;
@@ -93,7 +96,7 @@ export async function startRuntime(
   try {
     await control.start();
   } catch (error) {
-    await data.stop(0);
+    await control.stop();
     throw error;
   }
   return { control, log, threads: isAlone ? 1 : threads };

@@ -10,7 +10,8 @@ import type { Reply } from "../reply.ts";
 import { hostName } from "../router.ts";
 import { Listener, type Service } from "../server.ts";
 import type { ListeningSocket } from "../threads/sockets.ts";
-import { findPage, json, PATHS } from "./pages.ts";
+import { json } from "./json.ts";
+import { findPage, PATHS } from "./pages.ts";
 
 /** How long requests to the admin listener may go on when it closes. */
 const DRAIN_MS = 1000;
@@ -95,7 +96,10 @@ export class Admin implements Service {
     const host = hostName(x.authority);
     const isOwnName = host === "localhost" || isLoopback(host.replace(/^\[|\]$/g, ""));
     const origin = x.headers.get("origin");
-    return !isOwnName || (origin !== undefined && origin !== `http://${x.authority}`);
+    // Browsers leave out the origin where a page only embeds something of ours, but say that it is from another site.
+    const site = x.headers.get("sec-fetch-site") ?? "none";
+    const isOwnSite = site === "none" || site === "same-origin";
+    return !isOwnName || !isOwnSite || (origin !== undefined && origin !== `http://${x.authority}`);
   }
 }
 

@@ -4,6 +4,8 @@ import { ConfigError } from "../errors.ts";
 import type { Exchange } from "../exchange.ts";
 import { type Reply, textReply } from "../reply.ts";
 import type { TargetChange } from "../upstream/admin.ts";
+import { json, unknown } from "./json.ts";
+import { heap, profile, threads } from "./thread-pages.ts";
 
 /** @param params what stands in the place of `:name` in the path, decoded */
 type Answer = (control: Control, x: Exchange, params: readonly string[]) => Reply | Promise<Reply>;
@@ -21,6 +23,9 @@ const PAGES = {
   "/admin/config": { guarded: true, methods: { GET: showConfig } },
   "/admin/config/reload": { guarded: true, methods: { POST: reload } },
   "/admin/stats": { guarded: true, methods: { GET: stats } },
+  "/admin/threads": { guarded: true, methods: { GET: threads } },
+  "/admin/profile": { guarded: true, methods: { GET: profile } },
+  "/admin/heap": { guarded: true, methods: { GET: heap } },
   "/admin/upstreams": { guarded: true, methods: { GET: listOf("upstreams") } },
   "/admin/upstreams/:name": { guarded: true, methods: { GET: oneOf("upstreams") } },
   "/admin/upstreams/:name/targets/:id": {
@@ -54,11 +59,6 @@ export function findPage(path: string): { page: Page | undefined; params: readon
   } catch {
     return { page: undefined, params: [] }; // a percent sign that encodes nothing
   }
-}
-
-export function json(status: number, value: unknown, headers: readonly string[] = []): Reply {
-  const all = ["cache-control", "no-store", ...headers];
-  return textReply(status, `${JSON.stringify(value, null, 2)}\n`, "application/json", all);
 }
 
 function ready({ state, generation }: Control): Reply {
@@ -180,8 +180,4 @@ function notJson(): Reply {
 function refused(error: unknown): Reply {
   if (!(error instanceof ConfigError)) throw error;
   return json(422, { problems: error.problems });
-}
-
-function unknown(known: readonly string[]): Reply {
-  return json(404, { error: "there is none of this name", known });
 }

@@ -1,6 +1,7 @@
 /** The metrics of all threads as one, on the control thread. */
 import { CountBase, labelThread, mergeSnapshots } from "./merge.ts";
 import { type GatewayMetrics, renderProcessMetrics } from "./metrics.ts";
+import { readingOf, type ThreadReading } from "./thread-health.ts";
 import { CONTENT_TYPE, renderSnapshot, type Snapshot, type Totals, totalsOf } from "./snapshot.ts";
 
 /** How often threads are asked although nobody reads: what a thread counted since then is lost when it dies. */
@@ -65,11 +66,8 @@ export class MergedMetrics {
 
   /** All metrics as one: of each thread those of now, or what it told last if it does not answer within a second. */
   async snapshot(): Promise<Snapshot> {
-    const late = Promise.withResolvers<void>();
-    const timer = setTimeout(late.resolve, ASK_TIMEOUT_MS);
-    const [own] = await Promise.all([this.own.snapshot(), Promise.race([this.#ask(), late.promise])]);
-    clearTimeout(timer);
-    const living = [labelThread(own, this.#name), ...Array.from(this.#threads.values(), ({ last }) => last)];
+    const own = labelThread(await this.#refresh(), this.#name);
+    const living = [own, ...Array.from(this.#threads.values(), ({ last }) => last)];
     return mergeSnapshots([...living, ...this.#base.beside(living)]);
   }
 
@@ -82,6 +80,25 @@ export class MergedMetrics {
   /** Sums for `/admin/stats`. */
   async totals(): Promise<Totals> {
     return totalsOf(await this.snapshot());
+  }
+
+  /** What is known of how threads are, by the name of the thread. */
+  async readings(): Promise<Map<string, ThreadReading>> {
+    const own = await this.#refresh();
+    const readings = new Map([[this.#name, readingOf(own)]]);
+    for (const [thread, { last }] of this.#threads) {
+      if (last.length > 0) readings.set(String(thread), readingOf(last));
+    }
+    return readings;
+  }
+
+  /** Asks all threads, and gives up on those that do not answer in time. Gives what this thread tells. */
+  async #refresh(): Promise<Snapshot> {
+    const late = Promise.withResolvers<void>();
+    const timer = setTimeout(late.resolve, ASK_TIMEOUT_MS);
+    const [own] = await Promise.all([this.own.snapshot(), Promise.race([this.#ask(), late.promise])]);
+    clearTimeout(timer);
+    return own;
   }
 
   async #ask(): Promise<void> {

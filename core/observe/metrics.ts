@@ -5,44 +5,8 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import type { ErrorCode } from "../errors.ts";
 import type { Labels, Merge, Metrics } from "../plugin.ts";
+import { BUCKETS, DurationStats, readDurations, readRequests, RouteStats } from "./request-stats.ts";
 import { CONTENT_TYPE, labelText, type MetricSnapshot, renderSnapshot, type Snapshot } from "./snapshot.ts";
-
-/** Upper bounds of duration buckets, in seconds. */
-const BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30] as const;
-
-/** Methods that are labels of their own; any other is `OTHER`, so that clients cannot make up labels. */
-const METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "OTHER"] as const;
-const METHOD_INDEX = new Map<string, number>(METHODS.map((method, i) => [method, i]));
-const OTHER = METHODS.length - 1;
-
-/** Durations in buckets. */
-export class DurationStats {
-  readonly counts = new Float64Array(BUCKETS.length + 1);
-  sum = 0;
-  count = 0;
-
-  observe(ms: number): void {
-    const seconds = ms / 1000;
-    this.sum += seconds;
-    this.count++;
-    let i = 0;
-    while (i < BUCKETS.length && seconds > BUCKETS[i]!) i++;
-    this.counts[i]!++;
-  }
-}
-
-/** Counts of one route. */
-export class RouteStats {
-  readonly durations = new DurationStats();
-  /** By `method index * 1000 + status`. */
-  readonly requests = new Map<number, number>();
-
-  record(method: string, status: number, ms: number): void {
-    const key = (METHOD_INDEX.get(method) ?? OTHER) * 1000 + status;
-    this.requests.set(key, (this.requests.get(key) ?? 0) + 1);
-    this.durations.observe(ms);
-  }
-}
 
 /** A metric, and how its series are read. */
 interface Family extends Omit<MetricSnapshot, "series" | "values"> {
@@ -213,12 +177,7 @@ export class GatewayMetrics implements Metrics {
     all: () => Iterable<readonly [string, DurationStats]>,
   ): void {
     const read: Family["read"] = (series, values) => {
-      for (const [value, stats] of all()) {
-        series.push(labelText({ [label]: value }));
-        let cumulative = 0;
-        for (let i = 0; i < BUCKETS.length; i++) values.push((cumulative += stats.counts[i]!));
-        values.push(stats.sum, stats.count);
-      }
+      for (const [value, stats] of all()) readDurations(labelText({ [label]: value }), stats, series, values);
     };
     this.#add(name, help, "histogram", read, "sum", BUCKETS);
   }
@@ -237,19 +196,6 @@ export class GatewayMetrics implements Metrics {
 }
 
 type Source = () => Iterable<readonly [Labels, number]>;
-
-function readRequests(
-  route: string,
-  requests: ReadonlyMap<number, number>,
-  series: string[],
-  values: number[],
-): void {
-  const prefix = labelText({ route });
-  for (const [key, count] of requests) {
-    series.push(`${prefix},method="${METHODS[Math.floor(key / 1000)]}",status="${key % 1000}"`);
-    values.push(count);
-  }
-}
 
 /** Two generations may tell of the same thing while one drains: the later one counts. */
 function readSources(sources: Iterable<Source>, series: string[], values: number[]): void {
@@ -285,11 +231,19 @@ let processRegistry: Registry | undefined;
  * CPU, memory and the like of the whole process, in the Prometheus text format. There is one process, so this is the
  * only state that gateways in it share.
  */
-export async function renderProcessMetrics(): Promise<string> {
-  if (processRegistry === undefined) {
-    collectDefaultMetrics({ register: (processRegistry = new Registry()) });
-  }
+export function renderProcessMetrics(): Promise<string> {
+  processRegistry ??= openProcessMetrics();
   return processRegistry.metrics();
+}
+
+/** Without the event loop: each thread measures its own, and a second sampler would wake an idle process for nothing. */
+function openProcessMetrics(): Registry {
+  const register = new Registry();
+  collectDefaultMetrics({ register, eventLoopMonitoringPrecision: 3_600_000 });
+  for (const { name } of register.getMetricsAsArray()) {
+    if (name.startsWith("nodejs_eventloop_")) register.removeSingleMetric(name);
+  }
+  return register;
 }
 
 function getOrCreate<K, V>(map: Map<K, V>, key: K, create: () => V): V {

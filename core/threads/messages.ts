@@ -31,6 +31,8 @@ export type DataThreadCalls = {
   inspect(collection: string): Promise<Record<string, object>>;
   snapshot(): Promise<Snapshot>;
   change(collection: string, id: string, patch: unknown): Promise<object | undefined>;
+  /** Writes all that is in its memory to a new file. */
+  writeHeap(path: string): Promise<void>;
 };
 
 /** To a data thread. */

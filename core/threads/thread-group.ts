@@ -6,6 +6,7 @@ import type { CheckedConfig } from "../config/checked.ts";
 import { type DataThread, listenError, type Prepared } from "../gateway.ts";
 import type { RootLog } from "../observe/log.ts";
 import type { MergedMetrics } from "../observe/merged-metrics.ts";
+import type { ObservedThread } from "../observe/observed-thread.ts";
 import type { Clock, Labels } from "../plugin.ts";
 import type { Feeds } from "../upstream/feed.ts";
 import { probeAddress } from "./probe-address.ts";
@@ -57,6 +58,9 @@ interface Place {
   thread: WorkerThread | undefined;
   /** Replacements in a row that did not live long. */
   failures: number;
+  /** How many threads died here, and why the last one did. */
+  replacements: number;
+  lastReason: DeathReason | undefined;
   /** Grows whenever somebody else takes care of the place. */
   turn: number;
   /** Resolves when the thread that died here has ended: two never have the same number. */
@@ -85,6 +89,8 @@ export class ThreadGroup implements DataThread {
       number,
       thread: this.#start(number),
       failures: 0,
+      replacements: 0,
+      lastReason: undefined,
       turn: 0,
       ending: undefined,
     }));
@@ -109,6 +115,17 @@ export class ThreadGroup implements DataThread {
 
   get urls(): string[] {
     return this.#urls;
+  }
+
+  get threads(): readonly ObservedThread[] {
+    return this.#places.map(({ number, thread, replacements, lastReason }) => ({
+      name: String(number),
+      state: thread?.isAlive !== true ? "replacing" : thread.serves === 0 ? "starting" : "running",
+      startedAt: thread?.isAlive === true ? thread.startedAt : undefined,
+      replacements,
+      lastReason,
+      profiler: thread?.isAlive === true ? thread.profiler : undefined,
+    }));
   }
 
   /** Threads that serve now. */
@@ -261,6 +278,8 @@ export class ThreadGroup implements DataThread {
     const route = this.#lastRoute(thread);
     const at = reason === "stall" ? await findStuckAt(thread.worker) : undefined;
     this.#replaced.set(reason, (this.#replaced.get(reason) ?? 0) + 1);
+    place.replacements++;
+    place.lastReason = reason;
     log.error({ thread: thread.number, reason, route, at }, `a data thread is replaced: ${message}`);
     const ending = thread.end();
     place.ending = ending;

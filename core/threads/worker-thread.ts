@@ -3,6 +3,7 @@ import { Worker } from "node:worker_threads";
 import type { CheckedConfig } from "../config/checked.ts";
 import type { DataThread, Prepared } from "../gateway.ts";
 import type { RootLog } from "../observe/log.ts";
+import { Profiler, profileWorker } from "../observe/profiling.ts";
 import type { Snapshot } from "../observe/snapshot.ts";
 import type { Feeds } from "../upstream/feed.ts";
 import { type AnswerMessage, Caller } from "./calls.ts";
@@ -31,10 +32,12 @@ export class WorkerThread implements DataThread, Watched {
   /** Resolves when it ended without being told to. */
   readonly death: Promise<Death>;
   readonly worker: Worker;
+  readonly profiler: Profiler;
   readonly #caller: Caller<DataThreadCalls>;
   readonly #die: (death: Death) => void;
   /** For each configuration of which something is left: what to do when it is not. */
   readonly #retire = new Map<number, () => void>();
+  readonly #gone = new AbortController();
   /** Whether it runs, and nobody has told it to end. */
   #isAlive = true;
   #building = 0;
@@ -50,6 +53,8 @@ export class WorkerThread implements DataThread, Watched {
     this.vitals.clear();
     this.worker = new Worker(entry, { name: `data-${start.thread}`, workerData: start });
     this.#caller = new Caller(this.worker);
+    const writeHeap = (path: string): Promise<void> => this.#caller.call("writeHeap", path);
+    this.profiler = new Profiler(profileWorker(this.worker, this.#gone.signal, writeHeap));
     const { promise, resolve } = Promise.withResolvers<Death>();
     this.death = promise;
     this.#die = resolve;
@@ -154,6 +159,7 @@ export class WorkerThread implements DataThread, Watched {
    */
   async end(): Promise<boolean> {
     this.#isAlive = false;
+    this.#gone.abort();
     this.#caller.fail(new Error(`the data thread ${this.number} was ended`));
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<false>((resolve) => {
@@ -172,6 +178,7 @@ export class WorkerThread implements DataThread, Watched {
   #onDead(death: Death): void {
     if (!this.#isAlive) return;
     this.#isAlive = false;
+    this.#gone.abort();
     this.#caller.fail(new Error(`the data thread ${this.number} ended: ${death.message}`));
     this.#die(death);
   }

@@ -2,7 +2,7 @@
 import { monotonicMs } from "../clock.ts";
 import type { ErrorCode } from "../errors.ts";
 import type { Exchange } from "../exchange.ts";
-import type { DurationStats } from "../observe/metrics.ts";
+import type { DurationStats } from "../observe/request-stats.ts";
 import type { Target } from "../plugin.ts";
 import type { Reply } from "../reply.ts";
 import { type Destination, forward } from "./forward.ts";

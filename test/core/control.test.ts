@@ -12,6 +12,7 @@ import { KeepStore } from "../../core/keep.ts";
 import type { LogLevel, RootLog } from "../../core/observe/log.ts";
 import { MergedMetrics } from "../../core/observe/merged-metrics.ts";
 import { GatewayMetrics } from "../../core/observe/metrics.ts";
+import { OwnThread } from "../../core/observe/observed-thread.ts";
 import type { Feeds } from "../../core/upstream/feed.ts";
 import { Keepers } from "../../core/upstream/keepers.ts";
 import { FakeSockets } from "../support/sockets.ts";
@@ -103,8 +104,11 @@ function setUp() {
   const kept = new KeepStore();
   const keepers = new Keepers({ kept, log, clock, metrics, threads: 1, random: () => 0.5, advise: () => {} });
   const merged = new MergedMetrics(metrics, "0");
+  const own = new OwnThread("0", metrics, clock);
+  onTestFinished(() => own.close());
   const control = new Control({
     load,
+    own,
     sockets: new FakeSockets(),
     data,
     keepers,

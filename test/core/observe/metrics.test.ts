@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { DurationStats, GatewayMetrics, RouteStats } from "../../../core/observe/metrics.ts";
+import { GatewayMetrics } from "../../../core/observe/metrics.ts";
+import { DurationStats, RouteStats } from "../../../core/observe/request-stats.ts";
 import { totalsOf } from "../../../core/observe/snapshot.ts";
 
 const BOUNDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
