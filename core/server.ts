@@ -210,6 +210,8 @@ export class Listener {
     open.splice(open.indexOf(transaction), 1);
     x.end();
     this.service.onEnd(x, outcome);
+    // Its head may have been sent before the end was known, and so without `Connection: close`.
+    if (this.#draining) setImmediate(() => this.#server.closeIdleConnections());
   }
 
   /** True while the listener closes: connections are not to be used again. */

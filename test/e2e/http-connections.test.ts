@@ -56,6 +56,23 @@ describe("Keep-alive", () => {
     expect(upstream.sockets).toHaveLength(3);
   });
 
+  it("ends with the reply that was under way when the gateway stopped, not at drainTimeout", async () => {
+    await using upstream = await startScriptedUpstream((_head, socket) => {
+      socket.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\no");
+    });
+    await using gateway = await startGateway(proxyTo(upstream.url, {}, { drainTimeout: "60s" }));
+    const { port } = gateway;
+    await using client = await openRaw(port);
+    await client.send(get("/"));
+    await client.receive(1);
+    const stopped = gateway.stop();
+    await expect.poll(() => openRaw(port).then((other) => other.close(), String)).toContain("ECONNREFUSED");
+    upstream.sockets[0]!.write("k");
+    await client.closed;
+    expect((await client.read()).body.toString()).toBe("ok");
+    await stopped;
+  });
+
   it("of the upstream is opened again when it ended between requests", async () => {
     await using upstream = await startScriptedUpstream(() => OK);
     await using gateway = await startGateway(proxyTo(upstream.url));
