@@ -2,7 +2,6 @@
  * One request on its way through a pipeline: what the client sent, what is known about it, and what will be
  * sent upstream. Knows nothing of sockets, so that any protocol can fill it.
  */
-import { randomBytes } from "node:crypto";
 import { monotonicMs } from "./clock.ts";
 import type { Body } from "./body.ts";
 import type { GatewayError } from "./errors.ts";
@@ -12,6 +11,7 @@ import type { RouteStats } from "./observe/request-stats.ts";
 import { Peer } from "./peer.ts";
 import type { Target } from "./plugin.ts";
 import type { Reply } from "./reply.ts";
+import { nextRequestId } from "./request-ids.ts";
 
 const BODY_ERRORS: BodyErrors = {
   tooLarge: "BODY_TOO_LARGE",
@@ -111,9 +111,6 @@ export interface ExchangeInit {
   clientAddress: string;
   log: Log;
 }
-
-let requestCount = 0;
-const idPrefix = randomBytes(6).toString("hex");
 
 /** The route of an exchange that no route has matched. */
 export const NO_ROUTE: RouteInfo = {
@@ -233,7 +230,7 @@ export class Exchange extends Message {
 
   /** Identifies the request in logs; the `request-id` plugin replaces it by the client's. */
   get id(): string {
-    this.#id ??= `${idPrefix}-${(++requestCount).toString(36)}`;
+    this.#id ??= nextRequestId();
     return this.#id;
   }
 
