@@ -4,7 +4,16 @@ import { once } from "node:events";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 
-const BENCHES = ["routes", "floor", "body", "connections", "swap", "upstreams", "failure"] as const;
+const BENCHES = [
+  "routes",
+  "floor",
+  "body",
+  "connections",
+  "swap",
+  "upstreams",
+  "failure",
+  "shared-memory",
+] as const;
 
 const verdicts: string[] = [];
 for (const name of BENCHES) {

@@ -13,6 +13,7 @@ import { OwnThread } from "./observe/observed-thread.ts";
 import { countThreads } from "./threads/count.ts";
 import { ThreadGroup } from "./threads/thread-group.ts";
 import { createSharedMemory, SharedMemory } from "./threads/shared-memory.ts";
+import { collectSharedCells } from "./threads/shared-metrics.ts";
 import { NO_SOCKETS, type SocketStore } from "./threads/sockets.ts";
 import { createVitals, Vitals } from "./threads/vitals.ts";
 import type { Problem } from "./errors.ts";
@@ -65,12 +66,14 @@ export async function startRuntime(
     random: Math.random,
     advise: (doubts) => void doubts.then((problems) => warn(log, problems)),
   });
+  const shared = new SharedMemory(memory, isAlone ? 0 : threads);
+  collectSharedCells(shared, counted, systemClock);
   const data = isAlone
     ? new Gateway({
         ...common,
         metrics: counted,
         catalogue,
-        shared: new SharedMemory(memory, 0),
+        shared,
         vitals: new Vitals(createVitals(1), 0),
         random: Math.random,
       })

@@ -30,6 +30,8 @@ export class SharedMemory implements SharedState {
   readonly threads: number;
   readonly counters: CellTable;
   readonly circuits: CellTable;
+  /** All tables, by the names that metrics have for them. */
+  readonly tables: Readonly<Record<string, CellTable>>;
 
   /**
    * @param thread number of the thread that uses it, from 0; the number of data threads for the control thread. No two
@@ -41,5 +43,6 @@ export class SharedMemory implements SharedState {
     this.threads = threads;
     this.counters = new CellTable(handle.counters, COUNTERS, threads, thread);
     this.circuits = new CellTable(handle.circuits, CIRCUITS, threads, thread);
+    this.tables = { counters: this.counters, circuits: this.circuits };
   }
 }
