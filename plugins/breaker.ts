@@ -196,8 +196,12 @@ function compileJudge(options: Options, host: Host, problems: Problem[]): Judge 
  * @param identity what makes stages have the same circuits
  */
 function openCircuits(identity: string, rules: CircuitsOptions, topicOf: TopicOf, host: Host): Circuits {
-  const registry = host.keep("breaker registry", () => new Registry());
-  const circuits = host.keep(`breaker ${identity}`, () => new Circuits(rules, topicOf, registry, host));
+  const { shared, clock } = host;
+  const registry = host.keep("breaker registry", () => new Registry(shared.counters, clock));
+  const circuits = host.keep(
+    `breaker ${identity}`,
+    () => new Circuits(identity, rules, topicOf, registry, host),
+  );
   circuits.attach(host);
   collectCircuits(host.metrics, () => circuits.seriesFor(host));
   return circuits;

@@ -1,11 +1,31 @@
 /**
- * One circuit: counts outcomes, decides when to open and when to trust again, and says who may pass. The states and
- * the time between open and half-open are opossum's ({@link Machine}), asked only when something changes.
+ * One circuit: counts outcomes, decides when to open and when to trust again, and says who may pass. All threads
+ * share it: see {@link Standing} for how.
  */
-import type { Clock } from "../../core/plugin.ts";
 import { retryAfterSeconds } from "../../core/retry-after.ts";
-import { type CircuitState, Machine, type MachineListener } from "./machine.ts";
+import { type CircuitCell, STATE, TELLER, TOLD_AT } from "./cell.ts";
+import { Probes } from "./probes.ts";
+import type { Reason } from "./reasons.ts";
 import { Recovery, type RecoveryOptions } from "./recovery.ts";
+import { Standing, type StandingContext } from "./standing.ts";
+import {
+  type CircuitState,
+  CLOSED,
+  type Force,
+  forcedOf,
+  HALF_OPEN,
+  isForced,
+  isFree,
+  isProbing,
+  nextWord,
+  OPEN,
+  openedOf,
+  phaseOf,
+  RECOVERING,
+  recoveredWord,
+  stateOf,
+  ticketOf,
+} from "./state-word.ts";
 import { RollingWindow } from "./window.ts";
 
 export interface CircuitOptions extends RecoveryOptions {
@@ -22,78 +42,60 @@ export interface CircuitOptions extends RecoveryOptions {
 /** What became of a request that was let in; `ignored` tells nothing about who was asked. */
 export type Outcome = "success" | "failure" | "slow" | "ignored";
 
-/** What an operator wants, whatever the outcomes say. */
-export type Force = "open" | "closed";
-
-/** What a circuit needs of the gateway, and whom it tells. */
-export interface CircuitContext {
-  readonly clock: Clock;
+export interface CircuitContext extends StandingContext {
+  /** Number of this thread, from 0. */
+  readonly thread: number;
   random(): number;
-  /** @param openForMs when it opened by itself */
-  onTransition(to: CircuitState, reason: string, openForMs: number | undefined): void;
-  /** All requests are let in again. */
+  /** This thread found that all requests may be let in again. */
   onRecovered(): void;
 }
 
 /** Retry-After while it is not known when requests are let in. */
 const SOON_SECONDS = 1;
+/** A thread that has not told of the circuit for so long leaves that to another. */
+const TELLER_TIMEOUT_MS = 60_000;
 
-export class Circuit implements MachineListener {
+export class Circuit {
   readonly #options: CircuitOptions;
   readonly #context: CircuitContext;
+  readonly #cell: CircuitCell;
+  readonly #standing: Standing;
   readonly #window: RollingWindow;
-  /** Made when it opens for the first time: most never do. */
-  #machine: Machine | undefined;
-  /** True when everybody may pass. */
-  #isFree = true;
-  /** Grows with each change of state, so that outcomes of an earlier one are known as such. */
-  #ticket = 1;
-  #failuresInARow = 0;
-  /** Probes of this half-open state: let in, and gone well. */
-  #probes = 0;
-  #passed = 0;
-  #recovery: Recovery | undefined;
-  #forced: Force | undefined;
-  #state: CircuitState = "closed";
-  #reason = "";
-  #changedAt: number;
-  /** How often it opened since it was well. */
-  #opened = 0;
-  #halfOpenAt = 0;
-  #isClosed = false;
+  readonly #probes: Probes;
+  readonly #recovery: Recovery;
 
-  constructor(options: CircuitOptions, context: CircuitContext, forced: Force | undefined) {
+  constructor(options: CircuitOptions, context: CircuitContext, cell: CircuitCell) {
     this.#options = options;
     this.#context = context;
-    this.#window = new RollingWindow(options.withinMs);
-    this.#changedAt = context.clock.now();
-    if (forced !== undefined) this.force(forced);
+    this.#cell = cell;
+    this.#standing = new Standing(cell, context);
+    this.#window = new RollingWindow(options.withinMs, cell);
+    this.#probes = new Probes(options.halfOpen, cell);
+    this.#recovery = new Recovery(options, cell);
   }
 
   get state(): CircuitState {
-    return this.#state;
-  }
-
-  /** Why it is in this state; empty while it never changed. */
-  get reason(): string {
-    return this.#forced === undefined ? this.#reason : `forced ${this.#forced}`;
+    return stateOf(this.#standing.look(this.#now()));
   }
 
   /** It could be replaced by a new one. */
   get isIdle(): boolean {
-    return this.#isFree && this.#forced === undefined;
+    return isFree(this.#standing.look(this.#now()));
   }
 
   /** Share of requests that may pass: 0 while open, 1 while closed and recovered. */
   get share(): number {
-    if (this.#isFree) return 1;
-    if (this.#state !== "closed") return 0;
-    return this.#recovery!.share(this.#context.clock.monotonic());
+    const now = this.#now();
+    const word = this.#standing.look(now);
+    if (stateOf(word) !== "closed") return 0;
+    return isForced(word) || phaseOf(word) === CLOSED ? 1 : this.#recovery.share(now);
   }
 
   /** A ticket to give back to {@link settle}, or 0 when the request must not pass. */
   admit(): number {
-    return this.#isFree ? this.#ticket : this.#admitSome();
+    const now = this.#now();
+    const word = this.#standing.look(now);
+    return isFree(word) ? ticketOf(word) : this.#admitSome(word, now);
   }
 
   /**
@@ -101,184 +103,168 @@ export class Circuit implements MachineListener {
    * @param now monotonic milliseconds
    */
   settle(ticket: number, outcome: Outcome, now: number): void {
-    if (ticket !== this.#ticket) return;
-    if (this.#state === "half-open") return this.#settleProbe(outcome);
+    const word = this.#standing.look(now);
+    if (ticketOf(word) !== ticket) return;
+    if (isProbing(word)) return this.#settleProbe(word, outcome, now);
     if (outcome === "ignored") return;
     const isFailure = outcome === "failure";
-    this.#window.add(now, isFailure, outcome === "slow");
-    this.#failuresInARow = isFailure ? this.#failuresInARow + 1 : 0;
-    if (this.#forced !== undefined) return;
+    const isSlow = outcome === "slow";
+    this.#window.add(ticket, now, isFailure, isSlow);
+    if (isForced(word)) return;
     const reason = this.#findReason();
-    if (reason !== undefined) return this.#open(reason);
-    if (this.#recovery !== undefined) this.#settleRecovery(now, isFailure, outcome === "slow");
+    if (reason !== undefined) this.#open(word, now, reason);
+    else if (phaseOf(word) === RECOVERING) this.#settleRecovery(word, now, isFailure, isSlow);
   }
 
   /** Seconds after which somebody who may not pass should come back. */
   get retryAfter(): number {
-    if (this.#forced === "open") return retryAfterSeconds(this.#options.openForMs);
-    if (this.#state !== "open") return SOON_SECONDS;
-    return retryAfterSeconds(this.#halfOpenAt - this.#context.clock.monotonic());
+    const now = this.#now();
+    const word = this.#standing.look(now);
+    if (forcedOf(word) === "open") return retryAfterSeconds(this.#options.openForMs);
+    return stateOf(word) === "open" ? retryAfterSeconds(this.#standing.openUntil - now) : SOON_SECONDS;
   }
 
   /** Keeps it open or closed until further notice, or lets it go on by itself. */
   force(force: Force | undefined): void {
-    if (force === this.#forced) return;
-    const before = this.#forced;
-    this.#forced = force;
-    this.#forget();
-    // Whoever kept everything away did so for a reason: not all at once.
-    if (before === "open" && force === undefined && this.#machineState === "closed") this.#recover();
-    this.#update("no longer forced");
+    for (;;) {
+      const now = this.#now();
+      const word = this.#standing.look(now);
+      const before = forcedOf(word);
+      if (before === force) return;
+      const phase = phaseOf(word);
+      // Whoever kept everything away did so for a reason: not all at once.
+      const recovers = before === "open" && force === undefined && (phase === CLOSED || phase === RECOVERING);
+      const next = recovers ? this.#beginRecovery(word, now) : nextWord(word, phase, force, openedOf(word));
+      if (this.#standing.move(word, next, now, { name: "letGo" })) return;
+    }
   }
 
   /** As new: closed, nothing counted. What an operator forced stays. */
   reset(): void {
-    this.#forget();
-    this.#opened = 0;
-    this.#reason = "reset";
-    this.#machine?.close();
-    this.#recovery = undefined;
-    this.#update("reset");
+    for (;;) {
+      const now = this.#now();
+      const word = this.#standing.look(now);
+      const next = nextWord(word, CLOSED, forcedOf(word), 0);
+      if (this.#standing.move(word, next, now, { name: "reset" })) return;
+    }
+  }
+
+  /** Whether this thread is the one that counts it in metrics: of all that have it, one is. */
+  get isTold(): boolean {
+    const now = this.#now();
+    this.#standing.look(now);
+    const { words, at, doubles, doublesAt } = this.#cell;
+    const own = this.#context.thread + 1;
+    const teller = Atomics.load(words, at + TELLER);
+    const toldAt = doubles[doublesAt + TOLD_AT]!;
+    if (teller !== own && teller !== 0 && now - toldAt < TELLER_TIMEOUT_MS) return false;
+    doubles[doublesAt + TOLD_AT] = now;
+    return Atomics.compareExchange(words, at + TELLER, teller, own) === teller;
   }
 
   describe(): object {
-    const { clock } = this.#context;
-    const now = clock.monotonic();
-    this.#window.forget(now);
-    const { requests, failures, slow } = this.#window;
+    const now = this.#now();
+    const word = this.#standing.look(now);
+    const state = stateOf(word);
+    const ticket = ticketOf(word);
+    const isByItself = !isForced(word);
+    this.#window.look(ticket, now);
+    const { requests, failures, slow, failuresInARow } = this.#window;
     const rate = (count: number): number => (requests === 0 ? 0 : round(count / requests));
+    const { started, passed } = this.#probes.look(ticket);
     return {
-      state: this.#state,
-      reason: this.reason,
-      since: new Date(this.#changedAt).toISOString(),
-      forced: this.#forced ?? null,
-      ...(this.#state === "open" && this.#forced === undefined
-        ? { halfOpenInMs: Math.max(0, Math.round(this.#halfOpenAt - now)) }
+      state,
+      reason: this.#standing.reasonOf(word),
+      since: new Date(this.#standing.since).toISOString(),
+      forced: forcedOf(word) ?? null,
+      ...(state === "open" && isByItself
+        ? { halfOpenInMs: Math.max(0, Math.round(this.#standing.openUntil - now)) }
         : {}),
-      ...(this.#state === "half-open"
-        ? { probes: { allowed: this.#options.halfOpen, started: this.#probes, passed: this.#passed } }
-        : {}),
-      ...(this.#recovery !== undefined && this.#forced === undefined
-        ? { recovery: { share: round(this.share), health: round(this.#recovery.health) } }
+      ...(state === "half-open" ? { probes: { allowed: this.#options.halfOpen, started, passed } } : {}),
+      ...(phaseOf(word) === RECOVERING && isByItself
+        ? { recovery: { share: round(this.#recovery.share(now)), health: round(this.#recovery.health) } }
         : {}),
       requests,
       failures,
       slowCalls: slow,
       errorRate: rate(failures),
       slowCallRate: rate(slow),
-      consecutiveFailures: this.#failuresInARow,
+      consecutiveFailures: failuresInARow,
     };
   }
 
-  /** Ends it: no timer runs any more. */
+  /** Ends it on this thread: no timer runs any more. */
   close(): void {
-    this.#isClosed = true;
-    this.#ticket++;
-    this.#machine?.shutdown();
+    this.#standing.close();
+    const { words, at } = this.#cell;
+    Atomics.compareExchange(words, at + TELLER, this.#context.thread + 1, 0);
   }
 
-  onOpen(): void {
-    this.#recovery = undefined;
-    this.#forget();
-    this.#update(this.#reason, this.#halfOpenAt - this.#context.clock.monotonic());
+  #now(): number {
+    return this.#context.clock.monotonic();
   }
 
-  onHalfOpen(): void {
-    this.#forget();
-    this.#update("openFor is over");
+  #admitSome(word: number, now: number): number {
+    const ticket = ticketOf(word);
+    if (isForced(word)) return forcedOf(word) === "closed" ? ticket : 0;
+    if (phaseOf(word) === OPEN) return 0;
+    if (phaseOf(word) === HALF_OPEN) return this.#probes.start(ticket, now) ? ticket : 0;
+    const share = this.#recovery.share(now);
+    if (this.#recovery.isOver) this.#endRecovery(word, now);
+    return this.#context.random() < share ? ticket : 0;
   }
 
-  onClose(): void {
-    this.#forget();
-    this.#recover();
-    this.#update(this.#reason);
-  }
-
-  get #machineState(): CircuitState {
-    return this.#machine?.state ?? "closed";
-  }
-
-  #admitSome(): number {
-    if (this.#state === "open") return 0;
-    if (this.#state === "half-open") {
-      if (this.#probes >= this.#options.halfOpen) return 0;
-      this.#probes++;
-      return this.#ticket;
-    }
-    const share = this.#recovery!.share(this.#context.clock.monotonic());
-    if (this.#recovery!.isOver) this.#endRecovery();
-    return this.#context.random() < share ? this.#ticket : 0;
-  }
-
-  #settleProbe(outcome: Outcome): void {
-    if (outcome === "ignored") this.#probes--;
-    else if (outcome !== "success") this.#open(outcome === "slow" ? "a probe was slow" : "a probe failed");
-    else if (++this.#passed >= this.#options.halfOpen) {
-      this.#reason = "the probes went well";
-      this.#machine!.close();
+  #settleProbe(word: number, outcome: Outcome, now: number): void {
+    const ticket = ticketOf(word);
+    if (outcome === "ignored") this.#probes.giveBack(ticket);
+    else if (outcome === "failure") this.#open(word, now, { name: "probeFailed" });
+    else if (outcome === "slow") this.#open(word, now, { name: "probeSlow" });
+    else if (this.#probes.pass(ticket)) {
+      this.#standing.move(word, this.#beginRecovery(word, now), now, { name: "probesPassed" });
     }
   }
 
-  #settleRecovery(now: number, isFailure: boolean, isSlow: boolean): void {
-    const recovery = this.#recovery!;
-    recovery.observe(now, isFailure, isSlow);
-    if (recovery.health === 0) this.#open(isSlow ? "slow calls during recovery" : "failures during recovery");
-    else if (recovery.isOver) this.#endRecovery();
+  #settleRecovery(word: number, now: number, isFailure: boolean, isSlow: boolean): void {
+    this.#recovery.observe(now, isFailure, isSlow);
+    if (this.#recovery.health === 0) {
+      this.#open(word, now, { name: isSlow ? "recoverySlow" : "recoveryFailed" });
+    } else if (this.#recovery.isOver) this.#endRecovery(word, now);
   }
 
-  /** Why it must open, if it must. */
-  #findReason(): string | undefined {
+  /** Why it must open by what the window has, if it must. */
+  #findReason(): Reason | undefined {
     const { consecutiveFailures, minRequests, errorRate, slowCallRate } = this.#options;
-    if (this.#failuresInARow >= consecutiveFailures) return `${this.#failuresInARow} failures in a row`;
-    const { requests, failures, slow } = this.#window;
+    const { requests, failures, slow, failuresInARow } = this.#window;
+    if (failuresInARow >= consecutiveFailures) return { name: "failuresInARow", count: failuresInARow };
     if (requests < minRequests) return undefined;
-    if (failures / requests >= errorRate) return `${failures} of ${requests} requests failed`;
-    if (slow / requests >= slowCallRate) return `${slow} of ${requests} calls were slow`;
+    if (failures / requests >= errorRate) return { name: "failures", count: failures, of: requests };
+    if (slow / requests >= slowCallRate) return { name: "slowCalls", count: slow, of: requests };
     return undefined;
   }
 
-  #open(reason: string): void {
-    if (this.#isClosed) return;
+  #open(word: number, now: number, reason: Reason): void {
     const { openForMs, maxOpenForMs } = this.#options;
-    const ms = Math.max(openForMs, Math.min(openForMs * 2 ** this.#opened, maxOpenForMs));
-    this.#opened++;
-    this.#reason = reason;
-    this.#halfOpenAt = this.#context.clock.monotonic() + ms;
-    this.#machine ??= new Machine(this);
-    this.#machine.open(ms);
+    // When another thread has ended the recovery meanwhile, that is no other state.
+    for (let from = word; ticketOf(from) === ticketOf(word); from = this.#standing.look(now)) {
+      const opened = openedOf(from);
+      const ms = Math.max(openForMs, Math.min(openForMs * 2 ** opened, maxOpenForMs));
+      if (this.#standing.move(from, nextWord(from, OPEN, undefined, opened + 1), now, reason, now + ms)) return;
+    }
   }
 
-  #recover(): void {
-    const { clock } = this.#context;
-    if (this.#options.recoveryMs > 0) this.#recovery = new Recovery(this.#options, clock.monotonic());
-    else this.#opened = 0;
+  /** The state in which requests are let in little by little. */
+  #beginRecovery(word: number, now: number): number {
+    if (this.#options.recoveryMs === 0) return nextWord(word, CLOSED, undefined, 0);
+    this.#recovery.begin(now);
+    return nextWord(word, RECOVERING, undefined, openedOf(word));
   }
 
-  #endRecovery(): void {
-    this.#recovery = undefined;
-    this.#opened = 0;
-    this.#isFree = true;
+  #endRecovery(word: number, now: number): void {
+    const { words, at } = this.#cell;
+    const recovered = recoveredWord(word);
+    if (Atomics.compareExchange(words, at + STATE, word, recovered) !== word) return;
+    this.#standing.look(now);
     this.#context.onRecovered();
-  }
-
-  /** What was counted so far, or is under way, says nothing about what comes. */
-  #forget(): void {
-    this.#ticket++;
-    this.#window.clear();
-    this.#failuresInARow = 0;
-    this.#probes = 0;
-    this.#passed = 0;
-  }
-
-  /** Takes over the state that follows from the machine and from what is forced. */
-  #update(reason: string, openForMs?: number): void {
-    const before = this.#state;
-    this.#reason = reason;
-    this.#state = this.#forced ?? this.#machineState;
-    this.#isFree = this.#state === "closed" && (this.#forced !== undefined || this.#recovery === undefined);
-    if (this.#state === before) return;
-    this.#changedAt = this.#context.clock.now();
-    this.#context.onTransition(this.#state, this.reason, openForMs);
   }
 }
 

@@ -1,11 +1,12 @@
 /**
- * The circuits of equal stages, by what they are told apart by: as many as are allowed, those that were not used for
- * long make room. Outlives generations.
+ * The circuits of equal stages that this thread has met, by what they are told apart by: as many as are allowed, those
+ * that were not used for long make room. Outlives generations.
  */
 import type { Clock, Host, Target } from "../../core/plugin.ts";
+import { CircuitCell } from "./cell.ts";
 import { Circuit, type CircuitContext, type CircuitOptions } from "./circuit.ts";
-import type { CircuitState } from "./machine.ts";
 import type { Registry, Series, Subject } from "./registry.ts";
+import type { CircuitState } from "./state-word.ts";
 
 /** How many circuits are looked at to find one that may go; after that the next one goes, whatever its state. */
 const EVICTION_TRIES = 64;
@@ -23,6 +24,9 @@ export interface CircuitsOptions extends CircuitOptions {
   readonly keys: number;
 }
 
+/** Longer than what happens by itself in a circuit takes: until then its memory stays when nobody uses it. */
+const IDLE_MS = 60_000;
+
 /** What {@link Circuits} makes circuits for. */
 export type TopicOf = (key: string, target: Target | undefined) => Topic;
 
@@ -34,17 +38,20 @@ export class Entry implements CircuitContext {
   readonly series: Series;
   isUsed = true;
   readonly clock: Clock;
+  readonly thread: number;
   readonly #owner: Circuits;
 
-  constructor(topic: Topic, options: CircuitOptions, registry: Registry, owner: Circuits) {
+  constructor(topic: Topic, options: CircuitOptions, cell: CircuitCell, registry: Registry, owner: Circuits) {
     this.topic = topic;
     this.#owner = owner;
     this.clock = owner.host.clock;
+    this.thread = owner.host.shared.thread;
     this.subject = registry.subject(topic.id, topic.about);
     this.series = registry.series(topic.labels);
-    this.circuit = new Circuit(options, this, this.subject.forced);
+    this.circuit = new Circuit(options, this, cell);
     this.subject.circuits.add(this.circuit);
     this.series.circuits.add(this.circuit);
+    this.onLocated();
   }
 
   random(): number {
@@ -65,6 +72,10 @@ export class Entry implements CircuitContext {
     this.#owner.host.log.info(this.#fields(), "circuit lets all requests in again");
   }
 
+  onLocated(): void {
+    this.subject.forceAgain(this.circuit);
+  }
+
   /** What a line says of it. A circuit of a stage leaves out what the stage's own log has in every line. */
   #fields(): Record<string, string> {
     const { route: _, stage: __, ...about } = this.topic.about;
@@ -73,6 +84,7 @@ export class Entry implements CircuitContext {
 }
 
 export class Circuits {
+  readonly #identity: string;
   readonly #options: CircuitsOptions;
   readonly #topicOf: TopicOf;
   readonly #registry: Registry;
@@ -85,7 +97,15 @@ export class Circuits {
   /** Lends its clock, log and random numbers: of the newest generation, so that no older one is kept. */
   host: Host;
 
-  constructor(options: CircuitsOptions, topicOf: TopicOf, registry: Registry, host: Host) {
+  /** @param identity what makes circuits of other threads the same, beside their keys */
+  constructor(
+    identity: string,
+    options: CircuitsOptions,
+    topicOf: TopicOf,
+    registry: Registry,
+    host: Host,
+  ) {
+    this.#identity = identity;
     this.#options = options;
     this.#topicOf = topicOf;
     this.#registry = registry;
@@ -131,7 +151,13 @@ export class Circuits {
   }
 
   #add(key: string, target: Target | undefined): Entry {
-    const entry = new Entry(this.#topicOf(key, target), this.#options, this.#registry, this);
+    const entry = new Entry(
+      this.#topicOf(key, target),
+      this.#options,
+      this.#openCell(key),
+      this.#registry,
+      this,
+    );
     // After it was made: counts that both share are not forgotten between them.
     if (this.#entries.size >= this.#options.keys) this.#evict();
     this.#entries.set(key, entry);
@@ -140,6 +166,13 @@ export class Circuits {
       shown.set(subject.id, host.expose("circuit-breakers", subject.id, subject));
     }
     return entry;
+  }
+
+  #openCell(key: string): CircuitCell {
+    const { circuits } = this.host.shared;
+    const { withinMs, openForMs, maxOpenForMs, recoveryMs } = this.#options;
+    const ttlMs = 2 * (Math.max(withinMs, openForMs, maxOpenForMs, recoveryMs) + IDLE_MS);
+    return new CircuitCell(circuits, `breaker ${this.#identity}\n${key}`, ttlMs);
   }
 
   /** Makes room: goes on round until a circuit is closed and was not used since it came by. */

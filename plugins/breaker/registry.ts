@@ -3,10 +3,19 @@
  * Stages with different options may have circuits of one subject, such as an upstream; they are shown as one, and
  * what is forced is forced for all, also for those to come when options change.
  */
-import { ConfigError, type Exposed, type Labels, type Metrics, type Problem } from "../../core/plugin.ts";
+import {
+  type Clock,
+  ConfigError,
+  type Exposed,
+  type Labels,
+  type Metrics,
+  type Problem,
+  type SharedCells,
+} from "../../core/plugin.ts";
 import { childPointer } from "../../core/pointer.ts";
-import type { Circuit, Force } from "./circuit.ts";
-import type { CircuitState } from "./machine.ts";
+import type { Circuit } from "./circuit.ts";
+import { ForceRecord } from "./force-record.ts";
+import type { CircuitState, Force } from "./state-word.ts";
 
 /** The worst first; by place also the value of the metric, from the end. */
 const BY_SEVERITY = ["open", "half-open", "closed"] as const satisfies readonly CircuitState[];
@@ -16,16 +25,27 @@ const STATE_VALUE = { closed: 0, "half-open": 1, open: 2 } as const satisfies Re
 export class Subject implements Exposed {
   readonly id: string;
   readonly about: Readonly<Record<string, string>>;
+  /** Those of this thread. */
   readonly circuits = new Set<Circuit>();
-  #forced: Force | undefined;
+  readonly #record: ForceRecord;
+  readonly #clock: Clock;
 
-  constructor(id: string, about: Readonly<Record<string, string>>) {
+  constructor(id: string, about: Readonly<Record<string, string>>, record: ForceRecord, clock: Clock) {
     this.id = id;
     this.about = about;
+    this.#record = record;
+    this.#clock = clock;
   }
 
-  get forced(): Force | undefined {
-    return this.#forced;
+  /** Something is forced that other threads may not know of. */
+  get isNeeded(): boolean {
+    return this.#record.isOwn;
+  }
+
+  /** Does to a circuit what an operator wants of all, if that is known. */
+  forceAgain(circuit: Circuit): void {
+    const force = this.#record.read(this.#clock.monotonic());
+    if (force !== "unknown") circuit.force(force);
   }
 
   describe(): object {
@@ -44,8 +64,8 @@ export class Subject implements Exposed {
   change(patch: unknown): void {
     const { force, reset } = checkPatch(patch);
     if (force !== undefined) {
-      this.#forced = force ?? undefined;
-      for (const circuit of this.circuits) circuit.force(this.#forced);
+      this.#record.write(force ?? undefined, this.#clock.monotonic());
+      for (const circuit of this.circuits) circuit.force(force ?? undefined);
     }
     if (reset) for (const circuit of this.circuits) circuit.reset();
   }
@@ -66,17 +86,29 @@ export class Series {
 export class Registry {
   readonly #subjects = new Map<string, Subject>();
   readonly #series = new Map<string, Series>();
+  readonly #cells: SharedCells;
+  readonly #clock: Clock;
+
+  /** @param cells where it is kept what operators force */
+  constructor(cells: SharedCells, clock: Clock) {
+    this.#cells = cells;
+    this.#clock = clock;
+  }
 
   /** What there is under an id; {@link dropSubject} when nothing is about it any more. */
   subject(id: string, about: Readonly<Record<string, string>>): Subject {
     let subject = this.#subjects.get(id);
-    if (subject === undefined) this.#subjects.set(id, (subject = new Subject(id, about)));
+    if (subject === undefined) {
+      const record = new ForceRecord(this.#cells, `breaker forced ${id}`);
+      subject = new Subject(id, about, record, this.#clock);
+      this.#subjects.set(id, subject);
+    }
     return subject;
   }
 
   /** Forgets a subject, unless something is forced that must not be forgotten. */
   dropSubject(subject: Subject): void {
-    if (subject.forced === undefined) this.#subjects.delete(subject.id);
+    if (!subject.isNeeded) this.#subjects.delete(subject.id);
   }
 
   /** Counts under labels. They go on when a stage's options change, and its circuits begin anew. */

@@ -1,61 +1,127 @@
-/** What became of the requests of the last seconds: counts in a ring of buckets, each a tenth of the time. */
+/**
+ * What became of the requests of the last seconds, of all threads: counts in a ring of buckets, each a tenth of the
+ * time, and how many failed in a row.
+ *
+ * Buckets have numbers, ticks, that grow with time and leap with each state of the circuit, and each count is marked
+ * with its tick. So nothing has to be cleared under the hands of those who count: what is too old or of an earlier
+ * state is known as such, and whoever counts in its place replaces it.
+ */
+import { type CircuitCell, FAILURES_IN_A_ROW, NEWEST_TICK, WINDOW } from "./cell.ts";
+import { MOST, markedWord, valueOf } from "./marked-word.ts";
 
 const BUCKETS = 10;
+/** Where the counts of failures and of slow calls begin, after those of requests. */
+const FAILURES = BUCKETS;
+const SLOW = 2 * BUCKETS;
+/** A tick that is further behind than this is not of the past: the numbers have gone round. */
+const FAR = 1 << 16;
 
 export class RollingWindow {
+  /** As of the last look. */
   requests = 0;
   failures = 0;
   slow = 0;
+  failuresInARow = 0;
   readonly #bucketMs: number;
-  /** Requests, failures and slow ones of each bucket, one after the other. */
-  readonly #counts = new Float64Array(BUCKETS * 3);
-  /** Number of the newest bucket since the clock's zero; its place is the rest of a division. */
-  #newest = 0;
+  readonly #cell: CircuitCell;
 
   /** @param withinMs how far back it looks; the oldest tenth goes at once */
-  constructor(withinMs: number) {
+  constructor(withinMs: number, cell: CircuitCell) {
     this.#bucketMs = withinMs / BUCKETS;
+    this.#cell = cell;
   }
 
-  /** Counts a request. */
-  add(now: number, isFailure: boolean, isSlow: boolean): void {
-    this.forget(now);
-    const at = (this.#newest % BUCKETS) * 3;
-    const counts = this.#counts;
-    this.requests++;
-    counts[at]!++;
-    if (isFailure) {
-      this.failures++;
-      counts[at + 1]!++;
+  /**
+   * Counts a request, and looks.
+   * @param ticket of the circuit's state: what was counted before it is forgotten
+   */
+  add(ticket: number, now: number, isFailure: boolean, isSlow: boolean): void {
+    const tick = this.#advance(ticket, now);
+    const bucket = placeOf(tick);
+    if (this.#count(bucket, tick)) {
+      if (isFailure) this.#count(bucket + FAILURES, tick);
+      if (isSlow) this.#count(bucket + SLOW, tick);
     }
-    if (isSlow) {
-      this.slow++;
-      counts[at + 2]!++;
+    this.#countRow(ticket, isFailure);
+    this.#sum(ticket, tick);
+  }
+
+  /** Looks at what is within the time. */
+  look(ticket: number, now: number): void {
+    this.#sum(ticket, this.#advance(ticket, now));
+  }
+
+  /** The tick to count in. Buckets that it comes past are emptied before anybody counts in them. */
+  #advance(ticket: number, now: number): number {
+    const { words, at } = this.#cell;
+    const tick = (Math.floor(now / this.#bucketMs) + ticket * (BUCKETS + 1)) | 0;
+    for (;;) {
+      const newest = Atomics.load(words, at + NEWEST_TICK);
+      const ahead = (tick - newest) | 0;
+      if (ahead === 0) return tick;
+      // Another thread's clock is a little ahead, or the circuit has changed meanwhile.
+      if (ahead < 0 && ahead > -FAR) return ahead > -BUCKETS ? newest : tick;
+      this.#empty(newest, ahead > 0 && ahead < BUCKETS ? ahead : BUCKETS);
+      if (Atomics.compareExchange(words, at + NEWEST_TICK, newest, tick) === newest) return tick;
     }
   }
 
-  /** Drops what is too old. */
-  forget(now: number): void {
-    const newest = Math.floor(now / this.#bucketMs);
-    if (newest <= this.#newest) return;
-    if (newest - this.#newest >= BUCKETS) this.clear();
-    else for (let i = this.#newest + 1; i <= newest; i++) this.#drop(i % BUCKETS);
-    this.#newest = newest;
+  /** Empties the buckets after `newest`, while it is that: marks are too short to tell for ever what is old. */
+  #empty(newest: number, buckets: number): void {
+    const { words, at } = this.#cell;
+    for (let i = 1; i <= buckets; i++) {
+      const first = at + WINDOW + placeOf(newest + i);
+      for (let word = first; word <= first + SLOW; word += BUCKETS) {
+        const old = Atomics.load(words, word);
+        if (Atomics.load(words, at + NEWEST_TICK) !== newest) return;
+        if (old !== 0) Atomics.compareExchange(words, word, old, 0);
+      }
+    }
   }
 
-  clear(): void {
-    this.#counts.fill(0);
-    this.requests = 0;
-    this.failures = 0;
-    this.slow = 0;
+  /** Adds one to a count; false when it is full, or its bucket is another tick's by now. */
+  #count(place: number, tick: number): boolean {
+    const { words, at } = this.#cell;
+    const word = at + WINDOW + place;
+    for (;;) {
+      const old = Atomics.load(words, word);
+      const count = valueOf(old, tick);
+      if (count === MOST || ((Atomics.load(words, at + NEWEST_TICK) - tick) | 0) >= BUCKETS) return false;
+      if (Atomics.compareExchange(words, word, old, markedWord(tick, count + 1)) === old) return true;
+    }
   }
 
-  #drop(bucket: number): void {
-    const at = bucket * 3;
-    const counts = this.#counts;
-    this.requests -= counts[at]!;
-    this.failures -= counts[at + 1]!;
-    this.slow -= counts[at + 2]!;
-    counts.fill(0, at, at + 3);
+  #countRow(ticket: number, isFailure: boolean): void {
+    const { words, at } = this.#cell;
+    const word = at + FAILURES_IN_A_ROW;
+    for (;;) {
+      const old = Atomics.load(words, word);
+      const count = valueOf(old, ticket);
+      if ((count === 0 && !isFailure) || !this.#cell.isAt(ticket)) return;
+      const next = isFailure ? Math.min(count + 1, MOST) : 0;
+      if (Atomics.compareExchange(words, word, old, markedWord(ticket, next)) === old) return;
+    }
   }
+
+  #sum(ticket: number, newest: number): void {
+    const { words, at } = this.#cell;
+    let requests = 0;
+    let failures = 0;
+    let slow = 0;
+    for (let i = 0; i < BUCKETS; i++) {
+      const tick = newest - i;
+      const word = at + WINDOW + placeOf(tick);
+      requests += valueOf(Atomics.load(words, word), tick);
+      failures += valueOf(Atomics.load(words, word + FAILURES), tick);
+      slow += valueOf(Atomics.load(words, word + SLOW), tick);
+    }
+    this.requests = requests;
+    this.failures = failures;
+    this.slow = slow;
+    this.failuresInARow = valueOf(Atomics.load(words, at + FAILURES_IN_A_ROW), ticket);
+  }
+}
+
+function placeOf(tick: number): number {
+  return (tick >>> 0) % BUCKETS;
 }

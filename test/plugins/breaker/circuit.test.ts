@@ -1,65 +1,14 @@
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import {
-  Circuit,
-  type CircuitContext,
-  type CircuitOptions,
-  type Outcome,
-} from "../../../plugins/breaker/circuit.ts";
-import { FakeClock } from "../../support/harness.ts";
+import type { CircuitOptions, Outcome } from "../../../plugins/breaker/circuit.ts";
+import { createThreads, times } from "./threads.ts";
 
-const OPTIONS: CircuitOptions = {
-  errorRate: 0.5,
-  slowCallRate: 0.5,
-  minRequests: 4,
-  withinMs: 10_000,
-  consecutiveFailures: Number.POSITIVE_INFINITY,
-  openForMs: 1000,
-  maxOpenForMs: 8000,
-  halfOpen: 2,
-  recoveryMs: 0,
-};
-
-class Context implements CircuitContext {
-  readonly clock = new FakeClock();
-  readonly told: string[] = [];
-  readonly openFor: number[] = [];
-  draw = 0.5;
-
-  random(): number {
-    return this.draw;
-  }
-  onTransition(to: string, reason: string, openForMs: number | undefined): void {
-    this.told.push(`${to}: ${reason}`);
-    if (openForMs !== undefined) this.openFor.push(openForMs);
-  }
-  onRecovered(): void {
-    this.told.push("recovered");
-  }
-}
-
+/** A circuit that one thread has. */
 function create(options: Partial<CircuitOptions> = {}) {
-  const context = new Context();
-  const circuit = new Circuit({ ...OPTIONS, ...options }, context, undefined);
-  return {
-    circuit,
-    context,
-    /** Lets requests in and settles them; gives how many were let in. */
-    run(...outcomes: Outcome[]): number {
-      const tickets = outcomes.map(() => circuit.admit());
-      for (const [i, outcome] of outcomes.entries()) {
-        if (tickets[i] !== 0) circuit.settle(tickets[i]!, outcome, context.clock.monotonic());
-      }
-      return tickets.filter((ticket) => ticket !== 0).length;
-    },
-    advance(ms: number): void {
-      context.clock.advance(ms);
-      vi.advanceTimersByTime(ms);
-    },
-  };
+  const { threads, advance } = createThreads(1, options);
+  const { circuit, context } = threads[0]!;
+  return { circuit, context, advance, run: threads[0]!.run.bind(threads[0]) };
 }
-
-const times = (count: number, outcome: Outcome): Outcome[] => Array.from({ length: count }, () => outcome);
 
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
@@ -352,11 +301,6 @@ describe("what an operator does to a circuit", () => {
     circuit.reset();
     expect(circuit.state).toBe("open");
     expect(circuit.describe()).toMatchObject({ forced: "open" });
-  });
-
-  it("is known of a new circuit as well", () => {
-    const circuit = new Circuit(OPTIONS, new Context(), "open");
-    expect(circuit.admit()).toBe(0);
   });
 });
 

@@ -16,9 +16,11 @@ const OPTIONS: CircuitsOptions = {
   keys: 3,
 };
 
-function create(options: Partial<CircuitsOptions> = {}, registry = new Registry(), host = new FakeHost()) {
+const createRegistry = ({ shared, clock }: FakeHost): Registry => new Registry(shared.counters, clock);
+
+function create(options: Partial<CircuitsOptions> = {}, host = new FakeHost(), registry = createRegistry(host)) {
   const topicOf = (key: string) => ({ id: `key:${key}`, about: { key }, labels: { by: "key" } });
-  const circuits = new Circuits({ ...OPTIONS, ...options }, topicOf, registry, host);
+  const circuits = new Circuits(JSON.stringify(options), { ...OPTIONS, ...options }, topicOf, registry, host);
   circuits.attach(host);
   const open = (key: string): void => {
     const { circuit } = circuits.get(key);
@@ -72,9 +74,9 @@ describe("circuits", () => {
 
   it("that make room leave no counts behind, as those of targets that are gone", () => {
     const host = new FakeHost();
-    const registry = new Registry();
+    const registry = createRegistry(host);
     const topicOf = (key: string) => ({ id: key, about: {}, labels: { target: key } });
-    const circuits = new Circuits({ ...OPTIONS, keys: 1 }, topicOf, registry, host);
+    const circuits = new Circuits("", { ...OPTIONS, keys: 1 }, topicOf, registry, host);
     const { series } = circuits.get("a");
     expect(registry.series({ target: "a" })).toBe(series);
     circuits.get("b");
@@ -100,9 +102,9 @@ describe("circuits", () => {
 
   it("of one subject with different options are shown as one, the worst first, and forced together", () => {
     const host = new FakeHost();
-    const registry = new Registry();
-    const one = create({}, registry, host);
-    const two = create({ consecutiveFailures: 5, minRequests: 50 }, registry, host);
+    const registry = createRegistry(host);
+    const one = create({}, host, registry);
+    const two = create({ consecutiveFailures: 5, minRequests: 50 }, host, registry);
     one.open("a");
     two.open("a");
     const shown = host.exposed.get("circuit-breakers/key:a")!;

@@ -1,12 +1,19 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { FIRST_SHARE, Recovery } from "../../../plugins/breaker/recovery.ts";
+import { ownCell } from "./threads.ts";
 
 const options = { recoveryMs: 10_000, errorRate: 0.5, slowCallRate: 0.5, halfOpen: 3 };
 
+function begin(changes: Partial<typeof options> = {}): Recovery {
+  const recovery = new Recovery({ ...options, ...changes }, ownCell());
+  recovery.begin(0);
+  return recovery;
+}
+
 describe("recovery", () => {
   it("goes from a few percent to all in its time when nothing fails", () => {
-    const recovery = new Recovery(options, 0);
+    const recovery = begin();
     expect(recovery.share(0)).toBe(FIRST_SHARE);
     expect(recovery.share(5000)).toBeCloseTo(0.525);
     expect(recovery.isOver).toBe(false);
@@ -15,7 +22,7 @@ describe("recovery", () => {
   });
 
   it("is slowed by failures, and goes on when they are forgotten", () => {
-    const recovery = new Recovery(options, 0);
+    const recovery = begin();
     recovery.observe(0, true, false);
     expect(recovery.health).toBeCloseTo(0.5);
     const slowed = recovery.share(2000);
@@ -26,13 +33,13 @@ describe("recovery", () => {
   });
 
   it("is slowed by slow calls as well", () => {
-    const recovery = new Recovery({ ...options, slowCallRate: 0.25 }, 0);
+    const recovery = begin({ slowCallRate: 0.25 });
     recovery.observe(0, false, true);
     expect(recovery.health).toBe(0);
   });
 
   it("has no health left when as much fails as opens the circuit", () => {
-    const recovery = new Recovery(options, 0);
+    const recovery = begin();
     for (let i = 0; i < 2; i++) recovery.observe(0, true, false);
     expect(recovery.health).toBeGreaterThan(0);
     recovery.observe(0, true, false);
@@ -48,7 +55,7 @@ describe("recovery", () => {
   it("never lets in less than before, nor more than time alone would allow", () => {
     fc.assert(
       fc.property(fc.array(event, { maxLength: 100 }), (events) => {
-        const recovery = new Recovery(options, 0);
+        const recovery = begin();
         let now = 0;
         let last = FIRST_SHARE;
         for (const { after, isFailure, isSlow } of events) {
@@ -66,7 +73,7 @@ describe("recovery", () => {
   it("always ends when nothing fails any more", () => {
     fc.assert(
       fc.property(fc.array(event, { maxLength: 50 }), (events) => {
-        const recovery = new Recovery(options, 0);
+        const recovery = begin();
         let now = 0;
         for (const { after, isFailure, isSlow } of events)
           recovery.observe((now += after), isFailure, isSlow);
