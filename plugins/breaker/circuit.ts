@@ -248,7 +248,8 @@ export class Circuit {
     for (let from = word; ticketOf(from) === ticketOf(word); from = this.#standing.look(now)) {
       const opened = openedOf(from);
       const ms = Math.max(openForMs, Math.min(openForMs * 2 ** opened, maxOpenForMs));
-      if (this.#standing.move(from, nextWord(from, OPEN, undefined, opened + 1), now, reason, now + ms)) return;
+      if (this.#standing.move(from, nextWord(from, OPEN, undefined, opened + 1), now, reason, now + ms))
+        return;
     }
   }
 

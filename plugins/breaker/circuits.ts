@@ -39,10 +39,12 @@ export class Entry implements CircuitContext {
   isUsed = true;
   readonly clock: Clock;
   readonly thread: number;
+  readonly #cell: CircuitCell;
   readonly #owner: Circuits;
 
   constructor(topic: Topic, options: CircuitOptions, cell: CircuitCell, registry: Registry, owner: Circuits) {
     this.topic = topic;
+    this.#cell = cell;
     this.#owner = owner;
     this.clock = owner.host.clock;
     this.thread = owner.host.shared.thread;
@@ -74,6 +76,7 @@ export class Entry implements CircuitContext {
 
   onLocated(): void {
     this.subject.forceAgain(this.circuit);
+    if (this.#cell.isOwn) this.#owner.tellOfNoRoom();
   }
 
   /** What a line says of it. A circuit of a stage leaves out what the stage's own log has in every line. */
@@ -98,13 +101,7 @@ export class Circuits {
   host: Host;
 
   /** @param identity what makes circuits of other threads the same, beside their keys */
-  constructor(
-    identity: string,
-    options: CircuitsOptions,
-    topicOf: TopicOf,
-    registry: Registry,
-    host: Host,
-  ) {
+  constructor(identity: string, options: CircuitsOptions, topicOf: TopicOf, registry: Registry, host: Host) {
     this.#identity = identity;
     this.#options = options;
     this.#topicOf = topicOf;
@@ -139,6 +136,11 @@ export class Circuits {
   seriesFor(host: Host): Iterable<Series> {
     const [first] = this.#hosts.keys();
     return first === host ? new Set([...this.#entries.values()].map(({ series }) => series)) : [];
+  }
+
+  /** There are more circuits than the threads can share. */
+  tellOfNoRoom(): void {
+    if (this.host.shared.threads > 1) this.#registry.tellOfNoRoom(this.host.log);
   }
 
   close(): void {

@@ -9,7 +9,7 @@ const VALUE_BITS = 20;
 export const MOST = (1 << VALUE_BITS) - 1;
 
 /** The value of a word if it is of `what`, else 0. */
-export function valueOf(word: number, what: number): number {
+export function readMarked(word: number, what: number): number {
   return (word ^ (what << VALUE_BITS)) >>> VALUE_BITS === 0 ? word & MOST : 0;
 }
 

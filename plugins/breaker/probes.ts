@@ -1,6 +1,6 @@
 /** The requests that try whether a circuit may close: how many all threads have let in, and how many went well. */
 import { type CircuitCell, PROBED_AT, PROBES } from "./cell.ts";
-import { markedWord, valueOf } from "./marked-word.ts";
+import { markedWord, readMarked } from "./marked-word.ts";
 
 /** After this those that have not come back are taken for lost: the thread that had them may be gone. */
 export const PROBE_TIMEOUT_MS = 60_000;
@@ -20,7 +20,7 @@ export class Probes {
 
   /** How many were let in, those that told nothing left out, and how many of them went well. */
   look(ticket: number): { started: number; passed: number } {
-    const value = valueOf(this.#load(), ticket);
+    const value = readMarked(this.#load(), ticket);
     return { started: value >> BITS, passed: value & MOST };
   }
 
@@ -29,7 +29,7 @@ export class Probes {
     const { doubles, doublesAt } = this.#cell;
     for (;;) {
       const old = this.#load();
-      const value = valueOf(old, ticket);
+      const value = readMarked(old, ticket);
       let started = value >> BITS;
       let passed = value & MOST;
       if (started >= this.#allowed) {
@@ -47,7 +47,7 @@ export class Probes {
   giveBack(ticket: number): void {
     for (;;) {
       const old = this.#load();
-      const value = valueOf(old, ticket);
+      const value = readMarked(old, ticket);
       const started = value >> BITS;
       const passed = value & MOST;
       if (started === passed || !this.#cell.isAt(ticket)) return;
@@ -59,7 +59,7 @@ export class Probes {
   pass(ticket: number): boolean {
     for (;;) {
       const old = this.#load();
-      const value = valueOf(old, ticket);
+      const value = readMarked(old, ticket);
       const passed = (value & MOST) + 1;
       const started = Math.max(value >> BITS, passed); // it may have been taken for lost
       if (passed > MOST || !this.#cell.isAt(ticket)) return false;

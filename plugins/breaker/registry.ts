@@ -8,6 +8,7 @@ import {
   ConfigError,
   type Exposed,
   type Labels,
+  type Log,
   type Metrics,
   type Problem,
   type SharedCells,
@@ -88,6 +89,7 @@ export class Registry {
   readonly #series = new Map<string, Series>();
   readonly #cells: SharedCells;
   readonly #clock: Clock;
+  #toldOfNoRoom = false;
 
   /** @param cells where it is kept what operators force */
   constructor(cells: SharedCells, clock: Clock) {
@@ -109,6 +111,13 @@ export class Registry {
   /** Forgets a subject, unless something is forced that must not be forgotten. */
   dropSubject(subject: Subject): void {
     if (!subject.isNeeded) this.#subjects.delete(subject.id);
+  }
+
+  /** Says once that some circuits are not shared. */
+  tellOfNoRoom(log: Log): void {
+    if (this.#toldOfNoRoom) return;
+    this.#toldOfNoRoom = true;
+    log.warn({}, "there are more circuits than threads can share: each thread has its own of those beyond");
   }
 
   /** Counts under labels. They go on when a stage's options change, and its circuits begin anew. */
@@ -134,25 +143,31 @@ export function collectCircuits(metrics: Metrics, all: () => Iterable<Series>): 
     "The worst state of the circuits: 0 closed, 1 half-open, 2 open.",
     "gauge",
     each(({ labels, circuits }) => [
-      [labels, Math.max(0, ...[...circuits].map(({ state }) => STATE_VALUE[state]))],
+      [labels, [...circuits].reduce((worst, { state }) => Math.max(worst, STATE_VALUE[state]), 0)],
     ]),
+    "max",
   );
   metrics.collect(
     "sluice_circuit_admitted_ratio",
     "The smallest share of requests that a circuit lets in: 0 open, 1 closed, between them while it recovers.",
     "gauge",
-    each(({ labels, circuits }) => [[labels, Math.min(1, ...[...circuits].map(({ share }) => share))]]),
+    each(({ labels, circuits }) => [
+      [labels, [...circuits].reduce((least, { share }) => Math.min(least, share), 1)],
+    ]),
+    "min",
   );
   metrics.collect(
     "sluice_circuits",
     "Circuits by state.",
     "gauge",
-    each(({ labels, circuits }) =>
-      BY_SEVERITY.map((state) => {
-        const count = [...circuits].filter((circuit) => circuit.state === state).length;
+    each(({ labels, circuits }) => {
+      // All threads that have a circuit tell of it, but only one counts it.
+      const states = [...circuits].filter(({ isTold }) => isTold).map(({ state }) => state);
+      return BY_SEVERITY.map((state) => {
+        const count = states.filter((each) => each === state).length;
         return [{ ...labels, state }, count] as const;
-      }),
-    ),
+      });
+    }),
   );
   metrics.collect(
     "sluice_circuit_transitions_total",

@@ -7,7 +7,7 @@
  * state is known as such, and whoever counts in its place replaces it.
  */
 import { type CircuitCell, FAILURES_IN_A_ROW, NEWEST_TICK, WINDOW } from "./cell.ts";
-import { MOST, markedWord, valueOf } from "./marked-word.ts";
+import { MOST, markedWord, readMarked } from "./marked-word.ts";
 
 const BUCKETS = 10;
 /** Where the counts of failures and of slow calls begin, after those of requests. */
@@ -55,6 +55,7 @@ export class RollingWindow {
   #advance(ticket: number, now: number): number {
     const { words, at } = this.#cell;
     const tick = (Math.floor(now / this.#bucketMs) + ticket * (BUCKETS + 1)) | 0;
+    if (words[at + NEWEST_TICK] === tick) return tick;
     for (;;) {
       const newest = Atomics.load(words, at + NEWEST_TICK);
       const ahead = (tick - newest) | 0;
@@ -83,26 +84,31 @@ export class RollingWindow {
   #count(place: number, tick: number): boolean {
     const { words, at } = this.#cell;
     const word = at + WINDOW + place;
+    let old = words[word]!;
+    if (readMarked(old, tick) === 0) old = Atomics.load(words, word);
     for (;;) {
-      const old = Atomics.load(words, word);
-      const count = valueOf(old, tick);
-      if (count === MOST || ((Atomics.load(words, at + NEWEST_TICK) - tick) | 0) >= BUCKETS) return false;
-      if (Atomics.compareExchange(words, word, old, markedWord(tick, count + 1)) === old) return true;
+      const count = readMarked(old, tick);
+      if (count === MOST) return false;
+      if (count === 0 && ((Atomics.load(words, at + NEWEST_TICK) - tick) | 0) >= BUCKETS) return false;
+      const before = Atomics.compareExchange(words, word, old, markedWord(tick, count + 1));
+      if (before === old) return true;
+      old = before;
     }
   }
 
   #countRow(ticket: number, isFailure: boolean): void {
     const { words, at } = this.#cell;
     const word = at + FAILURES_IN_A_ROW;
+    if (!isFailure && readMarked(words[word]!, ticket) === 0) return;
     for (;;) {
       const old = Atomics.load(words, word);
-      const count = valueOf(old, ticket);
-      if ((count === 0 && !isFailure) || !this.#cell.isAt(ticket)) return;
-      const next = isFailure ? Math.min(count + 1, MOST) : 0;
+      const next = isFailure ? Math.min(readMarked(old, ticket) + 1, MOST) : 0;
+      if (!this.#cell.isAt(ticket)) return;
       if (Atomics.compareExchange(words, word, old, markedWord(ticket, next)) === old) return;
     }
   }
 
+  /** With plain reads, because there are many: what this thread has counted they do not miss. */
   #sum(ticket: number, newest: number): void {
     const { words, at } = this.#cell;
     let requests = 0;
@@ -111,14 +117,14 @@ export class RollingWindow {
     for (let i = 0; i < BUCKETS; i++) {
       const tick = newest - i;
       const word = at + WINDOW + placeOf(tick);
-      requests += valueOf(Atomics.load(words, word), tick);
-      failures += valueOf(Atomics.load(words, word + FAILURES), tick);
-      slow += valueOf(Atomics.load(words, word + SLOW), tick);
+      requests += readMarked(words[word]!, tick);
+      failures += readMarked(words[word + FAILURES]!, tick);
+      slow += readMarked(words[word + SLOW]!, tick);
     }
     this.requests = requests;
     this.failures = failures;
     this.slow = slow;
-    this.failuresInARow = valueOf(Atomics.load(words, at + FAILURES_IN_A_ROW), ticket);
+    this.failuresInARow = readMarked(words[at + FAILURES_IN_A_ROW]!, ticket);
   }
 }
 

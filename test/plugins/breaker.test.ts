@@ -3,6 +3,7 @@ import { type ConfigError, GatewayError } from "../../core/errors.ts";
 import type { Exchange, TargetGuard } from "../../core/exchange.ts";
 import { KeepStore } from "../../core/keep.ts";
 import type { Handler } from "../../core/plugin.ts";
+import { createSharedMemory, SharedMemory } from "../../core/threads/shared-memory.ts";
 import { balance } from "../../plugins/balance.ts";
 import { breaker } from "../../plugins/breaker.ts";
 import { bodyText, buildStage, exchange, FakeHost, FakeUpstream, reply } from "../support/harness.ts";
@@ -594,6 +595,40 @@ describe("circuits across reloads", () => {
       const other = await buildStage(breaker, { ...QUICK, ...options }, send, host);
       expect(await outcome(other)).toBe("500");
     }
+  });
+});
+
+describe("circuits of several threads", () => {
+  const twoThreads = async (options: object) => {
+    const hosts = [new FakeHost(), new FakeHost()];
+    const handle = createSharedMemory(2, hosts[0]!.clock.monotonic());
+    for (const [thread, host] of hosts.entries()) {
+      host.clock = hosts[0]!.clock;
+      host.shared = new SharedMemory(handle, thread);
+    }
+    return Promise.all(hosts.map((host) => withTargets(options, ["a"], host)));
+  };
+
+  it.each([
+    ["upstream", "upstream:users"],
+    ["target", "target:users:a"],
+    ["route", "route:test:stage"],
+    [{ header: "host" }, "key:test:stage:"],
+  ])("by %j open, are tried and are forced for all at once", async (by, id) => {
+    const [a, b] = await twoThreads({ ...QUICK, by });
+    for (const { targets } of [a!, b!]) targets[0]!.answer = () => reply(500);
+    expect([await outcome(a!.handler), await outcome(b!.handler)]).toEqual(["500", "500"]);
+    expect([await outcome(a!.handler), await outcome(b!.handler)]).toEqual(["CIRCUIT_OPEN", "CIRCUIT_OPEN"]);
+    const rejected = (host: FakeHost) => Object.values(host.collected("sluice_circuit_rejected_total"));
+    expect([rejected(a!.host), rejected(b!.host)]).toEqual([[1], [1]]);
+    advance(a!.host, 1000);
+    b!.targets[0]!.answer = () => reply(200, {}, "well");
+    expect([await outcome(b!.handler), await outcome(a!.handler)]).toEqual(["well", "500"]);
+    const shown = [a!, b!].map(({ host }) => host.exposed.get(`circuit-breakers/${id}`)!);
+    expect(shown[0]!.describe()).toMatchObject({ requests: 1, failures: 1 });
+    expect(shown[0]!.describe()).toEqual(shown[1]!.describe());
+    shown[1]!.change!({ force: "open" });
+    expect(await outcome(a!.handler)).toBe("CIRCUIT_OPEN");
   });
 });
 

@@ -1,7 +1,11 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import type { SharedCells, SharedState } from "../../../core/plugin.ts";
+import { CellTable } from "../../../core/threads/cell-table.ts";
+import { createSharedMemory, SharedMemory } from "../../../core/threads/shared-memory.ts";
 import { Circuits, type CircuitsOptions } from "../../../plugins/breaker/circuits.ts";
-import { Registry } from "../../../plugins/breaker/registry.ts";
+import { collectCircuits, Registry } from "../../../plugins/breaker/registry.ts";
 import { FakeHost } from "../../support/harness.ts";
+import { NO_ROOM, TTL_MS } from "./threads.ts";
 
 const OPTIONS: CircuitsOptions = {
   errorRate: 0.5,
@@ -18,9 +22,14 @@ const OPTIONS: CircuitsOptions = {
 
 const createRegistry = ({ shared, clock }: FakeHost): Registry => new Registry(shared.counters, clock);
 
-function create(options: Partial<CircuitsOptions> = {}, host = new FakeHost(), registry = createRegistry(host)) {
+function create(
+  options: Partial<CircuitsOptions> = {},
+  host = new FakeHost(),
+  registry = createRegistry(host),
+) {
   const topicOf = (key: string) => ({ id: `key:${key}`, about: { key }, labels: { by: "key" } });
-  const circuits = new Circuits(JSON.stringify(options), { ...OPTIONS, ...options }, topicOf, registry, host);
+  const identity = JSON.stringify({ ...options, keys: undefined });
+  const circuits = new Circuits(identity, { ...OPTIONS, ...options }, topicOf, registry, host);
   circuits.attach(host);
   const open = (key: string): void => {
     const { circuit } = circuits.get(key);
@@ -140,5 +149,159 @@ describe("circuits", () => {
     circuits.attach(refused);
     for (const close of refused.closers) await close();
     expect(circuits.host).toBe(host);
+  });
+});
+
+/** Hosts of two threads of a gateway. */
+function twoHosts(change: (shared: SharedState) => Partial<SharedState> = () => ({})): [FakeHost, FakeHost] {
+  const [a, b] = [new FakeHost(), new FakeHost()];
+  b.clock = a.clock;
+  const handle = createSharedMemory(2, a.clock.monotonic());
+  for (const [thread, host] of [a, b].entries()) {
+    const shared = new SharedMemory(handle, thread);
+    const { counters, circuits } = shared;
+    host.shared = { thread, threads: 2, counters, circuits, ...change(shared) };
+  }
+  return [a, b];
+}
+
+describe("circuits of several threads", () => {
+  const states = (key: string, ...all: { circuits: Circuits }[]) =>
+    all.map(({ circuits }) => circuits.get(key).circuit.state);
+
+  it("are the same for the same key and options, and no others", () => {
+    const [hostA, hostB] = twoHosts();
+    const [a, b, other] = [create({}, hostA), create({}, hostB), create({ minRequests: 2 }, hostB)];
+    a.open("a");
+    expect(states("a", a, b, other)).toEqual(["open", "open", "closed"]);
+    expect(states("b", a, b)).toEqual(["closed", "closed"]);
+  });
+
+  it("come back as they were when a thread had no room for them", () => {
+    const [hostA, hostB] = twoHosts();
+    const [a, b] = [create({ keys: 1 }, hostA), create({}, hostB)];
+    a.open("a");
+    a.circuits.get("b");
+    expect(states("a", a, b)).toEqual(["open", "open"]);
+  });
+
+  it("are forced and let go of by an operator also where they are met later, and by other options", () => {
+    const [hostA, hostB] = twoHosts();
+    const a = create({}, hostA);
+    a.circuits.get("a");
+    const change = (force: string | null): void =>
+      hostA.exposed.get("circuit-breakers/key:a")!.change!({ force });
+    change("open");
+    const [b, other] = [create({}, hostB), create({ minRequests: 2 }, hostB)];
+    expect(states("a", a, b, other)).toEqual(["open", "open", "open"]);
+    b.circuits.close();
+    other.circuits.close();
+    change(null);
+    expect(states("a", create({}, hostB), create({ minRequests: 2 }, hostB))).toEqual(["closed", "closed"]);
+  });
+
+  it("say of each change on the thread that made it", () => {
+    const [hostA, hostB] = twoHosts();
+    const [a, b] = [create({}, hostA), create({}, hostB)];
+    b.circuits.get("a");
+    a.open("a");
+    hostA.clock.advance(1000);
+    vi.advanceTimersByTime(1000);
+    const { circuit } = b.circuits.get("a");
+    circuit.settle(circuit.admit(), "success", hostB.clock.monotonic());
+    const said = (host: FakeHost): string[] => host.log.lines.map(({ message }) => message);
+    expect([said(hostA), said(hostB)]).toEqual([
+      ["circuit opened", "circuit is half-open"],
+      ["circuit closed"],
+    ]);
+    const transitions = [a, b].map(({ circuits }) => circuits.get("a").series.transitions);
+    expect(transitions).toEqual([
+      { open: 1, "half-open": 1, closed: 0 },
+      { open: 0, "half-open": 0, closed: 1 },
+    ]);
+  });
+
+  it("are counted in metrics once each, whichever threads have met them", () => {
+    const [hostA, hostB] = twoHosts();
+    const [a, b] = [create({}, hostA), create({}, hostB)];
+    for (const { circuits, host } of [a, b]) {
+      collectCircuits(host.metrics, () => circuits.seriesFor(host));
+    }
+    for (const key of ["a", "b"]) a.circuits.get(key);
+    for (const key of ["b", "c"]) b.circuits.get(key);
+    a.open("b");
+    const counted = (state: string): number[] =>
+      [hostA, hostB].map((host) => host.collected("sluice_circuits")[`{"by":"key","state":"${state}"}`]!);
+    expect([counted("open"), counted("closed")]).toEqual([
+      [1, 0],
+      [1, 1],
+    ]);
+    const worst = [hostA, hostB].map((host) => Object.values(host.collected("sluice_circuit_state")));
+    expect(worst).toEqual([[2], [2]]);
+  });
+
+  describe("without room in the memory that they share", () => {
+    it("are each thread's own, which is said once", () => {
+      const [hostA, hostB] = twoHosts(() => ({ circuits: NO_ROOM, counters: NO_ROOM }));
+      const [a, b] = [create({}, hostA), create({}, hostB)];
+      for (const key of ["a", "b"]) a.open(key);
+      expect(states("a", a, b)).toEqual(["open", "closed"]);
+      const warnings = hostA.log.lines.filter(({ message }) => message.startsWith("there are more circuits"));
+      expect(warnings).toHaveLength(1);
+    });
+
+    it("are forced on the threads that are told to, also when they come back", () => {
+      const [hostA, hostB] = twoHosts(() => ({ circuits: NO_ROOM, counters: NO_ROOM }));
+      const [a, b] = [create({ keys: 1 }, hostA), create({}, hostB)];
+      for (const { circuits, host } of [a, b]) {
+        circuits.get("a");
+        host.exposed.get("circuit-breakers/key:a")!.change!({ force: "open" });
+      }
+      a.circuits.get("b");
+      expect(states("a", a, b)).toEqual(["open", "open"]);
+    });
+
+    it("say nothing when there is one thread", () => {
+      const [host] = twoHosts(() => ({ circuits: NO_ROOM, threads: 1 }));
+      create({}, host).circuits.get("a");
+      expect(host.log.lines).toEqual([]);
+    });
+
+    it("are shared as soon as there is room and they are closed", () => {
+      let isFull = true;
+      const full = ({ circuits }: SharedState): SharedCells => ({
+        ...NO_ROOM,
+        words: circuits.words,
+        doubles: circuits.doubles,
+        locate: (...args) => (isFull ? -1 : circuits.locate(...args)),
+      });
+      const [hostA, hostB] = twoHosts((shared) => ({ circuits: full(shared) }));
+      const [a, b] = [create({}, hostA), create({}, hostB)];
+      a.circuits.get("a");
+      a.open("b");
+      isFull = false;
+      b.open("a");
+      expect(states("a", a)).toEqual(["closed"]);
+      hostA.clock.advance(TTL_MS);
+      expect(states("a", a)).toEqual(["half-open"]);
+      expect(states("b", a, b)).toEqual(["half-open", "closed"]);
+    });
+  });
+
+  it("that nobody used for long are forgotten when others need the room, but not what is forced", () => {
+    const size = { capacity: 32, cellWords: 64 };
+    const start = new FakeHost().clock.monotonic();
+    const memory = CellTable.create(size, 2, start);
+    const [hostA] = twoHosts(({ thread }) => ({ circuits: new CellTable(memory, size, 2, thread) }));
+    const { circuits } = hostA.shared;
+    const a = create({ consecutiveFailures: 2, minRequests: 9 }, hostA);
+    a.open("a");
+    a.circuits.get("b");
+    hostA.exposed.get("circuit-breakers/key:b")!.change!({ force: "open" });
+    hostA.clock.advance(10 * TTL_MS);
+    for (let i = 0; i < 2 * size.capacity; i++) circuits.locate(`other ${i}`, 1000, hostA.clock.monotonic());
+    a.open("a");
+    expect(states("a", a)).toEqual(["closed"]);
+    expect(states("b", a)).toEqual(["open"]);
   });
 });

@@ -74,19 +74,28 @@ export class Thread {
 
 const MOST_THREADS = 3;
 const START_MS = new FakeClock().monotonic();
-const HANDLE = createSharedMemory(MOST_THREADS, START_MS);
-const MEMORIES = Array.from({ length: MOST_THREADS }, (_, thread) => new SharedMemory(HANDLE, thread));
+/** As many as there is surely room for. */
+const CIRCUITS_OF_A_MEMORY = 1000;
+
 let circuits = 0;
+let memories: SharedMemory[] = [];
+
+function openMemories(): SharedMemory[] {
+  const handle = createSharedMemory(MOST_THREADS, START_MS);
+  return Array.from({ length: MOST_THREADS }, (_, thread) => new SharedMemory(handle, thread));
+}
 
 /** Threads that share a circuit. What they tell of it is in one list. */
 export function createThreads(count: number, options: Partial<CircuitOptions> = {}) {
   const clock = new FakeClock();
   const told: string[] = [];
+  if (circuits % CIRCUITS_OF_A_MEMORY === 0) memories = openMemories();
   const key = `circuit ${circuits++}`;
+  const seen = memories;
   const all = { ...OPTIONS, ...options };
   /** Another thread meets the circuit. */
   const meet = (thread: number): Thread => {
-    const cell = new CircuitCell(MEMORIES[thread]!.circuits, key, TTL_MS);
+    const cell = new CircuitCell(seen[thread]!.circuits, key, TTL_MS);
     return new Thread(all, new Context(clock, thread, told), cell);
   };
   return {
