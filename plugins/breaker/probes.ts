@@ -31,10 +31,9 @@ export class Probes {
       const old = this.#load();
       const value = readMarked(old, ticket);
       let started = value >> BITS;
-      let passed = value & MOST;
+      const passed = value & MOST;
       if (started >= this.#allowed) {
         if (now - doubles[doublesAt + PROBED_AT]! < PROBE_TIMEOUT_MS) return false;
-        if (passed >= this.#allowed) passed = 0; // the last one came back, and its thread went before it closed
         started = passed;
       }
       doubles[doublesAt + PROBED_AT] = now;
@@ -74,7 +73,7 @@ export class Probes {
 
   #exchange(ticket: number, old: number, started: number, passed: number): boolean {
     const { words, at } = this.#cell;
-    const word = markedWord(ticket, (started << BITS) | passed);
+    const word = markedWord(ticket, (Math.min(started, MOST) << BITS) | passed);
     return Atomics.compareExchange(words, at + PROBES, old, word) === old;
   }
 }

@@ -4,7 +4,7 @@ import { Worker } from "node:worker_threads";
 import { describe, expect, it } from "vitest";
 import { createSharedMemory } from "../../../core/threads/shared-memory.ts";
 import type { Circuit, CircuitOptions } from "../../../plugins/breaker/circuit.ts";
-import { type HammerResult, type HammerTask, meetCircuit } from "./hammer.ts";
+import { type HammerResult, type HammerTask, meetCircuit, noneTold } from "./hammer.ts";
 import { OPTIONS } from "./threads.ts";
 
 const THREADS = 3;
@@ -18,7 +18,7 @@ async function hammer(
   const gate = new Int32Array(new SharedArrayBuffer(4));
   const handle = createSharedMemory(THREADS);
   const task = { handle, options: { ...OPTIONS, ...options }, gate, threads: THREADS, job, times };
-  const circuit = meetCircuit({ ...task, thread: THREADS }, { open: 0, "half-open": 0, closed: 0 });
+  const circuit = meetCircuit({ ...task, thread: THREADS }, noneTold());
   await prepare(circuit);
   const results = await Promise.all(
     Array.from({ length: THREADS }, async (_, thread) => {
@@ -69,7 +69,7 @@ describe("threads that work on one circuit at the same time", () => {
   });
 
   it("make each transition once, in whatever order", async () => {
-    const options = { consecutiveFailures: 1, openForMs: 1, maxOpenForMs: 1, halfOpen: 1 };
+    const options = { consecutiveFailures: 1, openForMs: 1, maxOpenForMs: 1, halfOpen: 1, recoveryMs: 1 };
     const { results, circuit } = await hammer("count", 300_000, options);
     const count = (state: keyof HammerResult["told"]): number => sum(results.map(({ told }) => told[state]));
     circuit.close();
@@ -77,5 +77,6 @@ describe("threads that work on one circuit at the same time", () => {
     expect(count("open")).toBeGreaterThan(10);
     expect([0, 1]).toContain(count("open") - count("half-open"));
     expect(count("closed")).toBeLessThanOrEqual(count("half-open"));
+    expect(count("recovered")).toBeLessThanOrEqual(count("closed"));
   });
 });

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { SharedCells, SharedState } from "../../../core/plugin.ts";
-import { CellTable } from "../../../core/threads/cell-table.ts";
+import { CellTable, type CellTableSize } from "../../../core/threads/cell-table.ts";
 import { createSharedMemory, SharedMemory } from "../../../core/threads/shared-memory.ts";
 import { Circuits, type CircuitsOptions } from "../../../plugins/breaker/circuits.ts";
 import { collectCircuits, Registry } from "../../../plugins/breaker/registry.ts";
@@ -289,19 +289,32 @@ describe("circuits of several threads", () => {
   });
 
   it("that nobody used for long are forgotten when others need the room, but not what is forced", () => {
-    const size = { capacity: 32, cellWords: 64 };
-    const start = new FakeHost().clock.monotonic();
-    const memory = CellTable.create(size, 2, start);
-    const [hostA] = twoHosts(({ thread }) => ({ circuits: new CellTable(memory, size, 2, thread) }));
-    const { circuits } = hostA.shared;
-    const a = create({ consecutiveFailures: 2, minRequests: 9 }, hostA);
-    a.open("a");
-    a.circuits.get("b");
-    hostA.exposed.get("circuit-breakers/key:b")!.change!({ force: "open" });
-    hostA.clock.advance(10 * TTL_MS);
-    for (let i = 0; i < 2 * size.capacity; i++) circuits.locate(`other ${i}`, 1000, hostA.clock.monotonic());
-    a.open("a");
-    expect(states("a", a)).toEqual(["closed"]);
-    expect(states("b", a)).toEqual(["open"]);
+    const small = (size: CellTableSize): ((thread: number) => CellTable) => {
+      const memory = CellTable.create(size, 2, new FakeHost().clock.monotonic());
+      return (thread) => new CellTable(memory, size, 2, thread);
+    };
+    const circuitsOf = small({ capacity: 32, cellWords: 64 });
+    const countersOf = small({ capacity: 32, cellWords: 4 });
+    const [host, other] = twoHosts(({ thread }) => ({
+      circuits: circuitsOf(thread),
+      counters: countersOf(thread),
+    }));
+    const { circuits, counters } = host.shared;
+    const made = create({ consecutiveFailures: 2, minRequests: 9 }, host);
+    made.open("a");
+    made.circuits.get("b");
+    host.exposed.get("circuit-breakers/key:b")!.change!({ force: "open" });
+    host.clock.advance(10 * TTL_MS);
+    const now = host.clock.monotonic();
+    const others = Array.from({ length: 64 }, (_, i) => {
+      counters.locate(`other ${i}`, 1000, now);
+      return circuits.locate(`other ${i}`, 1000, now);
+    }).filter((at) => at !== -1);
+    expect(others.length).toBe(32);
+    made.open("a");
+    expect(states("a", made)).toEqual(["closed"]);
+    expect(states("b", made, create({}, other))).toEqual(["open", "open"]);
+    const used = others.filter((at) => circuits.words.subarray(at, at + 64).some((word) => word !== 0));
+    expect(used).toEqual([]);
   });
 });

@@ -20,8 +20,10 @@ export interface HammerTask {
 export interface HammerResult {
   readonly admitted: number;
   /** How often this thread made the circuit change, by state. */
-  readonly told: Record<"open" | "half-open" | "closed", number>;
+  readonly told: Record<"open" | "half-open" | "closed" | "recovered", number>;
 }
+
+export const noneTold = (): HammerResult["told"] => ({ open: 0, "half-open": 0, closed: 0, recovered: 0 });
 
 /** The circuit of a task, as seen by one thread. */
 export function meetCircuit({ handle, thread, options }: HammerTask, told: HammerResult["told"]): Circuit {
@@ -31,7 +33,7 @@ export function meetCircuit({ handle, thread, options }: HammerTask, told: Hamme
     thread,
     random: Math.random,
     onTransition: (to: keyof HammerResult["told"]) => void told[to]++,
-    onRecovered() {},
+    onRecovered: () => void told.recovered++,
     onLocated() {},
   };
   return new Circuit(options, context, cell);
@@ -41,7 +43,7 @@ if (parentPort !== null) run(parentPort, workerData as HammerTask);
 
 function run(port: NonNullable<typeof parentPort>, task: HammerTask): void {
   const { gate, threads, job, times } = task;
-  const told = { open: 0, "half-open": 0, closed: 0 };
+  const told = noneTold();
   const circuit = meetCircuit(task, told);
   Atomics.add(gate, 0, 1);
   while (Atomics.load(gate, 0) < threads);

@@ -23,6 +23,14 @@ describe("probes", () => {
     expect(probes.look(1)).toEqual({ started: 1000, passed: 1000 });
   });
 
+  it("that told nothing do not take away those that went well", () => {
+    const { probes, start } = create(2);
+    start();
+    probes.pass(1);
+    probes.giveBack(1);
+    expect(probes.look(1)).toEqual({ started: 1, passed: 1 });
+  });
+
   it("begin anew with each state", () => {
     const { probes, cell, start } = create(1);
     start();
@@ -41,7 +49,7 @@ describe("probes", () => {
     expect(probes.look(2)).toEqual({ started: 1, passed: 0 });
   });
 
-  it("begin anew after a minute when all went well and yet nobody has closed the circuit", () => {
+  it("go on after a minute when all went well and yet nobody has closed the circuit", () => {
     const { probes, start } = create(1);
     start();
     expect(probes.pass(1)).toBe(true);

@@ -66,10 +66,21 @@ describe("a rolling window", () => {
     const window = new RollingWindow(1000, cell);
     const late = new RollingWindow(1000, cell);
     const ticket = goOn(cell);
-    for (let i = 0; i < 3; i++) window.add(ticket, 150, true, false);
-    for (const now of [100, 150, 160]) late.add(ticket - 1, now, true, false);
-    window.add(ticket, 150, true, false);
+    for (let i = 0; i < 3; i++) window.add(ticket, 1150, true, false);
+    for (let now = 150; now <= 1150; now += 100) late.add(ticket - 1, now, true, false);
+    window.add(ticket, 1150, true, false);
     expect([counts(window), window.failuresInARow]).toEqual([{ requests: 4, failures: 4, slow: 0 }, 4]);
+  });
+
+  it("takes nothing old for new when the marks of its counts begin anew", () => {
+    const window = new RollingWindow(1000, ownCell());
+    const ROUND = 4096 * 5 * 100; // after so many milliseconds the same bucket has the same mark
+    window.add(1, 0, true, false);
+    window.add(1, ROUND, false, false);
+    expect(counts(window)).toEqual({ requests: 1, failures: 0, slow: 0 });
+    window.add(1, ROUND + 300, true, false);
+    for (let now = ROUND + 500; now <= 2 * ROUND + 500; now += 500) window.look(1, now);
+    expect(counts(window)).toEqual({ requests: 0, failures: 0, slow: 0 });
   });
 
   it("counts what comes by a clock that is a little behind", () => {
