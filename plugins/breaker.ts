@@ -8,6 +8,7 @@
  * a circuit for the route or for each value of a key, and what comes out of the stages below counts.
  * Failures are UPSTREAM_* of connections, replies and timeouts, and `statuses`; a reply's head decides. What clients
  * do wrong, and what stages of the gateway fail with, counts neither way. Rates need `minRequests` in `within`.
+ * Circuits are shared by all data threads.
  * Depends on nothing that can fail at run time; a fallback upstream that fails shows its failure.
  */
 import { discard } from "../core/discard.ts";
@@ -96,7 +97,7 @@ const schema = {
       minimum: 1,
       maximum: 1_000_000,
       default: 1000,
-      description: "Most circuits at once; those that were not used for long make room.",
+      description: "Most circuits at once on a thread; those that were not used for long make room.",
     },
   },
   additionalProperties: false,

@@ -28,6 +28,13 @@ export const WINDOW = 26;
 /** What a cell must have room for. */
 export const CELL_WORDS = 56;
 
+/** How long a circuit's state is kept at least when nobody uses it, in milliseconds. */
+export interface KeptMs {
+  /** While it lets everybody in. */
+  readonly free: number;
+  readonly otherwise: number;
+}
+
 export class CircuitCell {
   words: Int32Array<SharedArrayBuffer>;
   doubles: Float64Array<SharedArrayBuffer>;
@@ -41,15 +48,14 @@ export class CircuitCell {
   isOwn = true;
   readonly #cells: SharedCells;
   readonly #key: string;
-  readonly #ttlMs: number;
+  readonly #keptMs: KeptMs;
 
-  /** @param ttlMs how long it stays when nobody uses it: half of that, or up to all of it */
-  constructor(cells: SharedCells, key: string, ttlMs: number) {
+  constructor(cells: SharedCells, key: string, keptMs: KeptMs) {
     this.words = cells.words;
     this.doubles = cells.doubles;
     this.#cells = cells;
     this.#key = key;
-    this.#ttlMs = ttlMs;
+    this.#keptMs = keptMs;
   }
 
   /** False when the circuit has gone on: whoever has to do with that state comes too late. */
@@ -60,9 +66,12 @@ export class CircuitCell {
   /** Finds the cell, or keeps it for those who have it. A circuit of this thread's own is shared once it is closed. */
   locate(now: number): void {
     const isFirst = this.locateAt === Number.NEGATIVE_INFINITY;
-    this.locateAt = now + this.#ttlMs / 2;
-    if (!isFirst && this.isOwn && !isFree(this.words[this.at + STATE]!)) return;
-    const at = this.#cells.locate(this.#key, this.#ttlMs, now);
+    const isCalm = isFirst || isFree(this.words[this.at + STATE]!);
+    const keptMs = isCalm ? this.#keptMs.free : this.#keptMs.otherwise;
+    this.locateAt = now + keptMs;
+    if (this.isOwn && !isCalm) return;
+    // Twice that: it must not go before this thread locates it again, and that is when it is used.
+    const at = this.#cells.locate(this.#key, 2 * keptMs, now);
     if (at !== -1) {
       this.words = this.#cells.words;
       this.doubles = this.#cells.doubles;

@@ -24,8 +24,8 @@ export interface CircuitsOptions extends CircuitOptions {
   readonly keys: number;
 }
 
-/** Longer than what happens by itself in a circuit takes: until then its memory stays when nobody uses it. */
-const IDLE_MS = 60_000;
+/** Time that the state of a circuit is kept for longer than it can matter when nothing happens. */
+const SPARE_MS = 10_000;
 
 /** What {@link Circuits} makes circuits for. */
 export type TopicOf = (key: string, target: Target | undefined) => Topic;
@@ -173,8 +173,11 @@ export class Circuits {
   #openCell(key: string): CircuitCell {
     const { circuits } = this.host.shared;
     const { withinMs, openForMs, maxOpenForMs, recoveryMs } = this.#options;
-    const ttlMs = 2 * (Math.max(withinMs, openForMs, maxOpenForMs, recoveryMs) + IDLE_MS);
-    return new CircuitCell(circuits, `breaker ${this.#identity}\n${key}`, ttlMs);
+    const keptMs = {
+      free: withinMs + SPARE_MS,
+      otherwise: Math.max(withinMs, openForMs, maxOpenForMs, recoveryMs) + SPARE_MS,
+    };
+    return new CircuitCell(circuits, `breaker ${this.#identity}\n${key}`, keptMs);
   }
 
   /** Makes room: goes on round until a circuit is closed and was not used since it came by. */

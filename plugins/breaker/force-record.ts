@@ -1,19 +1,23 @@
-/** What an operator forces of a subject, for all threads and for circuits to come. */
+/** What an operator forces of a subject: for all threads, and for circuits that they meet later. */
 import type { SharedCells } from "../../core/plugin.ts";
 import type { Force } from "./state-word.ts";
 
-/** What is forced is kept for longer than a process lives, as a rule. */
-const FORCED_TTL_MS = 365 * 86_400_000;
-/** Nothing is lost when nothing is forced. */
-const FREE_TTL_MS = 1000;
+/** What an operator said is kept for longer than a process lives, as a rule. */
+const TTL_MS = 365 * 86_400_000;
+/** For a look at what may not be there. */
+const LOOK_TTL_MS = 1000;
 
-const CODES = [undefined, "open", "closed"] as const satisfies readonly (Force | undefined)[];
+/** What is forced, as far as anybody ever said so. */
+export type KnownForce = Force | "nothing" | "unknown";
+
+/** By the word that stands for them. */
+const CODES = ["unknown", "nothing", "open", "closed"] as const satisfies readonly KnownForce[];
 
 export class ForceRecord {
   readonly #cells: SharedCells;
   readonly #key: string;
-  /** As this thread knows it, for when there is no room in the memory that all threads see. */
-  #own: Force | undefined;
+  /** What this thread was told: there may be no room in the memory that all threads see. */
+  #own: KnownForce = "unknown";
   #isShared = true;
 
   constructor(cells: SharedCells, key: string) {
@@ -21,22 +25,20 @@ export class ForceRecord {
     this.#key = key;
   }
 
-  /** True when only this thread remembers that something is forced. */
+  /** True when only this thread knows that something is forced. */
   get isOwn(): boolean {
-    return !this.#isShared && this.#own !== undefined;
+    return !this.#isShared && (this.#own === "open" || this.#own === "closed");
   }
 
-  /** What is forced; "unknown" when there is nowhere to look. */
-  read(now: number): Force | undefined | "unknown" {
-    const at = this.#cells.locate(this.#key, FREE_TTL_MS, now);
+  read(now: number): KnownForce {
+    const at = this.#cells.locate(this.#key, LOOK_TTL_MS, now);
     this.#isShared = at !== -1;
-    if (at === -1) return this.#own ?? "unknown";
-    return CODES[Atomics.load(this.#cells.words, at)];
+    return at === -1 ? this.#own : CODES[Atomics.load(this.#cells.words, at)]!;
   }
 
-  write(force: Force | undefined, now: number): void {
+  write(force: Force | "nothing", now: number): void {
     this.#own = force;
-    const at = this.#cells.locate(this.#key, force === undefined ? FREE_TTL_MS : FORCED_TTL_MS, now);
+    const at = this.#cells.locate(this.#key, TTL_MS, now);
     this.#isShared = at !== -1;
     if (at !== -1) Atomics.store(this.#cells.words, at, CODES.indexOf(force));
   }

@@ -43,10 +43,10 @@ export class Subject implements Exposed {
     return this.#record.isOwn;
   }
 
-  /** Does to a circuit what an operator wants of all, if that is known. */
+  /** Does to a circuit what an operator wants of all, if any ever said so. */
   forceAgain(circuit: Circuit): void {
     const force = this.#record.read(this.#clock.monotonic());
-    if (force !== "unknown") circuit.force(force);
+    if (force !== "unknown") circuit.force(force === "nothing" ? undefined : force);
   }
 
   describe(): object {
@@ -65,7 +65,7 @@ export class Subject implements Exposed {
   change(patch: unknown): void {
     const { force, reset } = checkPatch(patch);
     if (force !== undefined) {
-      this.#record.write(force ?? undefined, this.#clock.monotonic());
+      this.#record.write(force ?? "nothing", this.#clock.monotonic());
       for (const circuit of this.circuits) circuit.force(force ?? undefined);
     }
     if (reset) for (const circuit of this.circuits) circuit.reset();

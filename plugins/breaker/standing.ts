@@ -12,6 +12,7 @@ import {
   type CircuitState,
   forcedOf,
   HALF_OPEN,
+  isFree,
   nextWord,
   OPEN,
   openedOf,
@@ -135,6 +136,7 @@ export class Standing {
     const isOpen = phaseOf(word) === OPEN;
     if (word !== this.#seen) {
       this.#seen = word;
+      if (!isFree(word)) this.#cell.locate(now); // it is kept for longer now
       const { doubles, doublesAt } = this.#cell;
       if (isOpen) this.#openUntil = doubles[doublesAt + OPEN_UNTIL]!;
       this.#turnMachine(word, now);

@@ -26,7 +26,7 @@ const stages = (options: object): object => ({
       pipeline: [{ plugin: "breaker", halfOpen: 1, recovery: "0s", ...options }],
       upstream: "users",
     },
-    { name: "rest", match: { path: "/*" }, pipeline: [{ plugin: "hostile" }] },
+    { name: "rest", match: { path: "/*" }, pipeline: [{ plugin: "tell-thread" }, { plugin: "hostile" }] },
   ],
 });
 

@@ -36,14 +36,14 @@ const now = (): number => performance.now();
 
 describe("threads that work on one circuit at the same time", () => {
   it("lose no count", async () => {
-    const { circuit } = await hammer("count", 100_000, { minRequests: 1e6, withinMs: 1e9 });
-    expect(circuit.describe()).toMatchObject({ requests: THREADS * 100_000, failures: THREADS * 10_000 });
+    const { circuit } = await hammer("count", 50_000, { minRequests: 1e6, withinMs: 1e9 });
+    expect(circuit.describe()).toMatchObject({ requests: THREADS * 50_000, failures: THREADS * 5_000 });
     circuit.close();
   });
 
   it("open it once, and at the first failure that is one too many", async () => {
     const options = { consecutiveFailures: 1000, minRequests: 1e6, openForMs: 1e6, maxOpenForMs: 1e6 };
-    const { results, circuit } = await hammer("fail", 100_000, options);
+    const { results, circuit } = await hammer("fail", 50_000, options);
     expect(sum(results.map(({ told }) => told.open))).toBe(1);
     expect(circuit.describe()).toMatchObject({ state: "open" });
     const admitted = sum(results.map((result) => result.admitted));
@@ -59,7 +59,7 @@ describe("threads that work on one circuit at the same time", () => {
     };
     const { results, circuit } = await hammer(
       "admit",
-      100_000,
+      50_000,
       { consecutiveFailures: 1, openForMs: 1, maxOpenForMs: 1, halfOpen: 1000 },
       halfOpen,
     );

@@ -5,7 +5,7 @@ import { createSharedMemory, SharedMemory } from "../../../core/threads/shared-m
 import { Circuits, type CircuitsOptions } from "../../../plugins/breaker/circuits.ts";
 import { collectCircuits, Registry } from "../../../plugins/breaker/registry.ts";
 import { FakeHost } from "../../support/harness.ts";
-import { NO_ROOM, TTL_MS } from "./threads.ts";
+import { NO_ROOM, KEPT_MS } from "./threads.ts";
 
 const OPTIONS: CircuitsOptions = {
   errorRate: 0.5,
@@ -282,39 +282,60 @@ describe("circuits of several threads", () => {
       isFull = false;
       b.open("a");
       expect(states("a", a)).toEqual(["closed"]);
-      hostA.clock.advance(TTL_MS);
+      hostA.clock.advance(KEPT_MS);
       expect(states("a", a)).toEqual(["half-open"]);
       expect(states("b", a, b)).toEqual(["half-open", "closed"]);
     });
   });
 
-  it("that nobody used for long are forgotten when others need the room, but not what is forced", () => {
-    const small = (size: CellTableSize): ((thread: number) => CellTable) => {
-      const memory = CellTable.create(size, 2, new FakeHost().clock.monotonic());
-      return (thread) => new CellTable(memory, size, 2, thread);
+  describe("when others need the room", () => {
+    /** Hosts with little memory, and a function that others fill it with. */
+    const crowded = () => {
+      const small = (size: CellTableSize): ((thread: number) => CellTable) => {
+        const memory = CellTable.create(size, 2, new FakeHost().clock.monotonic());
+        return (thread) => new CellTable(memory, size, 2, thread);
+      };
+      const circuitsOf = small({ capacity: 32, cellWords: 64 });
+      const countersOf = small({ capacity: 32, cellWords: 4 });
+      const hosts = twoHosts(({ thread }) => ({
+        circuits: circuitsOf(thread),
+        counters: countersOf(thread),
+      }));
+      const { circuits, counters } = hosts[0].shared;
+      /** Gives the cells that others got. */
+      const crowd = (): number[] => {
+        const now = hosts[0].clock.monotonic();
+        return Array.from({ length: 64 }, (_, i) => {
+          counters.locate(`other ${i}`, 1000, now);
+          return circuits.locate(`other ${i}`, 1000, now);
+        }).filter((at) => at !== -1);
+      };
+      return { hosts, crowd, words: circuits.words };
     };
-    const circuitsOf = small({ capacity: 32, cellWords: 64 });
-    const countersOf = small({ capacity: 32, cellWords: 4 });
-    const [host, other] = twoHosts(({ thread }) => ({
-      circuits: circuitsOf(thread),
-      counters: countersOf(thread),
-    }));
-    const { circuits, counters } = host.shared;
-    const made = create({ consecutiveFailures: 2, minRequests: 9 }, host);
-    made.open("a");
-    made.circuits.get("b");
-    host.exposed.get("circuit-breakers/key:b")!.change!({ force: "open" });
-    host.clock.advance(10 * TTL_MS);
-    const now = host.clock.monotonic();
-    const others = Array.from({ length: 64 }, (_, i) => {
-      counters.locate(`other ${i}`, 1000, now);
-      return circuits.locate(`other ${i}`, 1000, now);
-    }).filter((at) => at !== -1);
-    expect(others.length).toBe(32);
-    made.open("a");
-    expect(states("a", made)).toEqual(["closed"]);
-    expect(states("b", made, create({}, other))).toEqual(["open", "open"]);
-    const used = others.filter((at) => circuits.words.subarray(at, at + 64).some((word) => word !== 0));
-    expect(used).toEqual([]);
+
+    it("are forgotten if nobody used them for long, but not what is forced", () => {
+      const { hosts, crowd, words } = crowded();
+      const [host, other] = hosts;
+      const made = create({ consecutiveFailures: 2, minRequests: 9 }, host);
+      made.open("a");
+      made.circuits.get("b");
+      host.exposed.get("circuit-breakers/key:b")!.change!({ force: "open" });
+      host.clock.advance(10 * KEPT_MS);
+      const others = crowd();
+      expect(others).toHaveLength(32);
+      made.open("a");
+      expect(states("a", made)).toEqual(["closed"]);
+      expect(states("b", made, create({}, other))).toEqual(["open", "open"]);
+      expect(others.filter((at) => words.subarray(at, at + 64).some((word) => word !== 0))).toEqual([]);
+    });
+
+    it("stay as long as they are open", () => {
+      const { hosts, crowd } = crowded();
+      const options = { openForMs: 100_000, maxOpenForMs: 100_000 };
+      create(options, hosts[0]).open("a");
+      hosts[0].clock.advance(99_999);
+      expect(crowd()).toHaveLength(31);
+      expect(states("a", create(options, hosts[1]))).toEqual(["open"]);
+    });
   });
 });

@@ -27,7 +27,10 @@ export const noneTold = (): HammerResult["told"] => ({ open: 0, "half-open": 0, 
 
 /** The circuit of a task, as seen by one thread. */
 export function meetCircuit({ handle, thread, options }: HammerTask, told: HammerResult["told"]): Circuit {
-  const cell = new CircuitCell(new SharedMemory(handle, thread).circuits, "hammered", 1e6);
+  const cell = new CircuitCell(new SharedMemory(handle, thread).circuits, "hammered", {
+    free: 1e6,
+    otherwise: 1e6,
+  });
   const context = {
     clock: systemClock,
     thread,

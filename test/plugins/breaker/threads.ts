@@ -23,7 +23,8 @@ export const OPTIONS: CircuitOptions = {
   recoveryMs: 0,
 };
 
-export const TTL_MS = 120_000;
+export const KEPT_MS = 60_000;
+const KEPT = { free: KEPT_MS, otherwise: KEPT_MS };
 
 /** What a circuit tells one thread. */
 export class Context implements CircuitContext {
@@ -95,7 +96,7 @@ export function createThreads(count: number, options: Partial<CircuitOptions> = 
   const all = { ...OPTIONS, ...options };
   /** Another thread meets the circuit. */
   const meet = (thread: number): Thread => {
-    const cell = new CircuitCell(seen[thread]!.circuits, key, TTL_MS);
+    const cell = new CircuitCell(seen[thread]!.circuits, key, KEPT);
     return new Thread(all, new Context(clock, thread, told), cell);
   };
   return {
@@ -121,7 +122,7 @@ export const NO_ROOM: SharedCells = {
 
 /** The cell of a circuit that only this thread knows. */
 export function ownCell(): CircuitCell {
-  const cell = new CircuitCell(NO_ROOM, "", TTL_MS);
+  const cell = new CircuitCell(NO_ROOM, "", KEPT);
   cell.locate(START_MS);
   return cell;
 }
