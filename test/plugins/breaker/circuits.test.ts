@@ -261,6 +261,14 @@ describe("circuits of several threads", () => {
       expect(states("a", a, b)).toEqual(["open", "open"]);
     });
 
+    it("stay forced for all when a thread meets them that has not heard of it", () => {
+      const [hostA, hostB] = twoHosts(() => ({ counters: NO_ROOM }));
+      const [a, b] = [create({}, hostA), create({}, hostB)];
+      a.circuits.get("a");
+      hostA.exposed.get("circuit-breakers/key:a")!.change!({ force: "open" });
+      expect(states("a", b, a)).toEqual(["open", "open"]);
+    });
+
     it("say nothing when there is one thread", () => {
       const [host] = twoHosts(() => ({ circuits: NO_ROOM, threads: 1 }));
       create({}, host).circuits.get("a");
