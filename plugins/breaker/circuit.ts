@@ -196,8 +196,8 @@ export class Circuit {
   /** Ends it on this thread: no timer runs any more. */
   close(): void {
     this.#standing.close();
-    const { words, at } = this.#cell;
-    Atomics.compareExchange(words, at + TELLER, this.#context.thread + 1, 0);
+    const { words, at, locateAt } = this.#cell;
+    if (this.#now() < locateAt) Atomics.compareExchange(words, at + TELLER, this.#context.thread + 1, 0);
   }
 
   #now(): number {
