@@ -6,7 +6,6 @@ import {
   createTargetRecord,
   DOUBLE,
   type EjectionReason,
-  forgetLane,
   HEALTH,
   REASONS,
   WORD,
@@ -102,11 +101,6 @@ export class KeptTarget extends TargetState {
       reason,
       Atomics.load(this.words, WORD[kind] + i),
     ]).filter(([, count]) => count > 0);
-  }
-
-  /** Takes back the requests of a thread that is no more. */
-  forgetThread(thread: number): void {
-    forgetLane(this.words, WORD.inFlight, WORD.lanes + thread);
   }
 
   #set({ adminState, weight }: Override): void {

@@ -10,6 +10,7 @@ import {
   type AdminState,
   DOUBLE,
   type EjectionReason,
+  forgetLane,
   HEALTH,
   REASONS,
   serialOf,
@@ -76,6 +77,11 @@ export class TargetState {
     Atomics.sub(this.words, WORD.inFlight, 1);
     this.words[this.#lane]!--;
     this.owner.shared.endRequest();
+  }
+
+  /** Takes back the requests of a thread that is no more. */
+  forgetThread(thread: number): void {
+    forgetLane(this.words, WORD.inFlight, WORD.lanes + thread);
   }
 
   /** Verdict of the active checks; undefined while there is none. */

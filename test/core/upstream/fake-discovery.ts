@@ -32,11 +32,15 @@ export class FakeDiscovery implements Discovery {
 }
 
 /** Opens upstreams whose targets come from `discovery`. */
-export function discovering(discovery: FakeDiscovery) {
-  const around = setUp();
+export function discovering(discovery: FakeDiscovery, threads = 1) {
+  const around = setUp(threads);
   const targets = { file: "targets.json" };
   const lease = around.kept.lease();
   lease.keep(keyOf("discovery users", targets), () => discovery);
   onTestFinished(() => lease.release());
-  return { ...around, open: (parts: object = {}) => around.open({ targets, ...parts }) };
+  return {
+    ...around,
+    open: (parts: object = {}) => around.open({ targets, ...parts }),
+    openAll: (parts: object = {}) => around.openAll({ targets, ...parts }),
+  };
 }

@@ -1,0 +1,72 @@
+/** Records of targets in the hands of two real threads at once. */
+import { once } from "node:events";
+import { Worker } from "node:worker_threads";
+import { describe, expect, it } from "vitest";
+import { OutlierRecord } from "../../../core/upstream/health/outlier-record.ts";
+import { targetStates } from "./health/health-options.ts";
+import type { HammerData } from "./hammer-worker.ts";
+
+/** Has two threads do the same to so many targets at once. */
+async function hammer(
+  what: HammerData["what"],
+  rounds: number,
+  targets: number,
+  failures = 3,
+  withinMs?: number,
+) {
+  const { states } = targetStates(2);
+  const known = Array.from({ length: targets }, (_, i) => states.acquire(`http://t${i}`));
+  const outliers = known.map(() => OutlierRecord.create(failures, withinMs, 2));
+  const common = {
+    what,
+    rounds,
+    shared: states.shared.memory,
+    records: known.map(({ memory }) => memory),
+    outliers,
+    gate: new SharedArrayBuffer(4),
+  };
+  const results = await Promise.all(
+    [0, 1].map(async (thread) => {
+      const workerData: HammerData = { ...common, thread };
+      const worker = new Worker(new URL("./hammer-worker.ts", import.meta.url), { workerData });
+      const [result] = (await once(worker, "message")) as [{ most: number; ejections: number }];
+      await worker.terminate();
+      return result;
+    }),
+  );
+  const records = outliers.map((memory) => new OutlierRecord(memory, 0));
+  return { states, known, records, results };
+}
+
+describe("two threads at once", () => {
+  it("lose no request under way", async () => {
+    const { states, known } = await hammer("requests", 100_000, 2);
+    expect(known.map(({ inFlight }) => inFlight)).toEqual([20_000, 20_000]);
+    expect(states.shared.inFlight).toBe(40_000);
+    states.forgetThread(0);
+    expect([known[0]!.inFlight, known[1]!.inFlight, states.shared.inFlight]).toEqual([
+      10_000, 10_000, 20_000,
+    ]);
+    states.forgetThread(1);
+    expect([known[0]!.inFlight, known[1]!.inFlight, states.shared.inFlight]).toEqual([0, 0, 0]);
+  });
+
+  it("lose no count of a rate", async () => {
+    const { records } = await hammer("counts", 200_000, 1, 0, 10_000);
+    expect([records[0]!.requests(1_000_000), records[0]!.failures(1_000_000)]).toEqual([400_000, 100_000]);
+  });
+
+  it("lose no failure in a row", async () => {
+    const { records } = await hammer("failures", 499, 1, 500);
+    expect(records[0]!.streak).toBe(998);
+  });
+
+  it("never eject too many, and count each ejection once", async () => {
+    const { known, results } = await hammer("ejections", 20_000, 5);
+    expect(Math.max(...results.map(({ most }) => most))).toBe(2);
+    const counted = known.flatMap((state) => state.ejectionCounts("ejections").map(([, count]) => count));
+    const told = results.reduce((sum, { ejections }) => sum + ejections, 0);
+    expect(told).toBeGreaterThan(4);
+    expect(counted.reduce((sum, count) => sum + count, 0)).toBe(told);
+  });
+});
