@@ -8,6 +8,14 @@ import { TargetState } from "../../../core/upstream/target-state.ts";
 import { UpstreamRecord } from "../../../core/upstream/upstream-record.ts";
 import { FakeLog } from "../../support/harness.ts";
 
+/** What a thread found out. */
+export interface HammerResult {
+  /** Most targets that were ejected at once. */
+  readonly most: number;
+  /** Its ejections: of which target, and when they were to end. */
+  readonly ejections: readonly (readonly [target: number, until: number])[];
+}
+
 /** When all that is counted happens. */
 const NOW = 1_000_000;
 
@@ -23,7 +31,13 @@ export interface HammerData {
 }
 
 const { what, thread, rounds, shared, records, outliers, gate } = workerData as HammerData;
+const ejections: [number, number][] = [];
 const log = new FakeLog();
+log.warn = (fields, message) => {
+  if (message !== "target is ejected") return;
+  const target = states.findIndex(({ url }) => url === (fields as { target: string }).target);
+  ejections.push([target, states[target]!.ejectedUntil]);
+};
 const owner = { upstream: "users", log, clock, shared: new UpstreamRecord(shared, thread) };
 const states = records.map((record, i) => new TargetState(`http://t${i}`, record, owner));
 const own = outliers.map((memory) => new OutlierRecord(memory, thread));
@@ -44,7 +58,6 @@ const detector = new OutlierDetector(
 );
 detector.setTargets(states);
 
-/** Most that were ejected at once, as this thread saw it. */
 let most = 0;
 
 const ROUNDS: Record<HammerData["what"], (i: number) => void> = {
@@ -70,7 +83,4 @@ const ready = new Int32Array(gate);
 Atomics.add(ready, 0, 1);
 while (Atomics.load(ready, 0) < 2);
 for (let i = 0; i < rounds; i++) ROUNDS[what](i);
-parentPort!.postMessage({
-  most,
-  ejections: log.lines.filter(({ message }) => message === "target is ejected").length,
-});
+parentPort!.postMessage({ most, ejections } satisfies HammerResult);
