@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { OutlierRecord } from "../../../../core/upstream/health/outlier-record.ts";
 import { countedMs, OutlierDetector } from "../../../../core/upstream/health/passive.ts";
 import type { TargetState } from "../../../../core/upstream/target-state.ts";
@@ -340,6 +340,22 @@ describe("an ejection", () => {
     fail(1);
     fail(2);
     expect(out()).toEqual([0, 1]);
+  });
+
+  it("is made once when two threads see that it is due", () => {
+    const { states, targets, fail, detector, log } = setUp({ failures: 2, ejectFor: "1s" });
+    const { shared } = states;
+    fail(1);
+    const tryLock = vi.spyOn(shared, "tryLock").mockImplementationOnce(() => {
+      // The other one has been quicker, and is done.
+      tryLock.mockRestore();
+      detector.observe(targets[1]!, 500, undefined);
+      return shared.tryLock();
+    });
+    fail(1);
+    expect(targets[1]!.ejectionCounts("ejections")).toEqual([["failures", 1]]);
+    expect(log.lines).toHaveLength(1);
+    expect(shared.tryLock()).toBe(true);
   });
 
   it("is not made of a target that is no more", () => {
