@@ -45,7 +45,7 @@ describe("two threads at once", () => {
     expect(states.shared.inFlight).toBe(800_000);
     states.forgetThread(0);
     expect([known[0]!.inFlight, known[1]!.inFlight, states.shared.inFlight]).toEqual([
-      10_000, 10_000, 20_000,
+      200_000, 200_000, 400_000,
     ]);
     states.forgetThread(1);
     expect([known[0]!.inFlight, known[1]!.inFlight, states.shared.inFlight]).toEqual([0, 0, 0]);
@@ -59,7 +59,7 @@ describe("two threads at once", () => {
   });
 
   it("lose no failure in a row", async () => {
-    const [failures, rounds] = [997, 500_000];
+    const [failures, rounds] = [997, 3_000_000];
     const { records } = await hammer("failures", rounds, 1, failures);
     // From as many as are asked for on it counts in turns.
     expect(records[0]!.streak).toBe(failures + ((2 * rounds) % failures));
@@ -75,7 +75,7 @@ describe("two threads at once", () => {
       const counted = state.ejectionCounts("ejections").map(([, count]) => count);
       expect(counted).toEqual(ends.length === 0 ? [] : [ends.length]);
       const between = ends.slice(1).map((until, i) => until - ends[i]!);
-      expect(Math.min(1, ...between)).toBe(1); // each lasts a millisecond
+      expect(Math.min(10, ...between)).toBeGreaterThan(8); // each lasts ten milliseconds
     }
   });
 });
