@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { monotonicMs } from "../../../core/clock.ts";
 import { GatewayError } from "../../../core/errors.ts";
 import type { Exchange } from "../../../core/exchange.ts";
 import type { Reply } from "../../../core/reply.ts";
@@ -100,13 +101,13 @@ describe("the wait before a retry", () => {
     const upstream = below("UPSTREAM_RESET", ok());
     const handle = await buildStage(retry, { backoff: { base: "100ms" } }, upstream, host);
     const x = exchange();
-    x.deadline = { at: performance.now() + 50, header: undefined };
+    x.deadline = { at: monotonicMs() + 50, header: undefined };
     expect(await statusOf(handle, x)).toBe("UPSTREAM_RESET");
     expect(host.collected("sluice_retries_denied_total")).toEqual({
       '{"route":"test","reason":"deadline"}': 1,
     });
     const later = exchange();
-    later.deadline = { at: performance.now() + 51, header: undefined };
+    later.deadline = { at: monotonicMs() + 51, header: undefined };
     upstream.times.length = 0;
     expect(await statusOf(handle, later)).toBe(200);
   });
