@@ -126,3 +126,41 @@ function withStages(pipeline: object[]): object {
   const { routes } = gateway.source as { routes: object[] };
   return { ...gateway.source, routes: [routes[0], { name: "all", match: { path: "/*" }, pipeline }] };
 }
+
+it("targets are checked once, and what checks find holds on all threads", async () => {
+  let checks = 0;
+  let health = 200;
+  const ill = await startUpstream((request, response) => {
+    if (request.url === "/health") checks++;
+    response.writeHead(request.url === "/health" ? health : 201).end();
+  });
+  onTestFinished(() => ill.close());
+  const active = { path: "/health", interval: "20ms", jitter: "0%", unhealthyThreshold: 1 };
+  await start({ targets: [ill.url], health: { active } });
+  expect(await statuses()).toEqual([201, 201]);
+  health = 503;
+  expect(await gateway.logged(({ msg }) => msg === "target is unhealthy")).not.toHaveProperty("thread");
+  expect(await statuses()).toEqual([503, 503]);
+  health = 200;
+  await gateway.logged(({ msg }) => msg === "target is healthy again");
+  expect(await statuses()).toEqual([201, 201]);
+  const { text } = await gateway.control.metrics.render();
+  const counted = text.matchAll(/^sluice_upstream_health_checks_total\{.*\} (\d+)$/gm);
+  const sum = [...counted].reduce((sum, [, count]) => sum + Number(count), 0);
+  expect(Math.abs(checks - sum)).toBeLessThanOrEqual(1);
+});
+
+it("an upstream is looked after until no thread has a request of its generation left", async () => {
+  await start();
+  const waiting = both[1].get("hold");
+  await expect.poll(() => held.length).toBe(1);
+  gateway.source = withStages([{ plugin: "tell-thread" }, { plugin: "hostile" }]);
+  gateway.source = { ...gateway.source, upstreams: {} };
+  await gateway.control.reload();
+  const isKnown = async (): Promise<boolean> =>
+    (await gateway.control.metrics.render()).text.includes("sluice_upstream_target_in_flight{");
+  expect(await isKnown()).toBe(true);
+  held[0]!.end("done");
+  expect(await waiting).toMatchObject({ text: "done" });
+  await expect.poll(isKnown, { timeout: 5000 }).toBe(false);
+});
