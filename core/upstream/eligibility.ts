@@ -98,13 +98,13 @@ export class Eligibility<T extends Candidate> {
 
   /** Finds out again which targets are eligible, if something changed or time passed. */
   #look(): void {
-    const { version } = this.#shared;
     if (
-      version === this.#seen &&
+      this.#shared.isAt(this.#seen) &&
       (this.#changesAt === Number.POSITIVE_INFINITY || this.#clock.monotonic() < this.#changesAt)
     ) {
       return;
     }
+    const { version } = this.#shared;
     const now = this.#clock.monotonic();
     this.#changesAt = Number.POSITIVE_INFINITY;
     this.#healthy = this.#offered = 0;

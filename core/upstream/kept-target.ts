@@ -63,7 +63,7 @@ export class KeptTarget extends TargetState {
     const before = this.healthy;
     if (healthy === before) return;
     if (before === false) this.#warmUp();
-    Atomics.store(this.words, WORD.healthy, HEALTH.indexOf(healthy));
+    this.words[WORD.healthy] = HEALTH.indexOf(healthy);
     this.owner.shared.changed();
     if (healthy === false) this.owner.log.warn({ ...this.fields(), reason }, "target is unhealthy");
     else if (before === false) this.owner.log.info(this.fields(), "target is healthy again");
@@ -99,12 +99,12 @@ export class KeptTarget extends TargetState {
   ejectionCounts(kind: "ejections" | "refusals"): [reason: EjectionReason, count: number][] {
     return REASONS.map((reason, i): [EjectionReason, number] => [
       reason,
-      Atomics.load(this.words, WORD[kind] + i),
+      this.words[WORD[kind] + i]!,
     ]).filter(([, count]) => count > 0);
   }
 
   #set({ adminState, weight }: Override): void {
-    Atomics.store(this.words, WORD.adminState, ADMIN_STATES.indexOf(adminState));
+    this.words[WORD.adminState] = ADMIN_STATES.indexOf(adminState);
     this.doubles[DOUBLE.weight] = weight ?? Number.NaN;
   }
 

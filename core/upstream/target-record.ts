@@ -1,7 +1,7 @@
 /**
- * Where what is known of a target is in the memory that threads share. Whole numbers are changed with Atomics. Times
- * and averages are doubles that are written as they are: each is a machine word, and the version of the upstream,
- * which is raised after them, makes them seen.
+ * Where what is known of a target is in the memory that threads share. What several threads change is changed with
+ * Atomics; all is read as it is, because a word or a double is never seen half written. Who changes what decides which
+ * targets are used raises the upstream's version after it, and who sees a new version sees the change.
  */
 
 /** Offsets in words of 32 bits. */

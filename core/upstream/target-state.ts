@@ -64,7 +64,7 @@ export class TargetState {
 
   /** Requests under way to it. */
   get inFlight(): number {
-    return Atomics.load(this.words, WORD.inFlight);
+    return this.words[WORD.inFlight]!;
   }
 
   startRequest(): void {
@@ -86,11 +86,11 @@ export class TargetState {
 
   /** Verdict of the active checks; undefined while there is none. */
   get healthy(): boolean | undefined {
-    return HEALTH[Atomics.load(this.words, WORD.healthy)];
+    return HEALTH[this.words[WORD.healthy]!];
   }
 
   get adminState(): AdminState {
-    return ADMIN_STATES[Atomics.load(this.words, WORD.adminState)]!;
+    return ADMIN_STATES[this.words[WORD.adminState]!]!;
   }
 
   /** Weight that an operator set; undefined for the configured one. */
@@ -106,7 +106,7 @@ export class TargetState {
 
   /** Why it was ejected last. */
   get ejectionReason(): EjectionReason {
-    return REASONS[Atomics.load(this.words, WORD.reason)]!;
+    return REASONS[this.words[WORD.reason]!]!;
   }
 
   /** True when it is well, as far as is known. */
@@ -140,7 +140,7 @@ export class TargetState {
     doubles[DOUBLE.lastEjectionMs] = ms;
     doubles[DOUBLE.ejectedUntil] = now + ms;
     const index = REASONS.indexOf(reason);
-    Atomics.store(words, WORD.reason, index);
+    words[WORD.reason] = index;
     Atomics.add(words, WORD.ejections + index, 1);
     Atomics.store(words, WORD.isOut, 1);
     owner.shared.changed();

@@ -38,8 +38,14 @@ export class UpstreamRecord {
     return this.#words[SERIAL]!;
   }
 
+  /** What is read after it is at least as new. */
   get version(): number {
     return Atomics.load(this.#words, VERSION);
+  }
+
+  /** Whether the version is this one; cheaper, and true for a moment longer. */
+  isAt(version: number | undefined): boolean {
+    return this.#words[VERSION] === version;
   }
 
   /** Something changed. */
@@ -49,7 +55,7 @@ export class UpstreamRecord {
 
   /** Requests under way to all targets together. */
   get inFlight(): number {
-    return Atomics.load(this.#words, IN_FLIGHT);
+    return this.#words[IN_FLIGHT]!;
   }
 
   startRequest(): void {

@@ -73,7 +73,7 @@ export class OutlierRecord {
 
   /** Failures since the last success; more than twice as many as are asked for are not counted. */
   get streak(): number {
-    return this.mark & STREAK_MASK;
+    return this.#words[STREAK]! & STREAK_MASK;
   }
 
   /** A success: the next failure is the first. */
@@ -109,7 +109,7 @@ export class OutlierRecord {
     if (this.withinMs === undefined) return;
     const words = this.#words;
     const lane = this.#lane;
-    const era = this.mark >>> ERA_SHIFT;
+    const era = words[STREAK]! >>> ERA_SHIFT;
     if (words[lane] !== era) {
       words.fill(0, lane + 1, lane + LANE_WORDS);
       Atomics.store(words, lane, era);
