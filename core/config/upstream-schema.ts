@@ -60,7 +60,7 @@ export const upstreamSchema = {
       minimum: 1,
       maximum: 65535,
       default: 1024,
-      description: "Most connections to each target; more requests wait.",
+      description: "Most connections to each target, of each thread; more requests wait.",
     },
     keepAlive: duration("4s", "How long an idle connection is kept, unless the target says otherwise."),
     maxHeaderSize: size("64KB", "Largest reply headers; 502 beyond."),
