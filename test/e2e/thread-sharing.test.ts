@@ -164,3 +164,18 @@ it("an upstream is looked after until no thread has a request of its generation 
   expect(await waiting).toMatchObject({ text: "done" });
   await expect.poll(isKnown, { timeout: 5000 }).toBe(false);
 });
+
+it("upstreams are looked after also while all threads are replaced at once", async () => {
+  await start();
+  const { routes } = gateway.source as { routes: object[] };
+  const exit = { name: "exit", match: { path: "/exit" }, pipeline: [{ plugin: "hostile" }] };
+  gateway.source = { ...gateway.source, routes: [exit, ...routes] };
+  await gateway.control.reload();
+  await Promise.all(both.map((each) => each.get("exit").catch(() => {})));
+  const isBack = ({ msg }: Record<string, unknown>): boolean => msg === "a new data thread serves";
+  await expect.poll(() => gateway.lines.filter(isBack).length, { timeout: 10_000 }).toBe(2);
+  const { id } = (await shown()).targets[0]!;
+  await gateway.control.change("upstreams", "main", { target: id, set: { state: "disabled" } });
+  both = [await connectTo(0, gateway.url), await connectTo(1, gateway.url)];
+  expect(await statuses()).toEqual([503, 503]);
+});
