@@ -97,10 +97,11 @@ export class KeptTarget extends TargetState {
 
   /** Ejections so far, and those that were due and not made, by reason. */
   ejectionCounts(kind: "ejections" | "refusals"): [reason: EjectionReason, count: number][] {
-    return REASONS.map((reason, i): [EjectionReason, number] => [
+    const counts = REASONS.map((reason, i): [EjectionReason, number] => [
       reason,
       this.words[WORD[kind] + i]!,
-    ]).filter(([, count]) => count > 0);
+    ]);
+    return counts.filter(([, count]) => count > 0);
   }
 
   #set({ adminState, weight }: Override): void {
