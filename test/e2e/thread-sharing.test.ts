@@ -153,7 +153,7 @@ it("targets are checked once, and what checks find holds on all threads", async 
 it("an upstream is looked after until no thread has a request of its generation left", async () => {
   await start();
   const waiting = both[1].get("hold");
-  await expect.poll(() => held.length).toBe(1);
+  await expect.poll(() => held.length, { timeout: 5000 }).toBe(1);
   gateway.source = withStages([{ plugin: "tell-thread" }, { plugin: "hostile" }]);
   gateway.source = { ...gateway.source, upstreams: {} };
   await gateway.control.reload();
