@@ -51,7 +51,7 @@ const schema = {
       minimum: 1,
       default: 100,
       description:
-        "Most copies of this route to the upstream at once, those that wait for a body included; further requests are not copied.",
+        "Most copies of this route to the upstream at once on a thread, those that wait for a body included; further requests are not copied.",
     },
     maxBodySize: size("1MB", "Largest request body to copy. It is kept in memory until it is complete."),
     timeout: duration("5s", "Longest that the upstream may take for its whole reply."),

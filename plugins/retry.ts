@@ -79,7 +79,8 @@ const schema = {
       minimum: 0,
       maximum: 100_000,
       default: 10,
-      description: "Retries that may be under way whatever the budget is, so that a quiet route has some.",
+      description:
+        "Retries that may be under way on a thread whatever the budget is, so that a quiet route has some.",
     },
     maxBodySize: size(
       "64KB",
