@@ -65,7 +65,7 @@ export interface Target {
   readonly url: string;
   /** Its share of requests against the others now: as configured or set by an operator, less while it warms up. */
   readonly weight: number;
-  /** Requests under way to it, of all routes. */
+  /** Requests under way to it, of all routes and threads. */
   readonly inFlight: number;
   /** Milliseconds until its replies' heads: an average that follows peaks at once and forgets in seconds; 0 before the first. */
   readonly latencyMs: number;

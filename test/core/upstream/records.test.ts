@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { Worker } from "node:worker_threads";
 import { describe, expect, it } from "vitest";
 import { OutlierRecord } from "../../../core/upstream/health/outlier-record.ts";
+import { createTargetRecord, DOUBLE, REASONS, WORD } from "../../../core/upstream/target-record.ts";
 import { targetStates } from "./health/health-options.ts";
 import type { HammerData, HammerResult } from "./hammer-worker.ts";
 
@@ -37,6 +38,24 @@ async function hammer(
   const records = outliers.map((memory) => new OutlierRecord(memory, 0));
   return { states, known, records, results };
 }
+
+describe("the record of a target", () => {
+  it("has room for each of its parts, and no two share any", () => {
+    const threads = 3;
+    const several: Record<string, number> = {
+      ejections: REASONS.length,
+      refusals: REASONS.length,
+      lanes: threads,
+    };
+    const parts = [
+      ...Object.entries(WORD).map(([name, at]) => [4 * at, 4 * (at + (several[name] ?? 1))]),
+      ...Object.values(DOUBLE).map((at) => [8 * at, 8 * (at + 1)]),
+    ].sort(([a], [b]) => a! - b!);
+    for (const [i, [start]] of parts.entries())
+      if (i > 0) expect(start).toBeGreaterThanOrEqual(parts[i - 1]![1]!);
+    expect(createTargetRecord(0, threads).byteLength).toBeGreaterThanOrEqual(parts.at(-1)![1]!);
+  });
+});
 
 describe("two threads at once", () => {
   it("lose no request under way", async () => {
