@@ -10,6 +10,7 @@ import { createLog, type RootLog } from "./observe/log.ts";
 import { MergedMetrics } from "./observe/merged-metrics.ts";
 import { GatewayMetrics } from "./observe/metrics.ts";
 import { OwnThread } from "./observe/observed-thread.ts";
+import type { Excuse } from "./observe/profiling.ts";
 import { countThreads } from "./threads/count.ts";
 import { ThreadGroup } from "./threads/thread-group.ts";
 import { createSharedMemory, SharedMemory } from "./threads/shared-memory.ts";
@@ -36,6 +37,8 @@ export interface RuntimeOptions {
   readonly worker?: URL;
   /** Where listening sockets come from, and who keeps them; nobody by default. */
   readonly sockets?: SocketStore | undefined;
+  /** Who must not take this thread for one that hangs. */
+  readonly excuse?: Excuse | undefined;
 }
 
 /**
@@ -46,7 +49,7 @@ export interface RuntimeOptions {
 export async function startRuntime(
   load: () => Promise<LoadedConfig>,
   catalogue: Catalogue,
-  { logTo, worker, sockets = NO_SOCKETS }: RuntimeOptions = {},
+  { logTo, worker, sockets = NO_SOCKETS, excuse }: RuntimeOptions = {},
 ): Promise<Runtime> {
   // The log's settings are part of the configuration, so the first one is read before there is a log.
   let first: LoadedConfig | undefined = await load();
@@ -89,7 +92,7 @@ export async function startRuntime(
     ...common,
     data,
     keepers,
-    own: new OwnThread(name, counted, systemClock),
+    own: new OwnThread(name, counted, systemClock, excuse),
     async load() {
       const loaded = first ?? (await load());
       first = undefined;

@@ -58,8 +58,8 @@ async function withProfiler(
 ): Promise<Reply> {
   const wanted = x.query.get("thread") ?? "0";
   const all = control.threads;
-  // When there is only one thread it is both.
-  const thread = all.length === 1 && wanted === "control" ? all[0] : all.find(({ name }) => name === wanted);
+  // When there is only one thread it is the control thread too.
+  const thread = wanted === "control" ? all[0] : all.find(({ name }) => name === wanted);
   if (thread === undefined) return unknown(all.map(({ name }) => name));
   if (thread.profiler === undefined) return json(503, { error: "the thread is being replaced" });
   const headers = ["content-type", "application/json", "cache-control", "no-store"];

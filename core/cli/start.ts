@@ -43,7 +43,11 @@ export async function start(options: StartOptions): Promise<Running> {
   const path = resolve(file);
   const compile = compileOnce(catalogue);
   const load = (): ReturnType<typeof loadConfig> => loadConfig(path, { catalogue, compile });
-  const { control, log, threads } = await startRuntime(load, catalogue, { worker, sockets: supervision });
+  const { control, log, threads } = await startRuntime(load, catalogue, {
+    worker,
+    sockets: supervision,
+    excuse: supervision && ((ms) => supervision.excuse(ms)),
+  });
   const lastCrash = supervision?.lastCrash;
   if (lastCrash) {
     control.lastCrash = { ...lastCrash, at: new Date(lastCrash.at).toISOString() };

@@ -1,7 +1,7 @@
 /** The threads of a gateway as operators see them. */
 import type { Clock } from "../plugin.ts";
 import type { GatewayMetrics } from "./metrics.ts";
-import { OWN_THREAD, Profiler } from "./profiling.ts";
+import { type Excuse, profileOwnThread, Profiler } from "./profiling.ts";
 import { ThreadHealth } from "./thread-health.ts";
 
 /** A thread, or the place of one that is being replaced. */
@@ -25,11 +25,12 @@ export class OwnThread implements ObservedThread {
   readonly startedAt: number;
   readonly replacements = 0;
   readonly lastReason = undefined;
-  readonly profiler = new Profiler(OWN_THREAD);
+  readonly profiler: Profiler;
   readonly #health: ThreadHealth;
 
-  constructor(name: string, metrics: GatewayMetrics, clock: Clock) {
+  constructor(name: string, metrics: GatewayMetrics, clock: Clock, excuse?: Excuse) {
     this.name = name;
+    this.profiler = new Profiler(profileOwnThread(excuse));
     this.startedAt = clock.now();
     this.#health = new ThreadHealth(metrics, clock);
   }

@@ -8,6 +8,8 @@ import type { Worker } from "node:worker_threads";
 
 /** Time between two looks at the stack. */
 const SAMPLE_MS = 1;
+/** The longest that a thread may take to write down its heap. */
+const HEAP_MS = 120_000;
 
 /** A thread that can be profiled. */
 export interface ProfiledThread {
@@ -96,22 +98,34 @@ export class Profiler {
   }
 }
 
+/**
+ * Tells whoever watches a thread that it will give no sign of life for up to so many milliseconds; 0 when that is over.
+ */
+export type Excuse = (ms: number) => void | Promise<void>;
+
 /** The thread that this runs in. */
-export const OWN_THREAD: ProfiledThread = {
-  gone: undefined,
-  async startCpuProfile() {
-    const profile = startCpuProfile({ sampleInterval: SAMPLE_MS });
-    return { stop: async () => profile.stop() };
-  },
-  async writeHeap(path) {
-    writeHeapSnapshot(path);
-  },
-};
+export function profileOwnThread(excuse: Excuse = () => {}): ProfiledThread {
+  return {
+    gone: undefined,
+    async startCpuProfile() {
+      const profile = startCpuProfile({ sampleInterval: SAMPLE_MS });
+      return { stop: async () => profile.stop() };
+    },
+    async writeHeap(path) {
+      await excuse(HEAP_MS);
+      try {
+        writeHeapSnapshot(path);
+      } finally {
+        await excuse(0);
+      }
+    },
+  };
+}
 
 /**
  * Another thread. Its heap is not asked for by `worker.getHeapSnapshot()`: that ends the process when the thread ends
  * before all was read, and keeps the whole text in memory.
- * @param writeHeap has the thread call its {@link OWN_THREAD}'s
+ * @param writeHeap has the thread do it itself, by {@link profileOwnThread}
  */
 export function profileWorker(
   worker: Worker,

@@ -138,6 +138,7 @@ export class GatewayProcess {
       const limits = message.stallable ? REQUESTS_STALLED : CONTROL_STALLED;
       this.#watch = new ProcessWatch(limits, () => readMainThread(this.pid));
     }
+    if (message.type === "excuse") this.#watch?.excuse(message.ms);
     if (message.type === "ready" || message.type === "beat") {
       const { generation, running } = message;
       this.#vitals = { generation, running };

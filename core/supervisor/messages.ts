@@ -40,6 +40,8 @@ export type FromGateway =
   /** It serves. `stallable`: requests are handled by the thread that gives the signs of life. */
   | ({ type: "ready"; stallable: boolean } & Vitals)
   | ({ type: "beat" } & Vitals)
+  /** It will give no sign of life for up to so many milliseconds; 0 when that is over. */
+  | { type: "excuse"; ms: number }
   /** A reload that it was asked for is over. */
   | { type: "reloaded"; result: string }
   /** Comes with a listening socket, to be kept. */

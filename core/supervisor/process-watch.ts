@@ -32,6 +32,8 @@ export class ProcessWatch {
   readonly #read: () => ThreadTime | undefined;
   #hasBeat = true;
   #missed = 0;
+  /** Checks to come that need no sign of life. */
+  #excused = 0;
   #cpuMs = 0;
 
   constructor(limits: StallLimits, read: () => ThreadTime | undefined) {
@@ -44,10 +46,16 @@ export class ProcessWatch {
     this.#hasBeat = true;
   }
 
+  /** There need not be one for so long. */
+  excuse(ms: number): void {
+    this.#excused = Math.ceil(ms / CHECK_MS);
+  }
+
   /** What is wrong, as a text for people; undefined while nothing is. */
   check(): string | undefined {
     const time = this.#read();
-    if (this.#hasBeat) {
+    if (this.#excused > 0 || this.#hasBeat) {
+      if (this.#excused > 0) this.#excused--;
       this.#hasBeat = false;
       this.#missed = 0;
       this.#cpuMs = time?.cpuMs ?? 0;

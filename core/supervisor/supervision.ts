@@ -80,6 +80,14 @@ export class Supervision implements SocketStore {
     setInterval(() => this.#send({ type: "beat", ...vitals() }), CHECK_MS).unref();
   }
 
+  /** Says that this thread will be busy with itself for up to so long, or is no more; resolves when that is said. */
+  excuse(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      if (!process.connected) return resolve();
+      process.send!({ type: "excuse", ms } satisfies FromGateway, undefined, {}, () => resolve());
+    });
+  }
+
   take(key: string): number | undefined {
     const fd = this.#inherited.get(key);
     this.#inherited.delete(key);

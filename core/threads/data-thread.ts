@@ -4,7 +4,7 @@ import { monotonicMs, systemClock } from "../clock.ts";
 import { Gateway, type Prepared } from "../gateway.ts";
 import { createLog, type LogLevel } from "../observe/log.ts";
 import { GatewayMetrics } from "../observe/metrics.ts";
-import { OWN_THREAD } from "../observe/profiling.ts";
+import { profileOwnThread } from "../observe/profiling.ts";
 import { ThreadHealth } from "../observe/thread-health.ts";
 import type { Catalogue } from "../plugin.ts";
 import { answerCall } from "./calls.ts";
@@ -17,8 +17,6 @@ import { Vitals } from "./vitals.ts";
 
 /** Time between two signs of life. */
 export const BEAT_MS = 100;
-/** How long a thread may take to write down its heap: it gives no sign of life meanwhile. */
-const HEAP_MS = 120_000;
 
 /** Serves until the control thread ends this one. */
 export function serveDataThread(port: MessagePort, start: DataThreadStart, catalogue: Catalogue): void {
@@ -28,6 +26,7 @@ export function serveDataThread(port: MessagePort, start: DataThreadStart, catal
   const metrics = new GatewayMetrics();
   const health = new ThreadHealth(metrics, systemClock);
   const vitals = new Vitals(start.vitals, thread);
+  const own = profileOwnThread((ms) => vitals.beat(monotonicMs() + ms));
   const gateway = new Gateway({
     catalogue,
     log,
@@ -76,14 +75,7 @@ export function serveDataThread(port: MessagePort, start: DataThreadStart, catal
     inspect: (collection) => gateway.inspect(collection),
     snapshot: () => metrics.snapshot(),
     change: (collection, id, patch) => gateway.change(collection, id, patch),
-    async writeHeap(path) {
-      vitals.beat(monotonicMs() + HEAP_MS);
-      try {
-        await OWN_THREAD.writeHeap(path);
-      } finally {
-        vitals.beat(monotonicMs());
-      }
-    },
+    writeHeap: (path) => own.writeHeap(path),
   };
 
   port.on("message", (message: ToDataThread) => {

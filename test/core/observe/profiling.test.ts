@@ -4,7 +4,12 @@ import { dirname, join } from "node:path";
 import { text } from "node:stream/consumers";
 import { Worker } from "node:worker_threads";
 import { afterEach, describe, expect, it, onTestFinished, vi } from "vitest";
-import { type NotProfiled, OWN_THREAD, Profiler, profileWorker } from "../../../core/observe/profiling.ts";
+import {
+  type NotProfiled,
+  Profiler,
+  profileOwnThread,
+  profileWorker,
+} from "../../../core/observe/profiling.ts";
 import { FakeProfiledThread } from "../../support/profiled-thread.ts";
 
 afterEach(() => void vi.useRealTimers());
@@ -80,7 +85,7 @@ describe("a CPU profile", () => {
       for (const end = performance.now() + 20; performance.now() < end; );
     }, 1);
     onTestFinished(() => clearInterval(timer));
-    expect(functionsOf(await new Profiler(OWN_THREAD).cpuProfile(200, signal))).toContain("burn");
+    expect(functionsOf(await new Profiler(profileOwnThread()).cpuProfile(200, signal))).toContain("burn");
   });
 });
 
@@ -104,14 +109,17 @@ describe("a heap snapshot", () => {
     await expect(access(dirname(thread.trace[0]!))).rejects.toThrow("ENOENT");
   });
 
-  it("of this thread has what is in its memory", async () => {
+  it("of this thread has what is in its memory; whoever watches it is told before", async () => {
     const folder = await mkdtemp(join(tmpdir(), "sluice-test-"));
     onTestFinished(() => rm(folder, { recursive: true }));
     vi.stubEnv("TMPDIR", folder);
     onTestFinished(() => void vi.unstubAllEnvs());
     class OnlyOfThisTest {}
     const kept = new OnlyOfThisTest();
-    const { stream, bytes } = await new Profiler(OWN_THREAD).heapSnapshot();
+    const excuses: number[] = [];
+    const own = profileOwnThread((ms) => void excuses.push(ms));
+    const { stream, bytes } = await new Profiler(own).heapSnapshot();
+    expect(excuses).toEqual([120_000, 0]);
     expect(await readdir(folder)).toEqual([]);
     const snapshot = await text(stream);
     expect(Buffer.byteLength(snapshot)).toBe(bytes);

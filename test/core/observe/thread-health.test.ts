@@ -1,6 +1,6 @@
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
-import { describe, expect, it, onTestFinished } from "vitest";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { GatewayMetrics } from "../../../core/observe/metrics.ts";
 import { readingOf, ThreadHealth } from "../../../core/observe/thread-health.ts";
 import { FakeClock } from "../../support/harness.ts";
@@ -61,15 +61,23 @@ describe("a thread's health", () => {
     expect(delay.merge).toBe("thread");
   });
 
-  it("tells which share of the time the event loop was busy", async () => {
+  it("tells which share of the last one or two windows the event loop was busy", async () => {
+    const real = performance.eventLoopUtilization;
+    const now = { active: 0, idle: 0, utilization: 0 };
+    const loop = vi
+      .spyOn(performance, "eventLoopUtilization")
+      .mockImplementation((...args) => (args.length === 2 ? real(...args) : { ...now }));
+    onTestFinished(() => loop.mockRestore());
     const { clock, read } = setUp();
-    for (let i = 0; i < 2; i++) {
+    const readAfter = async (active: number, idle: number): Promise<number> => {
       clock.advance(15_000);
-      await read();
-    }
-    block(200);
-    await expect.poll(async () => (await read()).eventLoopUtilization).toBeGreaterThan(0.2);
-    expect((await read()).eventLoopUtilization).toBeLessThanOrEqual(1);
+      now.active += active;
+      now.idle += idle;
+      return (await read()).eventLoopUtilization;
+    };
+    expect(await readAfter(15_000, 0)).toBe(1);
+    expect(await readAfter(5000, 10_000)).toBe(0.333);
+    expect(await readAfter(0, 15_000)).toBe(0);
   });
 
   it("tells of the heap", async () => {

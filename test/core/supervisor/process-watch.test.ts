@@ -50,6 +50,17 @@ describe("a process is not stalled", () => {
     expect(setUp("R", 0).checksUntilStalled()).toBe(Infinity);
   });
 
+  it("while it is excused, however busy it is; afterwards it is as ever", () => {
+    const { watch, checksUntilStalled } = setUp("R", 1);
+    watch.excuse(10_000);
+    expect(checksUntilStalled()).toBe(24);
+    watch.beat();
+    watch.excuse(10_000);
+    watch.check();
+    watch.excuse(0);
+    expect(checksUntilStalled()).toBe(4);
+  });
+
   it("while somebody has stopped it, or it waits for a disk", () => {
     for (const state of ["T", "t", "D"]) expect(setUp(state, 0).checksUntilStalled()).toBe(Infinity);
   });
