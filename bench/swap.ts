@@ -6,8 +6,7 @@
  *
  * `--rounds` is the number of swaps; `--seconds` is the warm-up before the first.
  */
-import { renameSync, writeFileSync } from "node:fs";
-import { benchConfig, startSluice } from "./support/gateways.ts";
+import { benchConfig, saveConfig, startSluice } from "./support/gateways.ts";
 import { Connection, type RawReply } from "./support/keep-alive.ts";
 import { canPin, LOAD_CORE, pinSelf, type Subject } from "./support/process.ts";
 import { conclude, megabytes, printTable, readOptions, round } from "./support/report.ts";
@@ -90,10 +89,9 @@ async function heapOf(subject: Subject): Promise<number> {
 /** Saves the next revision and waits until a reply names it; gives the milliseconds between. */
 async function swap(file: string, target: string, probe: Connection): Promise<number> {
   const revision = saved + 1;
-  writeFileSync(`${file}.next`, JSON.stringify(configOf(revision, target)));
   const start = performance.now();
   saved = revision;
-  renameSync(`${file}.next`, file);
+  saveConfig(file, configOf(revision, target));
   while (seen < revision) {
     if (performance.now() - start > PATIENCE_MS) throw new Error(`revision ${revision} never served`);
     const seenBefore = seen;

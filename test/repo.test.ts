@@ -186,7 +186,8 @@ describe("tests", () => {
     );
     expect(tests.length).toBeGreaterThan(30);
     expect(tests.filter((file) => !globs.some((glob) => matchesGlob(file, glob)))).toEqual([]);
-    expect(list("{core,plugins,bench,examples}/**/*.test.ts")).toEqual([]);
+    const elsewhere = list("{core,plugins,bench,examples}/**/*.test.ts");
+    expect(elsewhere.filter((file) => !file.includes("node_modules/"))).toEqual([]);
   });
 
   it("are all run", () => {

@@ -1,5 +1,5 @@
 /** Starts what is measured: Sluice as its users run it, and the yardstick. */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type StartOptions, SUBJECT_CORE, Subject } from "./process.ts";
@@ -19,6 +19,12 @@ export interface SluiceServer extends Server {
 }
 
 export interface SluiceOptions {
+  /** With the process that looks after it, as users run it; without, the process under test is the one that serves. */
+  supervise?: boolean;
+  /** The program: its source, or what a build made of it. */
+  main?: string;
+  /** The core, or the cores, that it may use. */
+  core?: number | readonly number[];
   /** Reload when the file changes. */
   watch?: boolean;
   /** Arguments for Node. */
@@ -31,10 +37,10 @@ export async function startSluice(config: object, options: SluiceOptions = {}): 
   const folder = mkdtempSync(join(tmpdir(), "sluice-bench-"));
   const file = join(folder, "gateway.json");
   writeFileSync(file, JSON.stringify(config));
-  // What is measured is the process that serves.
-  const args = [...(options.nodeArgs ?? []), MAIN, "start", "--no-supervise", "-c", file];
+  const args = [...(options.nodeArgs ?? []), options.main ?? MAIN, "start", "-c", file];
+  if (options.supervise !== true) args.push("--no-supervise");
   if (options.watch !== true) args.push("--no-watch");
-  const start: StartOptions = { core: SUBJECT_CORE };
+  const start: StartOptions = { core: options.core ?? SUBJECT_CORE };
   if (options.onLine !== undefined) start.onLine = options.onLine;
   const subject = new Subject(process.execPath, args, start);
   const url = await subject.line((line) => {
@@ -50,6 +56,12 @@ export async function startSluice(config: object, options: SluiceOptions = {}): 
       rmSync(folder, { recursive: true, force: true });
     },
   };
+}
+
+/** Replaces a configuration file as editors do: written beside it and renamed. */
+export function saveConfig(file: string, config: object): void {
+  writeFileSync(`${file}.next`, JSON.stringify(config));
+  renameSync(`${file}.next`, file);
 }
 
 /** Runs the yardstick in front of an upstream. */

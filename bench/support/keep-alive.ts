@@ -49,6 +49,11 @@ export class Connection {
     });
   }
 
+  /** True when some, but not all, of a reply has come. */
+  get isMidReply(): boolean {
+    return this.#received !== "";
+  }
+
   close(): void {
     this.#socket.destroy();
   }

@@ -18,14 +18,26 @@ const wrk = findProgram("wrk");
 /** What makes the load, for the output. */
 export const loadKind = wrk === undefined ? "a generator in Node (wrk is not installed)" : "wrk";
 
-/** Sends requests over `connections` connections, each as soon as the last was answered. */
-export async function load(url: string, connections: number, seconds: number): Promise<LoadResult> {
+/**
+ * Sends requests over `connections` connections, each as soon as the last was answered.
+ * @param uploadBytes length of the body of each request, which is a POST then; needs wrk
+ */
+export async function load(
+  url: string,
+  connections: number,
+  seconds: number,
+  uploadBytes = 0,
+): Promise<LoadResult> {
   if (wrk === undefined) {
+    if (uploadBytes > 0) throw new Error("uploads need wrk");
     const file = join(import.meta.dirname, "generator.ts");
     const text = await run([process.execPath, file, url, String(connections), String(seconds)]);
     return JSON.parse(text) as LoadResult;
   }
-  const args = ["-t1", `-c${connections}`, `-d${Math.ceil(seconds)}s`, "--latency", url];
+  const args = ["-t1", `-c${connections}`, `-d${Math.ceil(seconds)}s`, "--latency"];
+  if (uploadBytes > 0) args.push("-s", join(import.meta.dirname, "upload.lua"));
+  args.push(url);
+  if (uploadBytes > 0) args.push("--", String(uploadBytes));
   return parseWrk(await run([wrk, ...args]));
 }
 
@@ -44,7 +56,8 @@ function run(command: readonly string[]): Promise<string> {
   });
 }
 
-function parseWrk(text: string): LoadResult {
+/** Reads what wrk prints with `--latency`. */
+export function parseWrk(text: string): LoadResult {
   const number = (pattern: RegExp): number => Number(pattern.exec(text)?.[1] ?? 0);
   const latency = (percent: number): number => {
     const [, value, unit] = new RegExp(`^\\s+${percent}%\\s+([\\d.]+)(us|ms|s)`, "m").exec(text) ?? [];

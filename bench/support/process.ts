@@ -5,6 +5,7 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { availableParallelism } from "node:os";
 import { createInterface } from "node:readline";
+import { treeCpuMicros } from "./process-tree.ts";
 
 /** The process under test has this core to itself; load and upstream share the other. */
 export const SUBJECT_CORE = 0;
@@ -13,9 +14,6 @@ export const LOAD_CORE = 1;
 /** True when processes can be bound to cores: figures of a run without it scatter more. */
 export const canPin: boolean =
   availableParallelism() > 1 && spawnSync("taskset", ["--version"], { stdio: "ignore" }).status === 0;
-
-/** Clock ticks a second in /proc/PID/stat. */
-const TICKS = Number(spawnSync("getconf", ["CLK_TCK"], { encoding: "utf8" }).stdout) || 100;
 
 /** Binds this process, and what it starts from now on, to a core. */
 export function pinSelf(core: number): void {
@@ -30,7 +28,8 @@ process.on("exit", () => {
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => process.exit(1));
 
 export interface StartOptions {
-  core: number;
+  /** The core, or the cores, that it may use. */
+  core: number | readonly number[];
   /** Environment beside this process's own. */
   env?: Record<string, string>;
   /** Told every line of standard output and error. */
@@ -90,12 +89,9 @@ export class Subject {
     });
   }
 
-  /** CPU time so far, user and system, all threads, in microseconds. */
+  /** CPU time so far, user and system, of all its threads and of all processes that it started, in microseconds. */
   cpuMicros(): number {
-    const stat = readFileSync(`/proc/${this.pid}/stat`, "utf8");
-    // The name in parentheses may hold spaces; user and system time are fields 14 and 15.
-    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-    return ((Number(fields[11]) + Number(fields[12])) * 1e6) / TICKS;
+    return treeCpuMicros(this.pid);
   }
 
   /** Resident memory, in bytes. */

@@ -43,8 +43,10 @@ export function printTable(head: readonly string[], rows: readonly (readonly str
 export interface Verdict {
   what: string;
   value: number;
-  /** Largest value that is good. */
+  /** Largest value that is good, or smallest. */
   limit: number;
+  /** True when `limit` is the smallest value that is good. */
+  atLeast?: true;
   unit?: string;
 }
 
@@ -59,23 +61,40 @@ export function conclude(
   options: BenchOptions,
 ): void {
   console.log();
-  for (const { what, value, limit, unit = "" } of verdicts) {
-    const met = value <= limit;
+  for (const { what, value, limit, atLeast, unit = "" } of verdicts) {
+    const met = atLeast ? value >= limit : value <= limit;
     if (!met) process.exitCode = 1;
-    console.log(
-      `${met ? "ok    " : "MISSED"} ${name}: ${what} ${round(value)}${unit} (target: at most ${limit}${unit})`,
-    );
+    const bound = `${atLeast ? "at least" : "at most"} ${limit}${unit}`;
+    console.log(`${met ? "ok    " : "MISSED"} ${name}: ${what} ${round(value)}${unit} (target: ${bound})`);
   }
   if (!options.save) return;
-  const folder = join(import.meta.dirname, "..", "results");
-  mkdirSync(folder, { recursive: true });
-  const file = join(folder, `${new Date().toISOString().slice(0, 10)}-${name}.json`);
   const content = { bench: name, machine: machine(), options, verdicts, figures };
-  writeFileSync(file, `${JSON.stringify(content, null, 2)}\n`);
-  console.log(`saved ${file}`);
+  saveResult(`${today()}-${name}.json`, `${JSON.stringify(content, null, 2)}\n`);
 }
 
-function machine(): object {
+/** The date for the names of files. */
+export function today(): string {
+  return new Date().toISOString().slice(0, 10);
+}
+
+/** Writes a file into bench/results. */
+export function saveResult(file: string, text: string): void {
+  const folder = join(import.meta.dirname, "..", "results");
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(join(folder, file), text);
+  console.log(`saved ${join(folder, file)}`);
+}
+
+export interface Machine {
+  cpu: string;
+  cores: number;
+  /** True when processes were bound to cores. */
+  pinned: boolean;
+  node: string;
+  commit: string;
+}
+
+export function machine(): Machine {
   const commit = spawnSync("git", ["rev-parse", "--short", "HEAD"], { encoding: "utf8" });
   return {
     cpu: cpus()[0]?.model ?? "unknown",

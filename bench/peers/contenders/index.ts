@@ -1,0 +1,23 @@
+/** All that are compared, in the order of the tables. */
+import type { Contender } from "../contender.ts";
+import { caddy, krakend, traefik } from "./go.ts";
+import { haproxy } from "./haproxy.ts";
+import { nginxBare, nginxJs, nginxLua } from "./nginx.ts";
+import { expressGateway, fastGateway, fastifyHttpProxy, httpProxy } from "./packages.ts";
+import { sluiceBare, sluiceEdits } from "./sluice.ts";
+
+export const contenders: readonly Contender[] = [
+  sluiceBare,
+  nginxBare,
+  haproxy,
+  caddy,
+  traefik,
+  krakend,
+  fastifyHttpProxy,
+  fastGateway,
+  httpProxy,
+  expressGateway,
+  sluiceEdits,
+  nginxJs,
+  nginxLua,
+];
