@@ -33,11 +33,16 @@ function codeOf(path: string): string {
   return read(path).replace(COMMENT_OR_TEXT, (text) => (text.startsWith("/") ? "" : '""'));
 }
 
-/** What a file imports when it runs, as it is written. */
+/** What is loaded with a file, as it is written. */
+function staticImportsOf(path: string): string[] {
+  const statement = /^\s*(?:import|export)\s+(?!type\b)(?:[^"';]*?\sfrom\s+)?"([^"]+)"/gm;
+  return [...withoutComments(path).matchAll(statement)].map(([, from]) => from!);
+}
+
+/** The same, with what is loaded later. */
 function importsOf(path: string): string[] {
-  const statement =
-    /^\s*(?:import|export)\s+(?!type\b)(?:[^"';]*?\sfrom\s+)?"([^"]+)"|\bimport\("([^"]+)"\)/gm;
-  return [...withoutComments(path).matchAll(statement)].map(([, from, dynamic]) => (from ?? dynamic)!);
+  const later = withoutComments(path).matchAll(/\bimport\("([^"]+)"\)/g);
+  return [...staticImportsOf(path), ...[...later].map(([, from]) => from!)];
 }
 
 /** The same, with types. */
@@ -286,6 +291,20 @@ describe("imports", () => {
   it("of node:http, which are dear, are for its types only", () => {
     const users = SOURCES.filter((file) => importsOf(file).some((from) => /^node:http2?$/.test(from)));
     expect(users).toEqual([]);
+  });
+
+  it("of a data thread reach only the packages that serve requests", () => {
+    const packages = new Set<string>();
+    const reached = new Set(["core/worker.ts"]);
+    for (const file of reached) {
+      for (const from of staticImportsOf(file)) {
+        if (from.startsWith(".")) reached.add(target(file, from));
+        else if (!from.startsWith("node:")) packages.add(from);
+      }
+    }
+    expect(reached.size).toBeGreaterThan(100);
+    // undici comes by `require`. No ajv, yaml, chokidar, semver, pino-pretty: those are for the control thread.
+    expect([...packages].sort()).toEqual(["fastify", "ipaddr.js", "opossum", "pino", "prom-client"]);
   });
 
   it("are of packages that package.json has", () => {
