@@ -63,37 +63,42 @@ const MERGES: Record<Merge, (a: number, b: number) => number> = {
 export class CountBase {
   /** Of dead threads. */
   #lasting: Snapshot = [];
-  /** Of living ones; as long as others tell of the series. */
+  /** Of series that began anew; as long as others tell of them. */
   #passing: Snapshot = [];
+  /** By thread, of series that it does not tell of, and may go on with; as long as others tell of them. */
+  readonly #silent = new Map<number, Snapshot>();
 
   /** A thread died: all that it counted stays. */
-  keepAll(last: Snapshot): void {
+  retire(thread: number, last: Snapshot): void {
     this.#lasting = mergeSnapshots([this.#lasting, last.filter(isCount)]);
+    this.#passing = mergeSnapshots([this.#passing, this.#silent.get(thread) ?? []]);
+    this.#silent.delete(thread);
   }
 
   /** Keeps what a thread counted before and does not tell of any more. */
-  follow(before: Snapshot, after: Snapshot): void {
+  follow(thread: number, before: Snapshot, after: Snapshot): void {
     const later = new Map(after.map((metric) => [metric.name, metric]));
-    const lost = before
-      .filter(isCount)
-      .map((metric) => selectSeries(metric, isLost(metric, later.get(metric.name))))
-      .filter(({ series }) => series.length > 0);
-    if (lost.length > 0) this.#passing = mergeSnapshots([this.#passing, lost]);
+    // No series is in both: what a thread tells of again is not silent any more.
+    const counts = [...(this.#silent.get(thread) ?? []), ...before.filter(isCount)];
+    const of = (fate: Fate): Snapshot =>
+      select(counts, (metric) => {
+        const fateOf = fates(metric, later.get(metric.name));
+        return (i) => fateOf(i) === fate;
+      });
+    this.#silent.set(thread, mergeSnapshots([of("silent")]));
+    this.#passing = mergeSnapshots([this.#passing, of("anew")]);
   }
 
   /** What must be added to the snapshots of the threads that live. Series that ended in all of them are forgotten. */
   beside(living: readonly Snapshot[]): Snapshot[] {
-    this.#passing = this.#passing
-      .map((metric) => {
-        const known = new Set(
-          [...living, this.#lasting].flatMap(
-            (all) => all.find(({ name }) => name === metric.name)?.series ?? [],
-          ),
-        );
-        return selectSeries(metric, (i) => known.has(metric.series[i]!));
-      })
-      .filter(({ series }) => series.length > 0);
-    return [this.#lasting, this.#passing];
+    const all = [...living, this.#lasting].flat();
+    const isKnown = ({ name, series }: MetricSnapshot): ((i: number) => boolean) => {
+      const known = new Set(all.flatMap((metric) => (metric.name === name ? metric.series : [])));
+      return (i) => known.has(series[i]!);
+    };
+    this.#passing = select(this.#passing, isKnown);
+    for (const [thread, silent] of this.#silent) this.#silent.set(thread, select(silent, isKnown));
+    return [this.#lasting, this.#passing, ...this.#silent.values()];
   }
 }
 
@@ -101,20 +106,29 @@ function isCount({ type }: MetricSnapshot): boolean {
   return type !== "gauge";
 }
 
-/** Gives a function that says of a series of `before` whether it is gone or began anew. */
-function isLost(before: MetricSnapshot, after: MetricSnapshot | undefined): (i: number) => boolean {
+/** What became of a series: it goes on, began anew, or is not told of. */
+type Fate = "on" | "anew" | "silent";
+
+/** Gives a function that says what became of a series of `before`. */
+function fates(before: MetricSnapshot, after: MetricSnapshot | undefined): (i: number) => Fate {
   const width = valuesPerSeries(before);
   const countOf = ({ values }: MetricSnapshot, i: number): number => values[(i + 1) * width - 1]!;
   let rows: Map<string, number> | undefined;
   return (i) => {
-    if (after === undefined) return true;
+    if (after === undefined) return "silent";
     let now: number | undefined = i;
     if (after.series[i] !== before.series[i]) {
       rows ??= new Map(after.series.map((labels, j) => [labels, j]));
       now = rows.get(before.series[i]!);
     }
-    return now === undefined || countOf(after, now) < countOf(before, i);
+    if (now === undefined) return "silent";
+    return countOf(after, now) < countOf(before, i) ? "anew" : "on";
   };
+}
+
+/** Of each metric the series that a test of its own wants. */
+function select(all: Snapshot, testOf: (metric: MetricSnapshot) => (i: number) => boolean): Snapshot {
+  return all.map((metric) => selectSeries(metric, testOf(metric))).filter(({ series }) => series.length > 0);
 }
 
 function selectSeries(metric: MetricSnapshot, test: (i: number) => boolean): MetricSnapshot {

@@ -54,7 +54,7 @@ export class MergedMetrics {
     const ended = this.#threads.get(thread);
     if (ended === undefined) return;
     this.#threads.delete(thread);
-    this.#base.keepAll(ended.last);
+    this.#base.retire(thread, ended.last);
     if (this.#threads.size === 0) this.close();
   }
 
@@ -112,7 +112,7 @@ export class MergedMetrics {
       try {
         const fresh = labelThread(await source.snapshot(), String(source.thread));
         if (this.#threads.get(source.thread) !== followed) return;
-        this.#base.follow(followed.last, fresh);
+        this.#base.follow(source.thread, followed.last, fresh);
         followed.last = fresh;
       } catch {
         // It is ending. Who started it says why; what it told last counts.

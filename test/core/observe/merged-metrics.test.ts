@@ -285,6 +285,23 @@ describe("a series that begins anew or ends in one thread", () => {
     expect(await shown()).toEqual(["sluice_x_total 18"]);
   });
 
+  it("is not counted twice when the thread goes on with it after a while", async () => {
+    const { merged, tell, shown } = await setUpCounts();
+    tell(0, undefined);
+    expect(await shown()).toEqual(["sluice_x_total 15"]);
+    await merged.totals();
+    tell(0, 12);
+    expect(await shown()).toEqual(["sluice_x_total 17"]);
+    tell(0, undefined);
+    await merged.totals();
+    tell(0, 2);
+    expect(await shown()).toEqual(["sluice_x_total 19"]);
+    tell(0, undefined);
+    expect(await shown()).toEqual(["sluice_x_total 19"]);
+    merged.retire(0);
+    expect(await shown()).toEqual(["sluice_x_total 19"]);
+  });
+
   it("is forgotten when it has ended in all", async () => {
     const { tell, shown } = await setUpCounts();
     tell(0, undefined);
