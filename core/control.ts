@@ -12,10 +12,14 @@ import type { Log } from "./exchange.ts";
 import { type DataThread, listenError, type Prepared } from "./gateway.ts";
 import type { RootLog } from "./observe/log.ts";
 import type { MergedMetrics } from "./observe/merged-metrics.ts";
+import type { Excuse } from "./observe/profiling.ts";
 import type { ObservedThread, OwnThread } from "./observe/observed-thread.ts";
 import type { Clock } from "./plugin.ts";
 import type { SocketStore } from "./threads/sockets.ts";
 import type { Keepers } from "./upstream/keepers.ts";
+
+/** A reload that takes longer hangs. */
+const LONGEST_RELOAD_MS = 60_000;
 
 export interface ControlOptions {
   /** Reads and checks the configuration. @throws ConfigLoadError */
@@ -30,6 +34,8 @@ export interface ControlOptions {
   sockets: SocketStore;
   /** The control thread. */
   own: OwnThread;
+  /** Who must not take this thread for one that hangs: a large configuration keeps it busy for seconds. */
+  excuse?: Excuse | undefined;
 }
 
 /** What a reload came to. */
@@ -101,6 +107,11 @@ export class Control {
     return this.#options.data.urls;
   }
 
+  /** Names of the routes whose requests began last. */
+  get lastRoutes(): string[] {
+    return this.#options.data.lastRoutes ?? [];
+  }
+
   /** Where the admin listener is, if there is one. */
   get adminUrl(): string | undefined {
     return this.#admin?.url;
@@ -132,9 +143,10 @@ export class Control {
 
   /** Loads the configuration again and swaps it in, if it is sound and differs. Never throws for a bad one. */
   reload(): Promise<ReloadResult> {
-    this.#waiting ??= (this.#queue = this.#queue.then(() => {
+    this.#waiting ??= (this.#queue = this.#queue.then(async () => {
+      await this.#options.excuse?.(LONGEST_RELOAD_MS);
       this.#waiting = undefined;
-      return this.#reload();
+      return this.#reload().finally(() => this.#options.excuse?.(0));
     })) as Promise<ReloadResult>;
     return this.#waiting;
   }

@@ -13,6 +13,7 @@ import type { ObservedThread } from "./observe/observed-thread.ts";
 import { accessLine } from "./observe/access-log.ts";
 import type { Catalogue, Clock, SharedState } from "./plugin.ts";
 import type { Reply } from "./reply.ts";
+import { probeAddress } from "./threads/probe-address.ts";
 import type { SocketStore } from "./threads/sockets.ts";
 import type { Vitals } from "./threads/vitals.ts";
 import { Listener, type Service } from "./server.ts";
@@ -56,6 +57,8 @@ export interface DataThread {
   readonly threads?: readonly ObservedThread[];
   /** Where it listens, such as `http://127.0.0.1:8080`, in the order of the configuration. */
   readonly urls: string[];
+  /** Names of the routes whose requests began last. */
+  readonly lastRoutes?: string[];
 }
 
 export interface GatewayOptions {
@@ -66,8 +69,11 @@ export interface GatewayOptions {
   shared: SharedState;
   vitals: Vitals;
   sockets: SocketStore;
-  /** Other threads listen on the same addresses. False by default. */
-  reusePort?: boolean;
+  /**
+   * Others listen on the same addresses: threads of this process, which have made sure that nobody else does, or the
+   * process that comes after this one. Nobody by default.
+   */
+  sharesPorts?: "with-threads" | "with-successor";
   /** A number from 0 up to 1. */
   random(): number;
 }
@@ -76,7 +82,7 @@ export class Gateway implements DataThread, Service {
   readonly log: Log;
   readonly #around: Surroundings;
   readonly #metrics: GatewayMetrics;
-  readonly #reusePort: boolean;
+  readonly #sharesPorts: GatewayOptions["sharesPorts"];
   readonly #sockets: SocketStore;
   #generation: Generation | undefined;
   /** Resolves when the first configuration serves, or none will. */
@@ -90,9 +96,15 @@ export class Gateway implements DataThread, Service {
   constructor(options: GatewayOptions) {
     this.log = options.log;
     this.#metrics = options.metrics;
-    this.#reusePort = options.reusePort ?? false;
+    this.#sharesPorts = options.sharesPorts;
     this.#sockets = options.sockets;
     this.#around = { ...options, kept: new KeepStore() };
+  }
+
+  get lastRoutes(): string[] {
+    const last = this.#around.vitals.lastRoute;
+    if (last === undefined || last.generation !== this.#generation?.number) return [];
+    return [this.#generation.config.routes[last.route]!.name];
   }
 
   get urls(): string[] {
@@ -206,7 +218,9 @@ export class Gateway implements DataThread, Service {
         opened.set(key, listener);
         try {
           const fd = this.#sockets.take(key);
-          await listener.listen({ address: at?.[i] ?? address, reusePort: this.#reusePort, fd });
+          const reusePort = this.#sharesPorts !== undefined;
+          if (this.#sharesPorts === "with-successor" && fd === undefined) await probeAddress(address);
+          await listener.listen({ address: at?.[i] ?? address, reusePort, fd });
         } catch (error) {
           throw listenError(error, address, `/listeners/${i}/address`);
         }
@@ -257,7 +271,7 @@ export class Gateway implements DataThread, Service {
 }
 
 /** What tells listeners apart: their addresses, and the place among equal ones, which port 0 allows. */
-function listenerKeys(configs: readonly ListenerConfig[]): string[] {
+export function listenerKeys(configs: readonly ListenerConfig[]): string[] {
   const seen = new Map<string, number>();
   return configs.map(({ address }) => {
     const nth = seen.get(address) ?? 0;

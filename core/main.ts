@@ -46,7 +46,10 @@ interface Arguments {
   format: string | undefined;
 }
 
-/** @throws TypeError for an unknown option */
+/** The command line cannot be understood. */
+class UsageError extends Error {}
+
+/** @throws UsageError, or an error of `parseArgs`, for what is not known */
 function readArguments(argv: string[]): Arguments {
   const { values, positionals } = parseArgs({
     args: argv,
@@ -62,7 +65,7 @@ function readArguments(argv: string[]): Arguments {
       version: { type: "boolean", short: "v", default: false },
     },
   });
-  if (positionals.length > 1) throw new TypeError(`Unexpected argument '${positionals[1]}'`);
+  if (positionals.length > 1) throw new UsageError(`Unexpected argument '${positionals[1]}'`);
   const command = values.help ? "help" : values.version ? "version" : (positionals[0] ?? "help");
   const { config: file, watch, supervise, effective, format } = values;
   return { command, file, watch, supervise, effective, format };
@@ -72,7 +75,7 @@ function readArguments(argv: string[]): Arguments {
 function oneOf<const F extends string>(format: string | undefined, formats: readonly [F, ...F[]]): F {
   const known = formats.find((name) => name === format);
   if (format !== undefined && known === undefined) {
-    throw new TypeError(`--format is one of ${formats.join(", ")}; not '${format}'`);
+    throw new UsageError(`--format is one of ${formats.join(", ")}; not '${format}'`);
   }
   return known ?? formats[0];
 }
@@ -112,15 +115,16 @@ async function run(argv: string[]): Promise<number> {
       out.write(HELP);
       return 0;
     default:
-      throw new TypeError(`Unknown command '${command}'`);
+      throw new UsageError(`Unknown command '${command}'`);
   }
 }
 
 try {
   process.exitCode = await run(process.argv.slice(2));
 } catch (error) {
-  if (!(error instanceof TypeError)) throw error;
-  process.stderr.write(`${error.message}. \`sluice help\` lists commands and options.\n`);
+  const { code, message } = error as NodeJS.ErrnoException;
+  if (!(error instanceof UsageError) && !code?.startsWith("ERR_PARSE_ARGS_")) throw error;
+  process.stderr.write(`${message}. \`sluice help\` lists commands and options.\n`);
   process.exitCode = 2;
 }
 // What may still be under way, such as the look-up of a name, must not hold back who waits for the result.

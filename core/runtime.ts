@@ -11,11 +11,11 @@ import { MergedMetrics } from "./observe/merged-metrics.ts";
 import { GatewayMetrics } from "./observe/metrics.ts";
 import { OwnThread } from "./observe/observed-thread.ts";
 import type { Excuse } from "./observe/profiling.ts";
-import { countThreads } from "./threads/count.ts";
+import { canReusePort, countThreads } from "./threads/count.ts";
 import { ThreadGroup } from "./threads/thread-group.ts";
 import { createSharedMemory, SharedMemory } from "./threads/shared-memory.ts";
 import { collectSharedCells } from "./threads/shared-metrics.ts";
-import { NO_SOCKETS, type SocketStore } from "./threads/sockets.ts";
+import { NO_SOCKETS, type ProcessSockets, socketsOf } from "./threads/sockets.ts";
 import { createVitals, Vitals } from "./threads/vitals.ts";
 import type { Problem } from "./errors.ts";
 import type { Log } from "./exchange.ts";
@@ -36,9 +36,11 @@ export interface RuntimeOptions {
   /** The module that data threads run; without one this thread serves. */
   readonly worker?: URL;
   /** Where listening sockets come from, and who keeps them; nobody by default. */
-  readonly sockets?: SocketStore | undefined;
+  readonly sockets?: ProcessSockets | undefined;
   /** Who must not take this thread for one that hangs. */
   readonly excuse?: Excuse | undefined;
+  /** Told when only the end of the process helps. */
+  readonly onHopeless?: (reason: string) => void;
 }
 
 /**
@@ -49,7 +51,7 @@ export interface RuntimeOptions {
 export async function startRuntime(
   load: () => Promise<LoadedConfig>,
   catalogue: Catalogue,
-  { logTo, worker, sockets = NO_SOCKETS, excuse }: RuntimeOptions = {},
+  { logTo, worker, sockets = NO_SOCKETS, excuse, onHopeless }: RuntimeOptions = {},
 ): Promise<Runtime> {
   // The log's settings are part of the configuration, so the first one is read before there is a log.
   let first: LoadedConfig | undefined = await load();
@@ -74,6 +76,9 @@ export async function startRuntime(
   const data = isAlone
     ? new Gateway({
         ...common,
+        // The process that comes after this one may have more threads.
+        sockets: socketsOf(0, sockets),
+        ...(sockets !== NO_SOCKETS && (await canReusePort()) ? { sharesPorts: "with-successor" } : {}),
         metrics: counted,
         catalogue,
         shared,
@@ -86,13 +91,14 @@ export async function startRuntime(
         memory,
         entry: worker,
         onGone: (thread) => keepers.forgetThread(thread),
-        onHopeless: () => {},
+        onHopeless: (thread) => onHopeless?.(`the data thread ${thread} cannot be ended`),
       });
   const control = new Control({
     ...common,
     data,
     keepers,
     own: new OwnThread(name, counted, systemClock, excuse),
+    excuse,
     async load() {
       const loaded = first ?? (await load());
       first = undefined;

@@ -47,6 +47,13 @@ export async function start(options: StartOptions): Promise<Running> {
     worker,
     sockets: supervision,
     excuse: supervision && ((ms) => supervision.excuse(ms)),
+    onHopeless(reason) {
+      log.error({ reason }, "the process is ended");
+      log.flush();
+      // Not by exiting: that waits for all threads.
+      if (supervision === undefined) process.kill(process.pid, "SIGKILL");
+      else supervision.giveUp(reason);
+    },
   });
   const lastCrash = supervision?.lastCrash;
   if (lastCrash) {
@@ -61,7 +68,7 @@ export async function start(options: StartOptions): Promise<Running> {
     () => [[{}, supervision?.restarts ?? 0]],
   );
   if (watch) await control.watch();
-  supervision?.ready(threads === 1, () => ({ generation: control.generation, running: [] }));
+  supervision?.ready(threads === 1, () => ({ generation: control.generation, running: control.lastRoutes }));
   const { pid } = process;
   log.info(
     { config: path, watch, pid, listeners: control.urls, admin: control.adminUrl },

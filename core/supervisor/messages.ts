@@ -42,6 +42,8 @@ export type FromGateway =
   | ({ type: "beat" } & Vitals)
   /** It will give no sign of life for up to so many milliseconds; 0 when that is over. */
   | { type: "excuse"; ms: number }
+  /** Only its end helps. */
+  | { type: "giveUp"; reason: string }
   /** A reload that it was asked for is over. */
   | { type: "reloaded"; result: string }
   /** Comes with a listening socket, to be kept. */

@@ -1,7 +1,7 @@
 /** The supervisor, as the gateway process sees it. */
 import { closeSync, fstatSync } from "node:fs";
 import { Socket } from "node:net";
-import type { ListeningSocket, SocketStore } from "../threads/sockets.ts";
+import type { KeptSockets, ListeningSocket, ProcessSockets } from "../threads/sockets.ts";
 import type { SocketHandle } from "./held-sockets.ts";
 import {
   type CrashNote,
@@ -25,7 +25,7 @@ export interface Orders {
   log(message: LogMessage): void;
 }
 
-export class Supervision implements SocketStore {
+export class Supervision implements ProcessSockets {
   /** Why this process was started. */
   readonly kind: Handover["kind"];
   /** Processes that ended without being asked, so far. */
@@ -35,7 +35,10 @@ export class Supervision implements SocketStore {
   readonly #inherited: Map<string, number>;
   /** What to say about sockets when it serves; undefined from then on. */
   #waiting: (() => void)[] | undefined = [];
-  readonly #handedBack = new Map<string, (fd: number | undefined) => void>();
+  /** Keys of the sockets that the supervisor keeps for this process. */
+  readonly #held = new Set<string>();
+  /** Those that it was asked for a duplicate of. */
+  readonly #asked = new Map<string, (fd: number | undefined) => void>();
 
   private constructor(handover: Handover) {
     this.kind = handover.kind;
@@ -60,7 +63,10 @@ export class Supervision implements SocketStore {
       else if (message.type === "socket") this.#onSocket(message.key, handle as SocketHandle | undefined);
       else void orders.reload().then((result) => this.#send({ type: "reloaded", result }));
     });
-    process.on("disconnect", () => orders.stop("drain"));
+    process.on("disconnect", () => {
+      for (const key of this.#asked.keys()) this.#onSocket(key, undefined);
+      orders.stop("drain");
+    });
     if (!process.connected) orders.stop("drain");
   }
 
@@ -73,8 +79,7 @@ export class Supervision implements SocketStore {
     this.#send({ type: "ready", stallable, ...vitals() });
     for (const say of this.#waiting ?? []) say();
     this.#waiting = undefined;
-    const unused = [...this.#inherited.keys()];
-    this.drop(unused);
+    this.drop([...this.#inherited.keys()]);
     for (const fd of this.#inherited.values()) closeSync(fd);
     this.#inherited.clear();
     setInterval(() => this.#send({ type: "beat", ...vitals() }), CHECK_MS).unref();
@@ -88,41 +93,71 @@ export class Supervision implements SocketStore {
     });
   }
 
+  /** Has this process ended: it cannot do so itself. */
+  giveUp(reason: string): void {
+    this.#send({ type: "giveUp", reason });
+  }
+
   take(key: string): number | undefined {
     const fd = this.#inherited.get(key);
     this.#inherited.delete(key);
     return fd;
   }
 
+  takeAll(prefix: string): KeptSockets {
+    const keys = [...this.#inherited.keys()].filter((key) => key.startsWith(prefix));
+    return keys.map((key) => [key.slice(prefix.length), this.take(key)!]);
+  }
+
   hold(key: string, socket: ListeningSocket): void {
-    const say = (): void => {
-      // One of another thread has no object here; a new one for the same file descriptor serves. It must never be
-      // closed, and the thread's own may be: nothing else is done with it.
-      const handle = socket.handle ?? handleOf(socket.fd);
-      this.#send({ type: "hold", key }, handle);
-    };
-    if (this.#waiting === undefined) say();
-    else this.#waiting.push(say);
+    this.#held.add(key);
+    this.#whenReady(() => {
+      // One of another thread has no object here; a new one for the same file descriptor serves. It is never closed,
+      // for the thread's own will be.
+      this.#send({ type: "hold", key }, socket.handle ?? handleOf(socket.fd));
+    });
   }
 
   drop(keys: readonly string[]): void {
     if (keys.length === 0) return;
-    if (this.#waiting === undefined) this.#send({ type: "drop", keys });
-    else this.#waiting.push(() => this.#send({ type: "drop", keys }));
+    for (const key of keys) this.#held.delete(key);
+    this.#whenReady(() => this.#send({ type: "drop", keys }));
   }
 
-  /** A duplicate of a socket that is kept, for a thread that replaces another; undefined when there is none. */
-  handBack(key: string): Promise<number | undefined> {
+  dropAll(prefix: string): void {
+    this.drop(this.#heldBy(prefix));
+  }
+
+  async handBack(prefix: string): Promise<KeptSockets> {
+    const asked = this.#heldBy(prefix).map(async (key): Promise<readonly [string, number | undefined]> => {
+      return [key.slice(prefix.length), await this.#ask(key)];
+    });
+    const answers = await Promise.all(asked);
+    return answers.flatMap(([key, fd]) => (fd === undefined ? [] : [[key, fd] as const]));
+  }
+
+  #heldBy(prefix: string): string[] {
+    return [...this.#held].filter((key) => key.startsWith(prefix));
+  }
+
+  /** Asks for a duplicate of a socket. */
+  #ask(key: string): Promise<number | undefined> {
     if (!process.connected) return Promise.resolve(undefined);
     return new Promise((resolve) => {
-      this.#handedBack.set(key, resolve);
+      this.#asked.set(key, resolve);
       this.#send({ type: "handBack", key });
     });
   }
 
   #onSocket(key: string, handle: SocketHandle | undefined): void {
-    this.#handedBack.get(key)?.(handle?.fd);
-    this.#handedBack.delete(key);
+    this.#asked.get(key)?.(handle?.fd);
+    this.#asked.delete(key);
+  }
+
+  /** The supervisor keeps the sockets of a process that serves. */
+  #whenReady(say: () => void): void {
+    if (this.#waiting === undefined) say();
+    else this.#waiting.push(say);
   }
 
   #send(message: FromGateway, handle?: object): void {

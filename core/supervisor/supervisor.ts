@@ -119,6 +119,8 @@ export class Supervisor {
       case "drop":
         if (counts) this.#held.drop(message.keys);
         return;
+      case "giveUp":
+        return from.kill(message.reason);
       case "handBack":
         return from.send({ type: "socket", key: message.key }, this.#held.get(message.key));
       case "reloaded":

@@ -11,8 +11,8 @@ import { answerCall } from "./calls.ts";
 import { LogPipe } from "./log-pipe.ts";
 import type { DataThreadCalls, DataThreadStart, FromDataThread, ToDataThread } from "./messages.ts";
 import { receiveFeeds, type RemoteFeed } from "./remote-feed.ts";
+import { RemoteSockets } from "./remote-sockets.ts";
 import { SharedMemory } from "./shared-memory.ts";
-import { NO_SOCKETS } from "./sockets.ts";
 import { Vitals } from "./vitals.ts";
 
 /** Time between two signs of life. */
@@ -27,6 +27,7 @@ export function serveDataThread(port: MessagePort, start: DataThreadStart, catal
   const health = new ThreadHealth(metrics, systemClock);
   const vitals = new Vitals(start.vitals, thread);
   const own = profileOwnThread((ms) => vitals.beat(monotonicMs() + ms));
+  const sockets = new RemoteSockets(start.sockets, port);
   const gateway = new Gateway({
     catalogue,
     log,
@@ -34,8 +35,8 @@ export function serveDataThread(port: MessagePort, start: DataThreadStart, catal
     metrics,
     shared: new SharedMemory(start.memory, thread),
     vitals,
-    sockets: NO_SOCKETS,
-    reusePort: true,
+    sockets,
+    sharesPorts: "with-threads",
     random: Math.random,
   });
   const all = new Map<number, Prepared & { readonly level: LogLevel }>();
@@ -88,6 +89,7 @@ export function serveDataThread(port: MessagePort, start: DataThreadStart, catal
     const prepared = take(number);
     log.setLevel(prepared.level);
     prepared.activate();
+    sockets.closeUnused();
     void prepared.retired.then(() => {
       feeds.delete(number);
       port.postMessage({ retired: number } satisfies FromDataThread);

@@ -5,6 +5,7 @@ import type { Snapshot } from "../observe/snapshot.ts";
 import type { AnswerMessage, CallMessage } from "./calls.ts";
 import type { FeedMessage, SentFeeds } from "./remote-feed.ts";
 import type { SharedMemoryHandle } from "./shared-memory.ts";
+import type { KeptSockets } from "./sockets.ts";
 
 /** What a data thread is given when it begins. */
 export interface DataThreadStart {
@@ -13,6 +14,8 @@ export interface DataThreadStart {
   readonly memory: SharedMemoryHandle;
   readonly vitals: SharedArrayBuffer;
   readonly level: LogLevel;
+  /** Listening sockets for it. */
+  readonly sockets: KeptSockets;
 }
 
 /** What a data thread can be asked. */
@@ -48,4 +51,7 @@ export type FromDataThread =
   /** Nothing is left of the configuration of this number, which served. */
   | { readonly retired: number }
   /** Lines for the log, each with its line break. */
-  | { readonly log: string };
+  | { readonly log: string }
+  /** Sockets to be kept, or no longer. */
+  | { readonly hold: string; readonly fd: number }
+  | { readonly drop: readonly string[] };

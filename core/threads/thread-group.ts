@@ -3,7 +3,7 @@
  * on none. A thread that dies or hangs is replaced by one that serves the same.
  */
 import type { CheckedConfig } from "../config/checked.ts";
-import { type DataThread, listenError, type Prepared } from "../gateway.ts";
+import { type DataThread, listenError, listenerKeys, type Prepared } from "../gateway.ts";
 import type { RootLog } from "../observe/log.ts";
 import type { MergedMetrics } from "../observe/merged-metrics.ts";
 import type { ObservedThread } from "../observe/observed-thread.ts";
@@ -12,6 +12,7 @@ import type { Feeds } from "../upstream/feed.ts";
 import { probeAddress } from "./probe-address.ts";
 import { prepareAll } from "./prepare-all.ts";
 import type { SharedMemoryHandle } from "./shared-memory.ts";
+import { type KeptSockets, type ProcessSockets, prefixOf, socketsOf } from "./sockets.ts";
 import { StallWatch } from "./stall-watch.ts";
 import { findStuckAt } from "./stuck-at.ts";
 import { createVitals } from "./vitals.ts";
@@ -32,6 +33,7 @@ export interface ThreadGroupOptions {
   readonly log: RootLog;
   readonly clock: Clock;
   readonly metrics: MergedMetrics;
+  readonly sockets: ProcessSockets;
   /** Told of each thread that is gone, before another takes its number: what it held is free. */
   onGone(thread: number): void;
   /** Told of a thread that cannot even be ended: only the end of the process helps. */
@@ -65,6 +67,8 @@ interface Place {
   turn: number;
   /** Resolves when the thread that died here has ended: two never have the same number. */
   ending: Promise<unknown> | undefined;
+  /** Listening sockets for the next thread. */
+  sockets: KeptSockets;
 }
 
 export class ThreadGroup implements DataThread {
@@ -74,6 +78,8 @@ export class ThreadGroup implements DataThread {
   readonly #watch: StallWatch<WorkerThread>;
   readonly #replaced = new Map<DeathReason, number>();
   readonly #ends: readonly (() => void)[];
+  /** Keys of listeners that threads have sockets of, from before the first configuration. */
+  readonly #inherited: ReadonlySet<string>;
   #serving: Serving | undefined;
   /** Names of routes, by generation: what a thread that died ran last. */
   readonly #routes = new Map<number, readonly string[]>();
@@ -82,19 +88,21 @@ export class ThreadGroup implements DataThread {
   #wake: (() => void)[] = [];
 
   constructor(options: ThreadGroupOptions) {
-    const { threads, clock, metrics } = options;
+    const { threads, clock, metrics, sockets } = options;
     this.#options = options;
     this.#vitals = createVitals(threads);
     this.#places = Array.from({ length: threads }, (_, number) => ({
       number,
-      thread: this.#start(number),
+      thread: undefined,
       failures: 0,
       replacements: 0,
       lastReason: undefined,
       turn: 0,
       ending: undefined,
+      sockets: sockets.takeAll(prefixOf(number)),
     }));
-    for (const place of this.#places) this.#follow(place, place.thread!);
+    this.#inherited = new Set(this.#places.flatMap((place) => place.sockets.map(([key]) => key)));
+    for (const place of this.#places) this.#start(place);
     this.#watch = new StallWatch(
       clock,
       () => this.#threads,
@@ -128,6 +136,10 @@ export class ThreadGroup implements DataThread {
     }));
   }
 
+  get lastRoutes(): string[] {
+    return this.#threads.flatMap((thread) => this.#lastRoute(thread) ?? []);
+  }
+
   /** Threads that serve now. */
   get #threads(): WorkerThread[] {
     return this.#places.flatMap(({ thread }) => (thread?.isAlive ? [thread] : []));
@@ -140,8 +152,7 @@ export class ThreadGroup implements DataThread {
     for (const place of this.#places) {
       if (place.thread !== undefined) continue;
       place.turn++;
-      place.thread = this.#start(place.number);
-      this.#follow(place, place.thread);
+      this.#start(place);
     }
     const threads = this.#threads;
     let all: readonly Prepared[];
@@ -202,9 +213,11 @@ export class ThreadGroup implements DataThread {
 
   /** @throws ConfigError for an address that is new and not free */
   async #probe(listeners: CheckedConfig["listeners"]): Promise<void> {
-    const ours = new Set(this.#serving?.config.listeners.map(({ address }) => address));
-    for (const [i, { address }] of listeners.entries()) {
-      if (ours.has(address)) continue;
+    const ours = this.#serving === undefined ? this.#inherited : listenerKeys(this.#serving.config.listeners);
+    const known = new Set(ours);
+    for (const [i, key] of listenerKeys(listeners).entries()) {
+      if (known.has(key)) continue;
+      const { address } = listeners[i]!;
       try {
         await probeAddress(address);
       } catch (error) {
@@ -261,19 +274,21 @@ export class ThreadGroup implements DataThread {
     }
   }
 
-  #start(thread: number): WorkerThread {
-    const { entry, memory, log } = this.#options;
-    return new WorkerThread(entry, { thread, memory, vitals: this.#vitals, level: log.level }, log);
-  }
-
-  #follow(place: Place, thread: WorkerThread): void {
+  #start(place: Place): WorkerThread {
+    const { entry, memory, log, sockets } = this.#options;
+    const { level } = log;
+    const start = { thread: place.number, memory, vitals: this.#vitals, level, sockets: place.sockets };
+    const thread = new WorkerThread(entry, start, log, socketsOf(place.number, sockets));
+    place.thread = thread;
+    place.sockets = [];
     this.#options.metrics.add({ thread: thread.number, snapshot: () => thread.snapshot() });
     void thread.death.then((death) => this.#onDeath(place, thread, death));
+    return thread;
   }
 
   async #onDeath(place: Place, thread: WorkerThread, death: Death): Promise<void> {
     if (this.#stopping) return;
-    const { log, onGone, onHopeless } = this.#options;
+    const { log, sockets, onGone, onHopeless } = this.#options;
     const { reason, message } = death;
     const route = this.#lastRoute(thread);
     const at = reason === "stall" ? await findStuckAt(thread.worker) : undefined;
@@ -281,27 +296,31 @@ export class ThreadGroup implements DataThread {
     place.replacements++;
     place.lastReason = reason;
     log.error({ thread: thread.number, reason, route, at }, `a data thread is replaced: ${message}`);
-    const ending = thread.end();
+    place.failures = Date.now() - thread.startedAt < STABLE_MS ? place.failures + 1 : 0;
+    const prefix = prefixOf(thread.number);
+    const ending = thread.end().then(async (isEnded) => {
+      // While there is a pause, who connects is better served by other threads.
+      if (isEnded && place.failures <= 1) place.sockets = await sockets.handBack(prefix);
+      else sockets.dropAll(prefix);
+      return isEnded;
+    });
     place.ending = ending;
     if (!(await ending)) return onHopeless(thread.number);
     place.ending = undefined;
     place.thread = undefined;
     this.#options.metrics.retire(thread.number);
     onGone(thread.number);
-    await this.#replace(place, Date.now() - thread.startedAt);
+    await this.#replace(place);
   }
 
   /** Tries until a thread serves in this place, or somebody else takes care of it. */
-  async #replace(place: Place, livedMs: number): Promise<void> {
+  async #replace(place: Place): Promise<void> {
     const turn = ++place.turn;
-    place.failures = livedMs < STABLE_MS ? place.failures + 1 : 0;
     if (place.failures > 1) {
       await this.#pause(Math.min(FIRST_BACKOFF_MS * 2 ** (place.failures - 2), LONGEST_BACKOFF_MS));
     }
     if (this.#stopping || place.turn !== turn || this.#serving === undefined) return;
-    const thread = this.#start(place.number);
-    place.thread = thread;
-    this.#follow(place, thread);
+    const thread = this.#start(place);
     const began = performance.now();
     try {
       await this.#bringUp(thread);

@@ -8,6 +8,7 @@ import type { Snapshot } from "../observe/snapshot.ts";
 import type { Feeds } from "../upstream/feed.ts";
 import { type AnswerMessage, Caller } from "./calls.ts";
 import type { DataThreadCalls, DataThreadStart, FromDataThread, ToDataThread } from "./messages.ts";
+import type { SocketStore } from "./sockets.ts";
 import type { Watched } from "./stall-watch.ts";
 import { followFeeds, sendFeeds } from "./remote-feed.ts";
 import { Vitals } from "./vitals.ts";
@@ -45,8 +46,11 @@ export class WorkerThread implements DataThread, Watched {
   /** Number of the configuration that it serves; 0 for none. */
   serves = 0;
 
-  /** @param entry the module that it runs */
-  constructor(entry: URL, start: DataThreadStart, log: Pick<RootLog, "append">) {
+  /**
+   * @param entry the module that it runs
+   * @param sockets who keeps those of this thread
+   */
+  constructor(entry: URL, start: DataThreadStart, log: Pick<RootLog, "append">, sockets: SocketStore) {
     this.number = start.thread;
     this.startedAt = Date.now();
     this.vitals = new Vitals(start.vitals, start.thread);
@@ -60,6 +64,8 @@ export class WorkerThread implements DataThread, Watched {
     this.#die = resolve;
     this.worker.on("message", (message: FromDataThread) => {
       if ("log" in message) log.append(message.log);
+      else if ("hold" in message) sockets.hold(message.hold, { fd: message.fd });
+      else if ("drop" in message) sockets.drop(message.drop);
       else if ("retired" in message) this.#retire.get(message.retired)?.();
       else this.#caller.onAnswer(message as AnswerMessage);
     });

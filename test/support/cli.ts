@@ -15,13 +15,19 @@ export interface RunningCli {
   readonly gatewayPid: number;
   /** What came on standard error so far. */
   readonly complaint: string;
+  /** Waits until standard error has something like it. */
+  complained(pattern: RegExp): Promise<void>;
   /** URL of the first listener. */
   readonly url: string;
+  /** URLs of all listeners. */
+  readonly urls: string[];
   readonly adminUrl: string;
   /** Log lines so far. */
   readonly lines: Line[];
   /** The first log line, past or to come, that meets `test`. */
   logged(test: (line: Line) => boolean): Promise<Line>;
+  /** The exit status, once all processes have ended. */
+  readonly ended: Promise<number | null>;
   /** Sends SIGTERM (or another) and gives the exit status. */
   stop(signal?: NodeJS.Signals): Promise<number | null>;
   [Symbol.asyncDispose](): Promise<void>;
@@ -47,11 +53,19 @@ export async function runCli(
   return { status, ...text };
 }
 
-/** Starts `sluice start` and waits until it serves. */
-export async function startCli(args: string[], env: Record<string, string> = {}): Promise<RunningCli> {
+/**
+ * Starts `sluice start` and waits until it serves.
+ * @param options `isGroup`: as the leader of a process group, as a terminal would
+ */
+export async function startCli(
+  args: string[],
+  env: Record<string, string> = {},
+  options: { isGroup?: boolean } = {},
+): Promise<RunningCli> {
   const child = spawn(process.execPath, [MAIN, "start", ...args], {
     env: { ...process.env, ...env },
     stdio: ["ignore", "pipe", "pipe"],
+    detached: options.isGroup === true,
   });
   const exited = once(child, "close") as Promise<[number | null]>;
   let complaint = "";
@@ -92,9 +106,14 @@ export async function startCli(args: string[], env: Record<string, string> = {})
       return complaint;
     },
     url: (serving["listeners"] as string[])[0]!,
+    urls: serving["listeners"] as string[],
     adminUrl: serving["admin"] as string,
+    async complained(pattern) {
+      while (!pattern.test(complaint)) await once(child.stderr, "data");
+    },
     lines,
     logged,
+    ended: exited.then(([status]) => status),
     stop,
     async [Symbol.asyncDispose]() {
       if (child.exitCode !== null) return;

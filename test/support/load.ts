@@ -15,13 +15,15 @@ export interface Load {
 /**
  * Starts `clients` that each keep one request going.
  * @param check says what is wrong with a reply, or undefined
+ * @param keepAlive whether clients keep their connections, or make one for each request
  */
 export function startLoad(
   url: string,
   clients: number,
   check: (status: number, body: string) => string | undefined,
+  keepAlive = true,
 ): Load {
-  const agent = new Agent({ keepAlive: true, maxSockets: clients });
+  const agent = new Agent({ keepAlive, maxSockets: clients });
   const failures: string[] = [];
   let answered = 0;
   let running = true;

@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { monotonicMs } from "../../../core/clock.ts";
 import { createSharedMemory } from "../../../core/threads/shared-memory.ts";
 import { createVitals } from "../../../core/threads/vitals.ts";
+import { NO_SOCKETS } from "../../../core/threads/sockets.ts";
 import { WorkerThread } from "../../../core/threads/worker-thread.ts";
 import {
   type Connection,
@@ -94,9 +95,10 @@ describe("a data thread that writes down its heap", () => {
       memory: createSharedMemory(1),
       vitals: createVitals(1),
       level: "silent" as const,
+      sockets: [],
     };
     const entry = new URL("../../support/hostile-worker.ts", import.meta.url);
-    const thread = new WorkerThread(entry, start, { append: () => {} });
+    const thread = new WorkerThread(entry, start, { append: () => {} }, NO_SOCKETS);
     const aheadMs = (): number => thread.vitals.beatAt - monotonicMs();
     const written = thread.profiler.heapSnapshot();
     await expect.poll(aheadMs, { interval: 1, timeout: 15_000 }).toBeGreaterThan(60_000);
