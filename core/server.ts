@@ -84,6 +84,8 @@ export class Listener {
   readonly #app: FastifyInstance;
   #settings: Settings;
   #draining = false;
+  /** Idle connections may stay open although it closes. */
+  #patient = false;
   /** A socket that listens already, and on which nothing is accepted yet. */
   #inherited: Socket | undefined;
   /** Exchanges under way. */
@@ -183,6 +185,7 @@ export class Listener {
    */
   async close(drainMs: number, patient = false): Promise<number> {
     this.#draining = true;
+    this.#patient = patient;
     this.#inherited?.destroy();
     let cut = 0;
     const timer = setTimeout(() => {
@@ -211,7 +214,7 @@ export class Listener {
     x.end();
     this.service.onEnd(x, outcome);
     // Its head may have been sent before the end was known, and so without `Connection: close`.
-    if (this.#draining) setImmediate(() => this.#server.closeIdleConnections());
+    if (this.#draining && !this.#patient) setImmediate(() => this.#server.closeIdleConnections());
   }
 
   /** True while the listener closes: connections are not to be used again. */
