@@ -256,12 +256,10 @@ export class Control {
     this.#generation = number;
     this.#options.log.setLevel(config.log.level);
     if (admin !== this.#admin) {
-      const { sockets } = this.#options;
       const old = this.#admin;
       this.#admin = admin;
-      if (old !== undefined) sockets.drop([adminKey(old.address)]);
+      if (old !== undefined) this.#options.sockets.drop([adminKey(old.address)]);
       admin?.begin();
-      if (admin !== undefined) sockets.hold(adminKey(admin.address), admin.socket);
       await old?.close();
     }
     admin?.update(config.admin!);
@@ -274,7 +272,10 @@ export class Control {
     if (this.#admin?.address === admin.address) return this.#admin;
     const fresh = new Admin(admin, this);
     try {
-      await fresh.listen(this.#options.sockets.take(adminKey(admin.address)));
+      const { sockets } = this.#options;
+      const fd = sockets.take(adminKey(admin.address));
+      await fresh.listen(fd);
+      if (fd === undefined) sockets.hold(adminKey(admin.address), fresh.socket);
     } catch (error) {
       await fresh.close();
       throw listenError(error, admin.address, "/admin/address");

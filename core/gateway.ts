@@ -130,10 +130,7 @@ export class Gateway implements DataThread, Service {
       urls: keys.map((key) => (this.#listeners.get(key) ?? opened.get(key)!).url),
       activate: () => this.#activate(generation, opened),
       discard: async () => {
-        await Promise.all([
-          generation.retire(0),
-          ...[...opened.values()].map((listener) => listener.close(0)),
-        ]);
+        await Promise.all([generation.retire(0), this.#closeOpened(opened)]);
       },
       retired: generation.closed,
     };
@@ -221,15 +218,21 @@ export class Gateway implements DataThread, Service {
           const reusePort = this.#sharesPorts !== undefined;
           if (this.#sharesPorts === "with-successor" && fd === undefined) await probeAddress(address);
           await listener.listen({ address: at?.[i] ?? address, reusePort, fd });
+          if (fd === undefined) this.#sockets.hold(key, listener.socket);
         } catch (error) {
           throw listenError(error, address, `/listeners/${i}/address`);
         }
       }
       return opened;
     } catch (error) {
-      await Promise.all([...opened.values()].map((listener) => listener.close(0)));
+      await this.#closeOpened(opened);
       throw error;
     }
+  }
+
+  async #closeOpened(opened: ReadonlyMap<string, Listener>): Promise<void> {
+    this.#sockets.drop([...opened.keys()]);
+    await Promise.all([...opened.values()].map((listener) => listener.close(0)));
   }
 
   #activate(generation: Generation, opened: Map<string, Listener>): void {
@@ -246,10 +249,7 @@ export class Gateway implements DataThread, Service {
       listeners.set(key, existing ?? opened.get(key)!);
       this.#listeners.delete(key);
     }
-    for (const [key, listener] of opened) {
-      listener.begin();
-      this.#sockets.hold(key, listener.socket);
-    }
+    for (const listener of opened.values()) listener.begin();
     this.#sockets.drop([...this.#listeners.keys()]);
     const removed = [...this.#listeners.values()];
     this.#listeners = listeners;

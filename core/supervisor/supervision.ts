@@ -101,6 +101,7 @@ export class Supervision implements ProcessSockets {
   take(key: string): number | undefined {
     const fd = this.#inherited.get(key);
     this.#inherited.delete(key);
+    if (fd !== undefined) this.#held.add(key);
     return fd;
   }
 

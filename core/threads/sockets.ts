@@ -12,7 +12,7 @@ export interface ListeningSocket {
 }
 
 export interface SocketStore {
-  /** The file descriptor of a socket that was kept for this process, if there is one; the caller owns it then. */
+  /** The file descriptor of a socket that is kept, if there is one; the caller owns it then. It stays kept. */
   take(key: string): number | undefined;
   /** Has a socket kept. */
   hold(key: string, socket: ListeningSocket): void;
