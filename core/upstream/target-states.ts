@@ -77,14 +77,12 @@ export class TargetStates implements KeptOwner {
   /** A target that nobody has is known until its last request has ended. */
   release(state: KeptTarget): void {
     state.users--;
-    this.prune();
+    this.#forgetUnused(state);
   }
 
   /** Forgets targets that nobody has any more. */
   prune(): void {
-    for (const [url, { users, inFlight }] of this.#byUrl) {
-      if (users === 0 && inFlight <= 0) this.#byUrl.delete(url);
-    }
+    for (const state of this.#byUrl.values()) this.#forgetUnused(state);
   }
 
   /** Takes back what a thread held that is no more. */
@@ -96,6 +94,10 @@ export class TargetStates implements KeptOwner {
   close(): void {
     this.monitor?.close();
     for (const uncollect of this.#uncollect) uncollect();
+  }
+
+  #forgetUnused({ url, users, inFlight }: KeptTarget): void {
+    if (users === 0 && inFlight <= 0) this.#byUrl.delete(url);
   }
 
   #collect(metrics: Metrics): (() => void)[] {

@@ -4,6 +4,7 @@ import { ConfigError } from "../../../core/errors.ts";
 import { KeepStore, keyOf } from "../../../core/keep.ts";
 import { Keepers } from "../../../core/upstream/keepers.ts";
 import { surroundings } from "../../support/generation.ts";
+import { TargetState } from "../../../core/upstream/target-state.ts";
 import { list, upstreamConfig } from "./test-upstream.ts";
 
 function setUp() {
@@ -72,6 +73,15 @@ describe("keepers of upstreams", () => {
     await expect.poll(() => kept.keys()).not.toContain("targets quick");
     resolve();
     await closed;
+  });
+
+  it("close many targets with a look at each, not at all for each", async () => {
+    const { open } = setUp();
+    const [old] = [await open({ a: { targets: list(200) } }), await open({ a: { targets: list(200) } })];
+    const look = vi.spyOn(TargetState.prototype, "inFlight", "get");
+    onTestFinished(() => look.mockRestore());
+    await old!.close();
+    expect(look.mock.calls.length).toBeLessThanOrEqual(200);
   });
 
   it("look at the targets of the generation that serves several times a second, as long as there is one", async () => {
