@@ -40,7 +40,8 @@ export class StallWatch<T extends Watched> {
   readonly #threads: () => Iterable<T>;
   readonly #onStall: (thread: T, silentMs: number) => void;
   readonly #timer: NodeJS.Timeout;
-  readonly #suspicions = new Map<T, Suspicion>();
+  /** Of threads that may end meanwhile for another reason: nobody takes those out. */
+  #suspicions = new WeakMap<T, Suspicion>();
   #lookedAt: number;
 
   /** @param onStall told once of each thread that hangs */
@@ -59,20 +60,19 @@ export class StallWatch<T extends Watched> {
     const lateMs = now - this.#lookedAt - LOOK_MS;
     this.#lookedAt = now;
     // Whoever looks was kept from it, and so may all others have been: their time counts from now.
-    if (lateMs > STALL_MS / 2) return this.#suspicions.clear();
-    for (const thread of this.#threads()) this.#lookAt(thread, now);
+    if (lateMs > STALL_MS / 2) this.#suspicions = new WeakMap();
+    else for (const thread of this.#threads()) this.#lookAt(thread, now);
   }
 
   close(): void {
     clearInterval(this.#timer);
-    this.#suspicions.clear();
   }
 
   #lookAt(thread: T, now: number): void {
     const { beatAt } = thread.vitals;
+    if (beatAt === 0 || !thread.isAlive) return;
     let suspicion = this.#suspicions.get(thread);
-    if (beatAt === 0 || !thread.isAlive || (suspicion === undefined && now - beatAt < STALL_MS / 2)) return;
-    if (suspicion === undefined || suspicion.beatAt !== beatAt) {
+    if (suspicion?.beatAt !== beatAt) {
       if (now - beatAt < STALL_MS / 2) return void this.#suspicions.delete(thread);
       suspicion = { beatAt, since: now, usedBefore: Number.NaN, usedNow: Number.NaN };
       this.#suspicions.set(thread, suspicion);

@@ -157,3 +157,15 @@ it("stops looking when it is closed", async () => {
   expect(stalled).toEqual([]);
   expect(vi.getTimerCount()).toBe(0);
 });
+
+it("does not keep a thread in memory that ended for another reason while it was silent", async () => {
+  const { pass, threads } = setUp();
+  await pass(800, threads);
+  const gone = new WeakRef(threads[0]!);
+  threads[0] = new FakeThread(new TimerClock());
+  await pass(200);
+  vi.useRealTimers();
+  await new Promise((resolve) => setImmediate(resolve));
+  globalThis.gc!();
+  expect(gone.deref()).toBeUndefined();
+});
