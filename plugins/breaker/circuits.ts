@@ -145,6 +145,7 @@ export class Circuits {
 
   close(): void {
     for (const key of [...this.#entries.keys()]) this.#remove(key);
+    this.#registry.dropIdle();
   }
 
   #detach(host: Host): void {

@@ -72,10 +72,15 @@ export class Subject implements Exposed {
   }
 }
 
+/** How long counts that no circuit shares any more are kept, in milliseconds: one with other options may come. */
+const IDLE_MS = 600_000;
+
 /** Counts that circuits share. */
 export class Series {
   readonly labels: Labels;
   readonly circuits = new Set<Circuit>();
+  /** Since when it has been seen without circuits, in monotonic milliseconds. */
+  idleSince: number | undefined;
   readonly transitions: Record<CircuitState, number> = { closed: 0, "half-open": 0, open: 0 };
   rejected = 0;
 
@@ -125,12 +130,23 @@ export class Registry {
     const key = JSON.stringify(labels);
     let series = this.#series.get(key);
     if (series === undefined) this.#series.set(key, (series = new Series(labels)));
+    series.idleSince = undefined;
     return series;
   }
 
   /** Forgets counts: targets that discovery finds come and go without end. */
   dropSeries(series: Series): void {
     this.#series.delete(JSON.stringify(series.labels));
+  }
+
+  /** Forgets counts that have long been without circuits. */
+  dropIdle(): void {
+    const now = this.#clock.monotonic();
+    for (const series of this.#series.values()) {
+      if (series.circuits.size > 0) continue;
+      series.idleSince ??= now;
+      if (now - series.idleSince >= IDLE_MS) this.dropSeries(series);
+    }
   }
 }
 

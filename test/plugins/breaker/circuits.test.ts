@@ -100,6 +100,28 @@ describe("circuits", () => {
     circuits.close();
   });
 
+  it("go on counting with other options, unless nobody did for minutes", () => {
+    const { host, registry, circuits, open } = create();
+    open("a");
+    circuits.close();
+    const opened = (): number => registry.series({ by: "key" }).transitions.open;
+    const change = (options: Partial<CircuitsOptions>): Circuits => create(options, host, registry).circuits;
+    host.clock.advance(599_000);
+    change({ openForMs: 1 }).close();
+    expect(opened()).toBe(1);
+    host.clock.advance(599_000);
+    change({ openForMs: 2 }).close();
+    host.clock.advance(600_000);
+    const used = change({ openForMs: 3 });
+    used.get("a");
+    change({ openForMs: 4 }).close();
+    expect(opened()).toBe(1);
+    used.close();
+    host.clock.advance(600_000);
+    change({ openForMs: 5 }).close();
+    expect(opened()).toBe(0);
+  });
+
   it("that were forced are so again when they come back", () => {
     const { circuits, host } = create({ keys: 1 });
     circuits.get("a");
