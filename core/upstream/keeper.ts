@@ -142,12 +142,13 @@ export class Keeper implements Feed, ServingUpstream, Exposed {
   activate(): void {
     const { states } = this;
     const { active } = this.#health;
+    const context = this.#context;
     states.current = this;
     if (states.monitor?.key !== active?.key) {
       states.monitor?.close();
-      // It outlives this generation: what it needs comes from the one that serves.
+      // It outlives this generation, and must not keep it: what it needs comes from the one that serves.
       const tls = (): ConnectorTls => states.current!.tls();
-      states.monitor = active && new HealthMonitor(active, tls, () => this.#context.random());
+      states.monitor = active && new HealthMonitor(active, tls, () => context.random());
     }
     this.#lookAfter();
   }

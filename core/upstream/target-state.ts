@@ -13,7 +13,6 @@ import {
   forgetLane,
   HEALTH,
   REASONS,
-  serialOf,
   WORD,
 } from "./target-record.ts";
 import { targetId } from "./target-url.ts";
@@ -59,7 +58,7 @@ export class TargetState {
 
   /** Tells it from an earlier one of the same URL. */
   get serial(): number {
-    return serialOf(this.memory);
+    return this.words[WORD.serial]!;
   }
 
   /** Requests under way to it. */

@@ -53,7 +53,7 @@ export class OutlierRecord {
     this.memory = memory;
     this.#words = new Int32Array(memory);
     const size = this.#words[SIZE]!;
-    const [withinMs] = new Float64Array(memory, 8 * WITHIN, 1) as unknown as [number];
+    const withinMs = new Float64Array(memory)[WITHIN]!;
     this.withinMs = Number.isNaN(withinMs) ? undefined : withinMs;
     this.#slotMs = withinMs / SLOTS;
     this.#times = new Float64Array(memory, 8 * TIMES, size);
