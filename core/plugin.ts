@@ -177,10 +177,22 @@ export interface SharedState {
   readonly counters: SharedCells;
   /** Large cells, fewer of them: states of circuits. */
   readonly circuits: SharedCells;
+  /**
+   * Cells with two words for each thread, those of thread `i` at `2 * i`: what it holds, and what it waits for. They
+   * become zero when the thread ends.
+   */
+  readonly holdings: SharedCells;
   /** Number of this thread, from 0. */
   readonly thread: number;
   /** How many threads there are. */
   readonly threads: number;
+  /** Wakes another thread that waits for something which may be there now. */
+  ring(thread: number): void;
+  /**
+   * Resolves when this thread is rung for, for whatever reason. Whoever waits calls it first, looks for what it waits
+   * for, and then waits; so no ring is missed.
+   */
+  rung(): Promise<void>;
 }
 
 /** What the gateway gives a plugin that is being built. */

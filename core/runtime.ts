@@ -90,7 +90,10 @@ export async function startRuntime(
         threads,
         memory,
         entry: worker,
-        onGone: (thread) => keepers.forgetThread(thread),
+        onGone(thread) {
+          keepers.forgetThread(thread);
+          shared.forgetThread(thread);
+        },
         onHopeless: (thread) => onHopeless?.(`the data thread ${thread} cannot be ended`),
       });
   const control = new Control({

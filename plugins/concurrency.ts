@@ -9,6 +9,7 @@
  * learned from the latency of what is below, from admission to the reply's head; `max` is then not given.
  * Requests without a value of the key are counted together. Depends on nothing that can fail at run time.
  */
+import { createHash } from "node:crypto";
 import { compileKey, keySchema } from "../core/key.ts";
 import { OptionBounds } from "../core/option-bounds.ts";
 import {
@@ -27,7 +28,9 @@ import { retryAfterSeconds } from "../core/retry-after.ts";
 import { duration, parseDuration, parsePercent, percent } from "../core/units.ts";
 import { upstreamName } from "./balance/options.ts";
 import { GradientLimit, type GradientOptions } from "./concurrency/gradient.ts";
-import { type Gate, GateStats, type Permit, permitOf, Slots, SlotTable } from "./concurrency/slots.ts";
+import { partOf, shareOf } from "./concurrency/held.ts";
+import { SlotTable } from "./concurrency/slot-table.ts";
+import { type Gate, GateStats, type Permit, permitOf, type Slots } from "./concurrency/slots.ts";
 
 const count = <const X extends string>(description: X, minimum = 1) =>
   ({ type: "integer", minimum, maximum: 1_000_000, description }) as const;
@@ -165,6 +168,7 @@ function tell(limit: GradientLimit, permit: Permit, slots: Slots, verdict: Verdi
 /** One stage: what it allows and what it has counted. */
 class StageGate implements Gate {
   readonly adaptive: GradientLimit | undefined;
+  readonly isShared: boolean;
   readonly queueLength: number;
   readonly queueTimeoutMs: number;
   readonly stats: GateStats;
@@ -175,9 +179,10 @@ class StageGate implements Gate {
   constructor(options: Options, adaptive: GradientLimit | undefined, queueTimeoutMs: number, host: Host) {
     this.#max = options.max ?? 0;
     this.adaptive = adaptive;
+    this.isShared = adaptive === undefined;
     this.queueLength = options.queue;
     this.queueTimeoutMs = queueTimeoutMs;
-    const { metrics, route, stage } = host;
+    const { metrics, route, stage, shared } = host;
     const stats = host.keep(`concurrency stats ${route} ${stage}`, () => new GateStats());
     this.stats = stats;
     const headers = ["retry-after", String(retryAfterSeconds(parseDuration(options.retryAfter)))];
@@ -190,8 +195,9 @@ class StageGate implements Gate {
     metrics.collect("sluice_concurrency_in_flight", "Exchanges that count now.", "gauge", () => [
       [labels, stats.inFlight],
     ]);
+    // Those of all threads are summed up.
     metrics.collect("sluice_concurrency_limit", "Most exchanges at once, per key.", "gauge", () => [
-      [labels, this.limit],
+      [labels, this.isShared ? partOf(this.limit, shared) : this.limit],
     ]);
     metrics.collect("sluice_concurrency_queued", "Requests that wait.", "gauge", () => [
       [labels, stats.queued],
@@ -225,12 +231,18 @@ function openGate(options: Options, host: Host): StageGate {
   const problems: Problem[] = [];
   const { adaptive, by } = options;
   const queueTimeoutMs = new OptionBounds(options, "", problems).wait("queueTimeout");
-  const gradient = adaptive && compileGradient(adaptive, by, problems);
+  const gradient = adaptive && compileGradient(adaptive, by, host.shared, problems);
   if (problems.length > 0) throw new ConfigError(problems);
   return new StageGate(options, gradient && openLimit(gradient, by, host), queueTimeoutMs, host);
 }
 
-function compileGradient(adaptive: Adaptive, by: By, problems: Problem[]): GradientOptions {
+/** What this thread learns: its share of the limit. */
+function compileGradient(
+  adaptive: Adaptive,
+  by: By,
+  shared: Host["shared"],
+  problems: Problem[],
+): GradientOptions {
   const report = (message: string, pointer: string): void =>
     void problems.push({ code: "CONFIG_VALUE", message, pointer });
   if (!isOne(by)) {
@@ -246,9 +258,9 @@ function compileGradient(adaptive: Adaptive, by: By, problems: Problem[]): Gradi
   }
   const bounds = new OptionBounds(adaptive, "/adaptive", problems);
   return {
-    min,
-    max,
-    initial,
+    min: shareOf(min, shared),
+    max: shareOf(max, shared),
+    initial: shareOf(initial, shared),
     tolerance: parsePercent(adaptive.tolerance),
     windowMs: bounds.wait("window"),
     baselineMs: bounds.wait("baselineEvery"),
@@ -267,12 +279,15 @@ function openLimit(options: GradientOptions, by: By, host: Host): GradientLimit 
 
 /** Where an exchange is counted. */
 function compileSlots({ by }: Options, host: Host): (x: Exchange) => Slots {
-  const id = `concurrency slots ${identity(by, host)}`;
+  const id = identity(by, host);
+  const { shared, clock, log } = host;
+  const digest = createHash("sha256").update(id).digest("base64url").slice(0, 12);
+  const table = host.keep(`concurrency slots ${id}`, () => new SlotTable(`${digest} `, shared, clock, log));
+  table.log = log;
   if (isOne(by)) {
-    const slots = host.keep(id, () => new Slots(""));
+    const slots = table.keep("");
     return () => slots;
   }
   const keyOf = compileKey(by, "/by");
-  const table = host.keep(id, () => new SlotTable());
   return (x) => table.of(keyOf(x) ?? "");
 }

@@ -148,6 +148,17 @@ export class CellTable implements SharedCells {
     return count;
   }
 
+  /** Sets these words of every cell to zero. */
+  erase(word: number, count: number): void {
+    for (let i = 0; i <= this.#mask; i++) {
+      const cell = this.#first + i * this.#stride;
+      if (Atomics.load(this.words, cell + HIGH) === 0) continue; // never used
+      for (let at = cell + HEADER + word; at < cell + HEADER + word + count; at++) {
+        if (Atomics.load(this.words, at) !== 0) Atomics.store(this.words, at, 0);
+      }
+    }
+  }
+
   #place(high: number, distance: number): number {
     return this.#first + ((high + distance) & this.#mask) * this.#stride;
   }

@@ -1,16 +1,20 @@
 /** The memory that all threads of a gateway see. It is made once, and its handle is given to each thread. */
 import { monotonicMs } from "../clock.ts";
 import type { SharedState } from "../plugin.ts";
+import { Bell } from "./bell.ts";
 import { CellTable, type CellTableSize } from "./cell-table.ts";
 
 const COUNTERS: CellTableSize = { capacity: 65_536, cellWords: 4 };
 const CIRCUITS: CellTableSize = { capacity: 4096, cellWords: 64 };
+const holdingsOf = (threads: number): CellTableSize => ({ capacity: 65_536, cellWords: 2 * threads });
 
 /** What another thread needs to see the same memory. */
 export interface SharedMemoryHandle {
   readonly threads: number;
   readonly counters: SharedArrayBuffer;
   readonly circuits: SharedArrayBuffer;
+  readonly holdings: SharedArrayBuffer;
+  readonly bells: SharedArrayBuffer;
 }
 
 /**
@@ -22,6 +26,8 @@ export function createSharedMemory(threads: number, nowMs = monotonicMs()): Shar
     threads,
     counters: CellTable.create(COUNTERS, threads, nowMs),
     circuits: CellTable.create(CIRCUITS, threads, nowMs),
+    holdings: CellTable.create(holdingsOf(threads), threads, nowMs),
+    bells: Bell.create(threads),
   };
 }
 
@@ -30,8 +36,10 @@ export class SharedMemory implements SharedState {
   readonly threads: number;
   readonly counters: CellTable;
   readonly circuits: CellTable;
+  readonly holdings: CellTable;
   /** All tables, by the names that metrics have for them. */
   readonly tables: Readonly<Record<string, CellTable>>;
+  readonly #bell: Bell;
 
   /**
    * @param thread number of the thread that uses it, from 0; the number of data threads for the control thread. No two
@@ -43,6 +51,22 @@ export class SharedMemory implements SharedState {
     this.threads = threads;
     this.counters = new CellTable(handle.counters, COUNTERS, threads, thread);
     this.circuits = new CellTable(handle.circuits, CIRCUITS, threads, thread);
-    this.tables = { counters: this.counters, circuits: this.circuits };
+    this.holdings = new CellTable(handle.holdings, holdingsOf(threads), threads, thread);
+    this.tables = { counters: this.counters, circuits: this.circuits, holdings: this.holdings };
+    this.#bell = new Bell(handle.bells, thread);
+  }
+
+  ring(thread: number): void {
+    this.#bell.ring(thread);
+  }
+
+  rung(): Promise<void> {
+    return this.#bell.rung();
+  }
+
+  /** Gives back what a thread held that has ended, before another gets its number. */
+  forgetThread(thread: number): void {
+    this.holdings.erase(2 * thread, 2);
+    for (let i = 0; i < this.threads; i++) this.ring(i);
   }
 }

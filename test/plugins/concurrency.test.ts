@@ -1,65 +1,12 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import type { GatewayError } from "../../core/errors.ts";
-import type { Exchange } from "../../core/exchange.ts";
 import { KeepStore } from "../../core/keep.ts";
-import { type Handler, type Reply, textReply } from "../../core/plugin.ts";
+import { textReply } from "../../core/plugin.ts";
 import { concurrency } from "../../plugins/concurrency.ts";
-import { buildStage, exchange, FakeHost, FakeUpstream, type RequestInit } from "../support/harness.ts";
+import { Below, setUp, settle } from "../support/concurrency.ts";
+import { buildStage, exchange, FakeHost, FakeUpstream } from "../support/harness.ts";
 
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
-
-/** Exchanges that are below the stage now, and how each goes on. */
-class Below {
-  readonly in: { x: Exchange; answer(status?: number): void; fail(error: Error): void }[] = [];
-  /** Everybody that ever came. */
-  readonly seen: Exchange[] = [];
-
-  readonly handler: Handler = (x) => {
-    const { promise, resolve, reject } = Promise.withResolvers<Reply>();
-    this.seen.push(x);
-    this.in.push({
-      x,
-      answer: (status = 200) => resolve(textReply(status, "below")),
-      fail: (error) => reject(error),
-    });
-    return promise;
-  };
-
-  /** The first that is there leaves with a reply. */
-  async answer(status?: number): Promise<Exchange> {
-    const { x, answer } = this.in.shift()!;
-    answer(status);
-    await settle();
-    return x;
-  }
-}
-
-/** Lets what is ready happen. */
-const settle = async (): Promise<void> => {
-  for (let i = 0; i < 10; i++) await Promise.resolve();
-};
-
-async function setUp(options: Record<string, unknown> = { max: 2 }, host = new FakeHost()) {
-  const below = new Below();
-  const handle = await buildStage(concurrency, options, below.handler, host);
-  /** What became of a request: a status, a code, or undefined while it goes on. */
-  const results = new Map<Exchange, number | string>();
-  const send = async (request: RequestInit | Exchange = {}): Promise<Exchange> => {
-    const x = "headers" in request && "route" in request ? request : exchange(request);
-    x.route = { ...x.route, name: host.route };
-    void Promise.resolve()
-      .then(() => handle(x))
-      .then(
-        (reply) => void results.set(x, reply.status),
-        (error: GatewayError) => void results.set(x, error.code ?? error.message),
-      );
-    await settle();
-    return x;
-  };
-  const gauge = (name: string): number => Object.values(host.collected(`sluice_concurrency_${name}`))[0]!;
-  return { below, handle, results, send, host, gauge };
-}
 
 describe("concurrency", () => {
   it("lets as many in as `max` and refuses the next with 503 and Retry-After", async () => {

@@ -1,10 +1,11 @@
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Exchange } from "../../../core/exchange.ts";
-import { type Reply, textReply } from "../../../core/plugin.ts";
+import { type Handler, type Reply, textReply } from "../../../core/plugin.ts";
 import { concurrency } from "../../../plugins/concurrency.ts";
-import type { SlotTable } from "../../../plugins/concurrency/slots.ts";
-import { buildStage, exchange, FakeHost } from "../../support/harness.ts";
+import type { SlotTable } from "../../../plugins/concurrency/slot-table.ts";
+import { hostsOf } from "../../support/concurrency.ts";
+import { buildStage, exchange } from "../../support/harness.ts";
 
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
@@ -13,7 +14,7 @@ const KEYS = ["a", "b", "c"] as const;
 
 /** What may happen next; `nth` chooses among the exchanges that it can happen to. */
 const step = fc.oneof(
-  { weight: 4, arbitrary: fc.record({ do: fc.constant("arrive" as const), nth: fc.nat(2) }) },
+  { weight: 4, arbitrary: fc.record({ do: fc.constant("arrive" as const), nth: fc.nat(8) }) },
   {
     weight: 5,
     arbitrary: fc.record({
@@ -26,6 +27,7 @@ const step = fc.oneof(
 interface Tracked {
   readonly x: Exchange;
   readonly key: string;
+  readonly thread: number;
   state: "above" | "below" | "answered" | "failed" | "ended";
   /** It was let in, and has not ended. */
   isIn: boolean;
@@ -34,53 +36,66 @@ interface Tracked {
 }
 
 describe("slots", () => {
-  it("are never more than `max` a key, given in order, and all given back", async () => {
+  it("are never more than `max` a key over all threads, given in order within each, and all given back", async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(step, { maxLength: 80, size: "max" }),
         fc.integer({ min: 1, max: 4 }),
         fc.integer({ min: 0, max: 4 }),
-        async (steps, max, queue) => {
-          const host = new FakeHost();
+        fc.integer({ min: 1, max: 3 }),
+        async (steps, max, queue, threads) => {
+          const hosts = hostsOf(threads);
           const all: Tracked[] = [];
-          const arrivals = new Map<string, Exchange[]>(KEYS.map((key) => [key, []]));
+          const arrivals = new Map<string, Exchange[]>();
           const byExchange = new Map<Exchange, Tracked>();
           const overtaken: Exchange[] = [];
-          const handle = await buildStage(
-            concurrency,
-            { max, queue, queueTimeout: "5s", by: { header: "k" } },
-            (x) => {
-              const tracked = byExchange.get(x)!;
-              tracked.state = "below";
-              // First come, first served: nobody before it in its line is still waiting, unless it was in before.
-              const line = arrivals.get(tracked.key)!;
-              const place = line.indexOf(x);
-              const waiting = line.slice(0, place).filter((e) => byExchange.get(e)!.state === "above");
-              if (!tracked.isIn) overtaken.push(...waiting);
-              tracked.isIn = true;
-              line.splice(place, 1);
-              return new Promise<Reply>((resolve, reject) => {
-                tracked.answer = resolve;
-                tracked.fail = reject;
-              });
-            },
-            host,
+          const lineOf = ({ key, thread }: Tracked): Exchange[] => {
+            const id = `${key} ${thread}`;
+            if (!arrivals.has(id)) arrivals.set(id, []);
+            return arrivals.get(id)!;
+          };
+          const below: Handler = (x) => {
+            const tracked = byExchange.get(x)!;
+            tracked.state = "below";
+            // First come, first served: nobody before it in its line is still waiting, unless it was in before.
+            const line = lineOf(tracked);
+            const place = line.indexOf(x);
+            const waiting = line.slice(0, place).filter((e) => byExchange.get(e)!.state === "above");
+            if (!tracked.isIn) overtaken.push(...waiting);
+            tracked.isIn = true;
+            line.splice(place, 1);
+            return new Promise<Reply>((resolve, reject) => {
+              tracked.answer = resolve;
+              tracked.fail = reject;
+            });
+          };
+          const options = { max, queue, queueTimeout: "5s", by: { header: "k" } };
+          const handles = await Promise.all(
+            hosts.map((host) => buildStage(concurrency, options, below, host)),
           );
           const send = (tracked: Tracked): void => {
             tracked.state = "above";
-            arrivals.get(tracked.key)!.push(tracked.x);
+            lineOf(tracked).push(tracked.x);
             const leaveLine = (): void => {
-              const line = arrivals.get(tracked.key)!;
+              const line = lineOf(tracked);
               const place = line.indexOf(tracked.x);
               if (place !== -1) line.splice(place, 1);
             };
-            void Promise.resolve(handle(tracked.x)).then(
+            void Promise.resolve(handles[tracked.thread]!(tracked.x)).then(
               () => void (tracked.state === "ended" || (tracked.state = "answered")),
               () => {
                 leaveLine();
                 if (tracked.state !== "ended") tracked.state = "failed";
               },
             );
+          };
+          const arrive = (key: string, thread: number): Tracked => {
+            const x = exchange({ headers: { k: key } });
+            const tracked: Tracked = { x, key, thread, state: "above", isIn: false };
+            all.push(tracked);
+            byExchange.set(x, tracked);
+            send(tracked);
+            return tracked;
           };
           const check = (): void => {
             for (const key of KEYS) {
@@ -99,18 +114,8 @@ describe("slots", () => {
             return fit[nth % fit.length];
           };
           for (const { do: what, nth } of steps) {
-            if (what === "arrive") {
-              const key = KEYS[nth]!;
-              const tracked: Tracked = {
-                x: exchange({ headers: { k: key } }),
-                key,
-                state: "above",
-                isIn: false,
-              };
-              all.push(tracked);
-              byExchange.set(tracked.x, tracked);
-              send(tracked);
-            } else if (what === "answer") {
+            if (what === "arrive") arrive(KEYS[nth % 3]!, Math.floor(nth / 3) % threads);
+            else if (what === "answer") {
               const tracked = among(nth, "below");
               if (tracked !== undefined) {
                 tracked.x.upstream = "users";
@@ -147,11 +152,23 @@ describe("slots", () => {
             await vi.advanceTimersByTimeAsync(5000);
             check();
           }
-          const table = host.kept.get('concurrency slots stage test stage {"header":"k"}') as SlotTable;
-          expect(table.size).toBe(0);
+          for (const key of KEYS) {
+            const next = Array.from({ length: max }, () => arrive(key, 0));
+            await vi.advanceTimersByTimeAsync(0);
+            expect(next.filter(({ isIn }) => isIn)).toHaveLength(max);
+            for (const tracked of next) {
+              tracked.answer!(textReply(200, ""));
+              end(tracked);
+            }
+          }
           const label = '{"route":"test","stage":"stage"}';
-          expect(host.collected("sluice_concurrency_in_flight")).toEqual({ [label]: 0 });
-          expect(host.collected("sluice_concurrency_queued")).toEqual({ [label]: 0 });
+          for (const host of hosts) {
+            const table = host.kept.get('concurrency slots stage test stage {"header":"k"}') as SlotTable;
+            expect(table.size).toBe(0);
+            table.close();
+            expect(host.collected("sluice_concurrency_in_flight")).toEqual({ [label]: 0 });
+            expect(host.collected("sluice_concurrency_queued")).toEqual({ [label]: 0 });
+          }
           expect(vi.getTimerCount()).toBe(0);
         },
       ),
