@@ -7,7 +7,9 @@
  * again it counts once, the waits between attempts included.
  * `by: { upstream }` shares the count with every stage that names the same upstream. With `adaptive` the limit is
  * learned from the latency of what is below, from admission to the reply's head; `max` is then not given.
- * Requests without a value of the key are counted together. Depends on nothing that can fail at run time.
+ * Requests without a value of the key are counted together. All threads count together, and whoever waits is let
+ * in whichever thread gives a place back; but queues, and limits that are learned, are each thread's own. Where shared
+ * memory has no room for a key, each thread allows its share.
  */
 import { createHash } from "node:crypto";
 import { compileKey, keySchema } from "../core/key.ts";
@@ -74,7 +76,7 @@ const schema = {
         },
       ],
     },
-    queue: { ...count("Most requests that may wait, per key; 0 for none.", 0), default: 0 },
+    queue: { ...count("Most requests that may wait in a thread, per key; 0 for none.", 0), default: 0 },
     queueTimeout: duration("1s", "How long a request may wait."),
     retryAfter: duration("1s", "What a refused client is told in Retry-After, in whole seconds."),
   },

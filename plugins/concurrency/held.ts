@@ -17,10 +17,6 @@ export class Held {
   readonly #key: string;
   readonly #words: Int32Array<SharedArrayBuffer>;
   #cell: number;
-  /** What was last counted over all threads. */
-  #sum = 0;
-  /** The most that those who wait in another thread wait below. */
-  #wantedByOthers = 0;
   #wanted = 0;
 
   constructor(shared: SharedState, key: string, nowMs: number) {
@@ -44,11 +40,9 @@ export class Held {
   tryTake(limit: number, mine: number, yields: boolean): boolean {
     if (this.#cell === -1) return mine < shareOf(limit, this.#shared);
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-      this.#count();
-      if (this.#sum >= limit || (yields && this.#wantedByOthers > this.#sum)) return false;
+      if (this.#sum() >= limit || (yields && this.isWantedByOthers)) return false;
       this.add(1);
-      this.#count();
-      if (this.#sum <= limit) return true;
+      if (this.#sum() <= limit) return true;
       this.add(-1);
     }
     return false;
@@ -62,8 +56,15 @@ export class Held {
   /** Whether there is room that those who wait in other threads may have. */
   get isWantedByOthers(): boolean {
     if (this.#cell === -1) return false;
-    this.#count();
-    return this.#wantedByOthers > this.#sum;
+    const words = this.#words;
+    const { thread, threads } = this.#shared;
+    const end = this.#cell + 2 * threads;
+    let wanted = 0;
+    for (let at = this.#cell + 1; at < end; at += 2) {
+      const here = Atomics.load(words, at);
+      if (here > wanted && at !== this.#cell + 2 * thread + 1) wanted = here;
+    }
+    return wanted > 0 && wanted > this.#sum();
   }
 
   /**
@@ -73,8 +74,9 @@ export class Held {
   ringOthers(): boolean {
     if (!this.isWantedByOthers) return false;
     const { thread, threads } = this.#shared;
+    const sum = this.#sum();
     for (let i = 0; i < threads; i++) {
-      if (i !== thread && Atomics.load(this.#words, this.#cell + 2 * i + 1) > this.#sum) this.#shared.ring(i);
+      if (i !== thread && Atomics.load(this.#words, this.#cell + 2 * i + 1) > sum) this.#shared.ring(i);
     }
     return true;
   }
@@ -99,16 +101,13 @@ export class Held {
     Atomics.store(this.#words, cell + 2 * this.#shared.thread + 1, this.#wanted);
   }
 
-  #count(): void {
-    const { thread, threads } = this.#shared;
+  /** What all threads hold. */
+  #sum(): number {
+    const words = this.#words;
+    const end = this.#cell + 2 * this.#shared.threads;
     let sum = 0;
-    let wanted = 0;
-    for (let i = 0, at = this.#cell; i < threads; i++, at += 2) {
-      sum += Atomics.load(this.#words, at);
-      if (i !== thread) wanted = Math.max(wanted, Atomics.load(this.#words, at + 1));
-    }
-    this.#sum = sum;
-    this.#wantedByOthers = wanted;
+    for (let at = this.#cell; at < end; at += 2) sum += Atomics.load(words, at);
+    return sum;
   }
 }
 

@@ -98,6 +98,47 @@ it("requests under way are counted over all threads, and given back when a threa
   await expect.poll(async () => (await shown()).targets[0]!.inFlight).toBe(0);
 });
 
+it("places of `concurrency` are those of all threads, and who waits for one on another thread gets it", async () => {
+  await start({}, [{ plugin: "concurrency", max: 1, queue: 1, queueTimeout: "10s" }]);
+  const first = both[0].get("hold");
+  await expect.poll(() => held.length).toBe(1);
+  const second = both[1].get("hold");
+  const isQueued = async (): Promise<boolean> =>
+    /^sluice_concurrency_queued\{.*\} 1$/m.test((await gateway.control.metrics.render()).text);
+  await expect.poll(isQueued).toBe(true);
+  expect(held).toHaveLength(1);
+  held[0]!.end("first");
+  expect(await first).toMatchObject({ thread: 0, text: "first" });
+  await expect.poll(() => held.length).toBe(2);
+  held[1]!.end("second");
+  expect(await second).toMatchObject({ thread: 1, text: "second" });
+});
+
+it("places that a thread held are free when it dies", async () => {
+  const concurrency = { plugin: "concurrency", max: 2 };
+  await start({}, [concurrency]);
+  const lost = both[0].get("hold").catch((error: unknown) => error);
+  await expect.poll(() => held.length).toBe(1);
+  gateway.source = withStages([{ plugin: "tell-thread" }, concurrency, { plugin: "hostile" }]);
+  await gateway.control.reload();
+  const victim = await connectTo(0, gateway.url);
+  onTestFinished(() => victim.close());
+  await victim.get("exit").catch(() => {});
+  await gateway.logged((line) => line["msg"] === "a new data thread serves");
+  expect(await lost).toBeInstanceOf(Error);
+  const waiting = both[1].get("wait").catch(() => {});
+  await gateway.logged((line) => line["msg"] === "waiting");
+  const others = [await connectTo(1, gateway.url), await connectTo(0, gateway.url)];
+  onTestFinished(() => others.forEach((each) => each.close()));
+  expect(await others[0]!.get()).toMatchObject({ status: 200 });
+  const alsoWaiting = others[1]!.get("wait").catch(() => {});
+  await expect.poll(() => gateway.lines.filter((line) => line["msg"] === "waiting").length).toBe(2);
+  expect(await others[0]!.get()).toMatchObject({ status: 503 });
+  both[1].close();
+  others[1]!.close();
+  await Promise.all([waiting, alsoWaiting]);
+});
+
 it("what an operator sets of a target holds on all threads", async () => {
   await start();
   const { id } = (await shown()).targets[0]!;

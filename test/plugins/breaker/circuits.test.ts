@@ -181,8 +181,7 @@ function twoHosts(change: (shared: SharedState) => Partial<SharedState> = () => 
   const handle = createSharedMemory(2, a.clock.monotonic());
   for (const [thread, host] of [a, b].entries()) {
     const shared = new SharedMemory(handle, thread);
-    const { counters, circuits } = shared;
-    host.shared = { thread, threads: 2, counters, circuits, ...change(shared) };
+    host.shared = Object.assign(shared, change(shared));
   }
   return [a, b];
 }
