@@ -97,7 +97,8 @@ export class ThreadHealth {
     );
     gauge(UTILIZATION, "Share of the last seconds in which the event loop was busy.", () => {
       this.#turn();
-      return performance.eventLoopUtilization(this.#loopBefore).utilization;
+      return performance.eventLoopUtilization(performance.eventLoopUtilization(), this.#loopBefore)
+        .utilization;
     });
     gauge(HEAP_USED, "Bytes of the heap that are in use.", () => getHeapStatistics().used_heap_size);
     gauge(HEAP_TOTAL, "Bytes that the heap occupies.", () => getHeapStatistics().total_heap_size);
