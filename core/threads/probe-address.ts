@@ -1,6 +1,28 @@
 /** Makes sure that an address is free before several threads share it. */
 import { createServer } from "node:net";
+import type { ListenerConfig } from "../config/checked.ts";
+import { listenError, listenerKeys } from "../gateway.ts";
 import { parseAddress } from "../server.ts";
+
+/**
+ * Makes sure that all listeners that are new can be opened.
+ * @param known keys of those that are open already
+ * @throws ConfigError for an address that is not free
+ */
+export async function probeListeners(
+  listeners: readonly ListenerConfig[],
+  known: ReadonlySet<string>,
+): Promise<void> {
+  for (const [i, key] of listenerKeys(listeners).entries()) {
+    if (known.has(key)) continue;
+    const { address } = listeners[i]!;
+    try {
+      await probeAddress(address);
+    } catch (error) {
+      throw listenError(error, address, `/listeners/${i}/address`);
+    }
+  }
+}
 
 /**
  * Listens on an address for a moment, as the only one. Sockets that share a port say nothing of others that share it

@@ -154,9 +154,9 @@ export class WorkerThread implements DataThread, Watched {
     return this.#caller.call("change", collection, id, patch);
   }
 
-  /** Declares it dead: it hangs. */
-  giveUp(message: string): void {
-    this.#onDead({ reason: "stall", message });
+  /** Declares it dead. */
+  giveUp(reason: DeathReason, message: string): void {
+    this.#onDead({ reason, message });
   }
 
   /**

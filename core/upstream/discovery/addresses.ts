@@ -2,7 +2,7 @@
 import { lookup, Resolver } from "node:dns/promises";
 import { isIP } from "node:net";
 import { ConfigError } from "../../errors.ts";
-import { unlessAborted } from "./pause.ts";
+import { unlessAborted } from "../../pause.ts";
 import type { Family } from "./source.ts";
 
 /** A name server that does not answer is asked twice; together this takes about six seconds at most. */

@@ -6,7 +6,7 @@ import { ConfigError } from "../../errors.ts";
 import { parseDuration } from "../../units.ts";
 import type { DiscoveryContext, SourceConfig } from "./discovery.ts";
 import { ApiClient, checkCa, excerpt, parseJson, readText } from "./http.ts";
-import { pause } from "./pause.ts";
+import { pause } from "../../pause.ts";
 import { type Follower, type Found, parseApiUrl, reasonOf, type Source, targetUrl } from "./source.ts";
 
 type ConsulConfig = Extract<SourceConfig, { consul: unknown }>;

@@ -9,7 +9,7 @@ import { ClusterAccess, type Pod, THIS_POD } from "./cluster-access.ts";
 import type { DiscoveryContext, SourceConfig } from "./discovery.ts";
 import { type EndpointSlice, targetsOf } from "./endpoint-slices.ts";
 import { AnswerError, ApiClient, excerpt, parseJson, readLines, readText } from "./http.ts";
-import { pause } from "./pause.ts";
+import { pause } from "../../pause.ts";
 import { type Follower, reasonOf, type Source } from "./source.ts";
 
 type KubernetesConfig = Extract<SourceConfig, { kubernetes: unknown }>;

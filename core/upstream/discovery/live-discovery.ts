@@ -2,7 +2,7 @@
 import { targetProblem } from "../../config/targets.ts";
 import { normalizeTarget } from "../target-url.ts";
 import type { Discovery, DiscoveryContext } from "./discovery.ts";
-import { pause } from "./pause.ts";
+import { pause } from "../../pause.ts";
 import { type Follower, type Found, reasonOf, type Source } from "./source.ts";
 
 /** How long the first answer is waited for. */

@@ -1,6 +1,6 @@
 /** What sources that look names up have in common: their resolver, and when they look again. */
 import { Addresses, type Answer, createResolver } from "./addresses.ts";
-import { pause } from "./pause.ts";
+import { pause } from "../../pause.ts";
 import {
   type Family,
   type Follower,
