@@ -77,12 +77,19 @@ export class ThreadGroup implements DataThread, PlaceOwner {
 
   async prepare(config: CheckedConfig, number: number, feeds: Feeds): Promise<Prepared> {
     await probeListeners(config.listeners, this.#known);
+    return this.#prepare(config, number, feeds, 1);
+  }
+
+  async #prepare(config: CheckedConfig, number: number, feeds: Feeds, retries: number): Promise<Prepared> {
     await Promise.all(this.#places.map((place) => place.fill()));
     const threads = this.#threads;
     let all: readonly Prepared[];
     try {
       all = await this.#prepareOn(threads, config, number, feeds);
     } catch (error) {
+      // A thread that happened to die must not have a sound configuration refused; one that this kills does so again.
+      const isAnotherTry = retries > 0 && !(error instanceof ConfigError) && threads.some((t) => !t.isAlive);
+      if (isAnotherTry) return this.#prepare(config, number, feeds, retries - 1);
       this.#afterRefusal();
       throw error;
     }
@@ -111,9 +118,9 @@ export class ThreadGroup implements DataThread, PlaceOwner {
   }
 
   async stop(drainMs: number, patient?: boolean): Promise<number> {
-    this.#watch.close();
     for (const place of this.#places) place.close();
     const cut = await Promise.all(this.#threads.map((thread) => thread.stop(drainMs, patient)));
+    this.#watch.close();
     this.#serving?.onRetired();
     for (const end of this.#ends) end();
     return cut.reduce((sum, n) => sum + n, 0);

@@ -57,6 +57,8 @@ export class ThreadPlace implements ObservedThread {
   readonly #closing = new AbortController();
   /** The thread that runs, or that is ending; undefined while there is none. */
   #thread: WorkerThread | undefined;
+  /** The thread that is being told what the others serve. */
+  #comingUp: { readonly thread: WorkerThread; readonly done: Promise<boolean> } | undefined;
   /** Resolves when the thread that died here has ended: two never have the same number. */
   #ending: Promise<unknown> | undefined;
   /** Deaths in a row after a short life. */
@@ -129,8 +131,18 @@ export class ThreadPlace implements ObservedThread {
     return thread;
   }
 
-  /** True when it serves; one that cannot is given up, and so replaced. */
-  async #bringUp(thread: WorkerThread): Promise<boolean> {
+  /** True when it serves; one that cannot is given up, and so replaced. Once at a time: all who ask share it. */
+  #bringUp(thread: WorkerThread): Promise<boolean> {
+    if (this.#comingUp?.thread !== thread) {
+      const done = this.#bringUpOnce(thread).finally(() => {
+        if (this.#comingUp?.thread === thread) this.#comingUp = undefined;
+      });
+      this.#comingUp = { thread, done };
+    }
+    return this.#comingUp.done;
+  }
+
+  async #bringUpOnce(thread: WorkerThread): Promise<boolean> {
     try {
       await this.#owner.bringUp(thread);
       return true;
@@ -151,7 +163,7 @@ export class ThreadPlace implements ObservedThread {
     this.deaths.set(reason, (this.deaths.get(reason) ?? 0) + 1);
     this.lastReason = reason;
     log.error({ thread: number, reason, route, at }, `a data thread is replaced: ${message}`);
-    this.#failures = Date.now() - thread.startedAt < STABLE_MS ? this.#failures + 1 : 0;
+    this.#failures = performance.now() - thread.bornAt < STABLE_MS ? this.#failures + 1 : 0;
     const ending = this.#end(thread);
     this.#ending = ending;
     if (!(await ending)) return onHopeless(number);

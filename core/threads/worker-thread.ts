@@ -29,7 +29,9 @@ export class WorkerThread implements DataThread, Watched {
   readonly number: number;
   readonly vitals: Vitals;
   /** When it was started, in milliseconds since the epoch. */
-  readonly startedAt: number;
+  readonly startedAt = Date.now();
+  /** The same, as `performance.now()` counts. */
+  readonly bornAt = performance.now();
   /** Resolves when it ended without being told to. */
   readonly death: Promise<Death>;
   readonly worker: Worker;
@@ -52,7 +54,6 @@ export class WorkerThread implements DataThread, Watched {
    */
   constructor(entry: URL, start: DataThreadStart, log: Pick<RootLog, "append">, sockets: SocketStore) {
     this.number = start.thread;
-    this.startedAt = Date.now();
     this.vitals = new Vitals(start.vitals, start.thread);
     this.vitals.clear();
     this.worker = new Worker(entry, { name: `data-${start.thread}`, workerData: start });
