@@ -1,23 +1,31 @@
 /** A thread that counts in shared cells as fast as it can; see counting-threads.ts. */
 import { parentPort, workerData } from "node:worker_threads";
 import { CellTable } from "../../core/threads/cell-table.ts";
-import { COLD_KEYS, EPOCH, HOT_KEYS, SIZE, STEP_MS, type ThreadData } from "./counting-threads.ts";
+import { COLD_KEYS, EPOCH, HOT_KEYS, LAG_TICKS, SIZE, TICK_MS, type ThreadData } from "./counting-threads.ts";
 
-const { memory, threads, me, steps, positions, tallies } = workerData as ThreadData;
+const { memory, threads, me, steps, positions, ticks, tallies } = workerData as ThreadData;
 const table = new CellTable(memory, SIZE, threads, me);
 const { words } = table;
 
-/** Time goes on only as the slowest thread does, so that none takes longer for a step than a cell's time to live. */
-function now(): number {
-  let least = Atomics.load(positions, 0);
-  for (let i = 1; i < threads; i++) least = Math.min(least, Atomics.load(positions, i));
-  return EPOCH + least * STEP_MS;
+/** A step begins, and holds the clock: no more time goes by before it ends than a cell lives beyond its own. */
+function begin(): number {
+  const tick = Atomics.load(ticks, 0);
+  Atomics.store(ticks, 1 + me, tick);
+  return EPOCH + tick * TICK_MS;
+}
+
+/** Has the clock go on, unless a thread is too far behind. */
+function passTime(): void {
+  const tick = Atomics.load(ticks, 0);
+  for (let i = 1; i <= threads; i++) if (Atomics.load(ticks, i) < tick - LAG_TICKS) return;
+  Atomics.compareExchange(ticks, 0, tick, tick + 1);
 }
 
 let strangers = 0;
 for (let i = 0; i < steps; i++) {
   Atomics.add(positions, me, 1);
-  const time = now();
+  passTime();
+  const time = begin();
   const hot = Math.floor(Math.random() * HOT_KEYS);
   const cell = table.locate(`hot ${hot}`, 3_600_000, time);
   if (cell !== -1) {
@@ -30,5 +38,6 @@ for (let i = 0; i < steps; i++) {
   const owner = Atomics.compareExchange(words, other + 1, 0, cold);
   if (owner !== 0 && owner !== cold) strangers++;
 }
+Atomics.store(ticks, 1 + me, 2 ** 30);
 Atomics.store(positions, me, 2 ** 30);
 parentPort!.postMessage(strangers);

@@ -6,8 +6,10 @@ export const SIZE: CellTableSize = { capacity: 128, cellWords: 4 };
 export const HOT_KEYS = 20;
 export const COLD_KEYS = 1000;
 export const EPOCH = 1_000_000;
-/** Milliseconds that go by with each step of the slowest thread: cold cells are over after a hundred. */
-export const STEP_MS = 50;
+/** Milliseconds that go by with each tick of the threads' clock: cold cells are over after about a hundred. */
+export const TICK_MS = 50;
+/** Ticks that may go by while a thread makes a step: fewer than a cell lives beyond its time. */
+export const LAG_TICKS = 40;
 
 export interface ThreadData {
   readonly memory: SharedArrayBuffer;
@@ -16,6 +18,8 @@ export interface ThreadData {
   readonly steps: number;
   /** How many steps each thread has made. */
   readonly positions: Int32Array<SharedArrayBuffer>;
+  /** The clock, and after it the tick at which each thread began its step: one that is dead holds the clock. */
+  readonly ticks: Int32Array<SharedArrayBuffer>;
   /** What each thread has counted of each hot key. */
   readonly tallies: Int32Array<SharedArrayBuffer>;
 }
@@ -27,6 +31,7 @@ export class CountingThreads {
   readonly memory: SharedArrayBuffer;
   readonly table: CellTable;
   readonly positions: Int32Array<SharedArrayBuffer>;
+  readonly #ticks: Int32Array<SharedArrayBuffer>;
   readonly #tallies: Int32Array<SharedArrayBuffer>;
   readonly #workers: Worker[] = [];
   readonly #threads: number;
@@ -36,6 +41,7 @@ export class CountingThreads {
     this.memory = CellTable.create(SIZE, threads, EPOCH);
     this.table = new CellTable(this.memory, SIZE, threads, threads);
     this.positions = wordsOf(threads);
+    this.#ticks = wordsOf(1 + threads);
     this.#tallies = wordsOf(threads * HOT_KEYS);
   }
 
@@ -51,6 +57,7 @@ export class CountingThreads {
       me,
       steps,
       positions,
+      ticks: this.#ticks,
       tallies: this.#tallies,
     };
     const worker = new Worker(new URL("./counting-thread.ts", import.meta.url), { workerData });

@@ -1,5 +1,12 @@
 /** Plugins that do to a data thread what no plugin should, when a test asks for it. */
-import { ConfigError, GatewayError, type Plugin, type Reply, textReply } from "../../core/plugin.ts";
+import {
+  ConfigError,
+  GatewayError,
+  type Host,
+  type Plugin,
+  type Reply,
+  textReply,
+} from "../../core/plugin.ts";
 import { catalogue } from "../../plugins/index.ts";
 
 const schema = {
@@ -13,6 +20,7 @@ const schema = {
     },
     refuseOn: { type: "integer", description: "Thread on which it cannot be built." },
     dieOn: { type: "integer", description: "Thread that ends while it is built." },
+    dieOnceOn: { type: "integer", description: "The same, but only the first thread of this number." },
   },
   additionalProperties: false,
 } as const;
@@ -21,6 +29,7 @@ interface Options {
   readonly text: string;
   readonly refuseOn?: number;
   readonly dieOn?: number;
+  readonly dieOnceOn?: number;
 }
 
 /** Answers with its thread and a text; the path says what it does instead. */
@@ -28,10 +37,11 @@ const hostile: Plugin<Options> = {
   name: "hostile",
   schema,
   terminal: true,
-  build({ text, refuseOn, dieOn }, host) {
+  build({ text, refuseOn, dieOn, dieOnceOn }, host) {
     const { thread } = host.shared;
     if (refuseOn === thread) throw new ConfigError(`not on thread ${thread}`, "/refuseOn");
     if (dieOn === thread) process.exit(7);
+    if (dieOnceOn === thread && isFirst(text, host)) process.exit(7);
     const served = host.metrics.counter("sluice_test_served_total", "Answers.");
     return () => (x) => {
       if (x.path === "/stall") for (;;);
@@ -48,6 +58,13 @@ const hostile: Plugin<Options> = {
     };
   },
 };
+
+/** True once for a text, whichever thread asks. */
+function isFirst(text: string, { shared, clock }: Host): boolean {
+  const { counters } = shared;
+  const cell = counters.locate(`died ${text}`, 60_000, clock.monotonic());
+  return Atomics.exchange(counters.words, cell, 1) === 0;
+}
 
 /** Writes into the reply which thread it comes from. */
 const tellThread: Plugin = {

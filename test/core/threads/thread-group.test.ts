@@ -72,6 +72,15 @@ describe("two data threads", () => {
     expect(await again.ask()).toBe("1 one");
   });
 
+  it("swap although one happens to die while it builds the next", async () => {
+    const both = await connectBoth();
+    gateway.source = hostileConfig({ text: "two", dieOnceOn: 1 });
+    expect(await gateway.control.reload()).toEqual({ result: "activated", generation: 2 });
+    await expect.poll(() => both[0].ask()).toBe("0 two");
+    const [, again] = await connectBoth();
+    expect(await again.ask()).toBe("1 two");
+  });
+
   it("drain together: requests under way end, and how many did not is told", async () => {
     const [first, second] = await connectBoth();
     const waiting = [first.ask("wait"), second.ask("wait")].map((ask) =>
