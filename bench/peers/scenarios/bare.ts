@@ -11,7 +11,8 @@ import type { Bench, Outcome, Scenario } from "../scenario.ts";
 const LOAD = { path: "/users/17?verbose=1", connections: 64 };
 /** Rounds after which all are started anew: two runs of one program are not compiled the same. */
 const ROUNDS_OF_A_PROCESS = 3;
-const WARM_UP_SECONDS = 3;
+/** Until V8 has compiled what is hot: after 3 s the first rounds of the slower ones were up to twice their last. */
+const WARM_UP_SECONDS = 6;
 
 /** Largest CPU time of Sluice per request, in that of the contender. */
 const LIMITS: Readonly<Record<string, number>> = {
