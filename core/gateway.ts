@@ -13,6 +13,7 @@ import type { ObservedThread } from "./observe/observed-thread.ts";
 import { accessLine } from "./observe/access-log.ts";
 import type { Catalogue, Clock, SharedState } from "./plugin.ts";
 import type { Reply } from "./reply.ts";
+import { inTurn } from "./threads/in-turn.ts";
 import { probeAddress } from "./threads/probe-address.ts";
 import type { SocketStore } from "./threads/sockets.ts";
 import type { Vitals } from "./threads/vitals.ts";
@@ -216,8 +217,9 @@ export class Gateway implements DataThread, Service {
         try {
           const fd = this.#sockets.take(key);
           const reusePort = this.#sharesPorts !== undefined;
-          if (this.#sharesPorts === "with-successor" && fd === undefined) await probeAddress(address);
-          await listener.listen({ address: at?.[i] ?? address, reusePort, fd });
+          const listen = (): Promise<void> => listener.listen({ address: at?.[i] ?? address, reusePort, fd });
+          if (this.#sharesPorts !== "with-successor" || fd !== undefined) await listen();
+          else await inTurn(() => probeAddress(address).then(listen));
           if (fd === undefined) this.#sockets.hold(key, listener.socket);
         } catch (error) {
           throw listenError(error, address, `/listeners/${i}/address`);

@@ -3,25 +3,31 @@ import { createServer } from "node:net";
 import type { ListenerConfig } from "../config/checked.ts";
 import { listenError, listenerKeys } from "../gateway.ts";
 import { parseAddress } from "../server.ts";
+import { inTurn } from "./in-turn.ts";
 
 /**
- * Makes sure that all listeners that are new can be opened.
+ * Opens listeners that several threads share, once it is sure that those that are new can be opened.
  * @param known keys of those that are open already
  * @throws ConfigError for an address that is not free
  */
-export async function probeListeners(
+export async function openProbed<T>(
   listeners: readonly ListenerConfig[],
   known: ReadonlySet<string>,
-): Promise<void> {
-  for (const [i, key] of listenerKeys(listeners).entries()) {
-    if (known.has(key)) continue;
+  open: () => Promise<T>,
+): Promise<T> {
+  const fresh = listenerKeys(listeners).flatMap((key, i) => {
     const { address } = listeners[i]!;
-    try {
-      await probeAddress(address);
-    } catch (error) {
-      throw listenError(error, address, `/listeners/${i}/address`);
+    return known.has(key) || address.endsWith(":0") ? [] : [{ address, i }];
+  });
+  if (fresh.length === 0) return open();
+  return inTurn(async () => {
+    for (const { address, i } of fresh) {
+      await probeAddress(address).catch((error: unknown) => {
+        throw listenError(error, address, `/listeners/${i}/address`);
+      });
     }
-  }
+    return open();
+  });
 }
 
 /**

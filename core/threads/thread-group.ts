@@ -9,7 +9,7 @@ import type { ObservedThread } from "../observe/observed-thread.ts";
 import type { Clock, Labels, Metrics } from "../plugin.ts";
 import type { Feeds } from "../upstream/feed.ts";
 import { prepareAll } from "./prepare-all.ts";
-import { probeListeners } from "./probe-address.ts";
+import { openProbed } from "./probe-address.ts";
 import { RouteNames } from "./route-names.ts";
 import { StallWatch } from "./stall-watch.ts";
 import { type PlaceContext, type PlaceOwner, ThreadPlace } from "./thread-place.ts";
@@ -76,8 +76,7 @@ export class ThreadGroup implements DataThread, PlaceOwner {
   }
 
   async prepare(config: CheckedConfig, number: number, feeds: Feeds): Promise<Prepared> {
-    await probeListeners(config.listeners, this.#known);
-    return this.#prepare(config, number, feeds, 1);
+    return openProbed(config.listeners, this.#known, () => this.#prepare(config, number, feeds, 1));
   }
 
   async #prepare(config: CheckedConfig, number: number, feeds: Feeds, retries: number): Promise<Prepared> {

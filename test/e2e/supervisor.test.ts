@@ -253,3 +253,23 @@ describe("without a supervisor", () => {
     expect(await cli.stop()).toBe(0);
   });
 });
+
+describe("of two gateways that start at once on the same address", () => {
+  it.each([1, 2])("one serves and the other says that it is taken, with %i threads", async (threads) => {
+    await using placeholder = await startUpstream((_request, response) => response.end());
+    const address = placeholder.url.replace("http://", "");
+    await placeholder[Symbol.asyncDispose]();
+    const text = `apiVersion: sluice/v1
+threads: ${threads}
+listeners: [{ address: ${JSON.stringify(address)} }]
+routes: [{ name: all, match: { path: /* }, pipeline: [{ plugin: respond, body: hello }] }]
+`;
+    const file = await write(text);
+    const started = await Promise.allSettled([startCli(["-c", file]), startCli(["-c", file])]);
+    const serving = started.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
+    await Promise.all(serving.map((cli) => cli.stop()));
+    expect(serving).toHaveLength(1);
+    const reasons = started.flatMap((one) => (one.status === "rejected" ? [String(one.reason)] : []));
+    expect(reasons.join()).toContain(`The address ${address} is in use by another process`);
+  });
+});
