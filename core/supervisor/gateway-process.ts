@@ -18,6 +18,9 @@ export type SpawnGateway = (handover: Handover, fds: readonly number[]) => Child
 /** After standard input, output, error and the channel for messages. */
 const FIRST_FD = 4;
 
+/** Exit status of shells for what cannot be run; above it are signals. */
+export const CANNOT_RUN = 127;
+
 /** Variables that are the supervisor's alone. */
 const OWN_VARIABLES = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"];
 
@@ -77,7 +80,7 @@ export class GatewayProcess {
     });
     child.on("error", (error) => {
       // Also a message that could not be sent, to a process that has just ended.
-      if (child.pid === undefined) end(`could not be started: ${error.message}`, 1);
+      if (child.pid === undefined) end(`could not be started: ${error.message}`, CANNOT_RUN);
     });
     child.on("message", (message: FromGateway, handle: unknown) => {
       this.#note(message);
@@ -99,7 +102,7 @@ export class GatewayProcess {
     return this.#end?.reason ?? "runs";
   }
 
-  /** Exit status, or 128 and the number of the signal that ended it. */
+  /** Exit status, or 128 and the number of the signal that ended it, or {@link CANNOT_RUN}. */
   get status(): number {
     return this.#end?.status ?? 0;
   }

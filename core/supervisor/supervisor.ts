@@ -3,7 +3,7 @@
  * beside it for an upgrade, and keeps its listening sockets meanwhile. Decides only; who starts processes, reads
  * signals and speaks with systemd is told to it.
  */
-import { GatewayProcess, type SpawnGateway } from "./gateway-process.ts";
+import { CANNOT_RUN, GatewayProcess, type SpawnGateway } from "./gateway-process.ts";
 import { HeldSockets, type SocketHandle } from "./held-sockets.ts";
 import type { CrashNote, FromGateway, Handover } from "./messages.ts";
 import { MAX_CRASHES, RestartPolicy } from "./restart-policy.ts";
@@ -168,7 +168,7 @@ export class Supervisor {
     this.#current = undefined;
     if (!this.#hasServed) {
       // It has said why; there is nothing to go back to.
-      if (crashed.status > 128 || crashed.status === 0)
+      if (crashed.status >= CANNOT_RUN || crashed.status === 0)
         this.#options.say(`the gateway did not start: ${crashed.reason}`);
       return this.#end(crashed.status || CRASH_LOOP_STATUS);
     }

@@ -19,15 +19,14 @@ export function reloading(): Record<string, string> {
  */
 export function createNotify(env: NodeJS.ProcessEnv, warn: (line: string) => void): Notify {
   if (!env["NOTIFY_SOCKET"]) return () => {};
-  let isBroken = false;
+  let hasWarned = false;
   // One after the other, so that they arrive in order.
   let last: Promise<void> = Promise.resolve();
   const run = (args: string[]): Promise<void> =>
     new Promise((resolve) => {
-      if (isBroken) return resolve();
       const fail = (reason: string): void => {
-        isBroken = true;
-        warn(`systemd is not told how it goes: systemd-notify ${reason}`);
+        if (!hasWarned) warn(`systemd is not told how it goes: systemd-notify ${reason}`);
+        hasWarned = true;
         resolve();
       };
       const child = spawn("systemd-notify", args, { env, stdio: "ignore" });

@@ -1,0 +1,68 @@
+/** A child process that does what a test says. */
+import type { ChildProcess } from "node:child_process";
+import { EventEmitter } from "node:events";
+import type { FromGateway, FromSupervisor, Handover } from "../../core/supervisor/messages.ts";
+
+export class FakeSocket {
+  isClosed = false;
+  readonly fd: number;
+
+  constructor(fd: number) {
+    this.fd = fd;
+  }
+
+  close(): void {
+    this.isClosed = true;
+  }
+}
+
+export class FakeChild extends EventEmitter {
+  static #pids = 2 ** 22;
+  pid: number | undefined = ++FakeChild.#pids;
+  connected = true;
+  /** What it was told, and the sockets that came with it. */
+  readonly told: (FromSupervisor & { socket?: unknown })[] = [];
+  readonly kills: string[] = [];
+  readonly handover: Handover;
+  readonly fds: readonly number[];
+
+  constructor(handover: Handover, fds: readonly number[]) {
+    super();
+    this.handover = handover;
+    this.fds = fds;
+  }
+
+  send(message: FromSupervisor, socket: unknown): void {
+    this.told.push(socket === undefined ? message : { ...message, socket });
+  }
+
+  kill(signal: NodeJS.Signals): void {
+    this.kills.push(signal);
+    this.end(null, signal);
+  }
+
+  say(message: FromGateway, socket?: FakeSocket): void {
+    this.emit("message", message, socket);
+  }
+
+  /** Serves from now on. */
+  ready(vitals: { generation?: number; running?: string[] } = {}): void {
+    this.say({ type: "ready", stallable: true, generation: 1, running: [], ...vitals });
+  }
+
+  /** Has ended; what it said before may still be on the way. */
+  exit(status: number | null, signal: NodeJS.Signals | null = null): void {
+    this.emit("exit", status, signal);
+  }
+
+  /** Has ended, and nothing more will come of it. */
+  end(status: number | null, signal: NodeJS.Signals | null = null): void {
+    this.exit(status, signal);
+    this.connected = false;
+    this.emit("disconnect");
+  }
+
+  asChild(): ChildProcess {
+    return this as unknown as ChildProcess;
+  }
+}
