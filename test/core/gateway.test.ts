@@ -77,7 +77,7 @@ function setUp(...plugins: Plugin[]) {
   let number = 0;
   const swap = async (config: CheckedConfig): Promise<void> =>
     (await gateway.prepare(config, ++number, NO_FEEDS)).activate();
-  return { gateway, log, metrics, trace, config, swap };
+  return { gateway, log, metrics, trace, sockets, config, swap };
 }
 
 const text = async (url: string | undefined, init?: RequestInit): Promise<string> =>
@@ -284,6 +284,24 @@ describe("listeners", () => {
     expect(await text(gateway.urls[1])).toBe("3");
   });
 
+  it("have their sockets kept for as long as they are open", async () => {
+    const { gateway, sockets, config, swap } = setUp();
+    const [a, b] = [await freePort(), await freePort()];
+    const key = (port: number): string => `127.0.0.1:${port} 0`;
+    const discarded = await gateway.prepare(await config("0", listeners(a)), 9, NO_FEEDS);
+    expect([...sockets.held.keys()]).toEqual([key(a)]);
+    await discarded.discard();
+    expect([...sockets.held.keys()]).toEqual([]);
+    await swap(await config("1", listeners(a)));
+    const { fd, handle } = sockets.held.get(key(a))!;
+    expect([fd, handle]).toEqual([expect.any(Number), expect.any(Object)]);
+    await swap(await config("2", listeners(b, a)));
+    expect([...sockets.held.keys()]).toEqual([key(a), key(b)]);
+    expect(sockets.held.get(key(a))).toEqual({ fd, handle });
+    await swap(await config("3", listeners(b)));
+    expect([...sockets.held.keys()]).toEqual([key(b)]);
+  });
+
   it("tell why they cannot be opened", () => {
     const messageOf = (code: string | undefined, message = ""): string =>
       listenError(Object.assign(new Error(message), { code }), "a.test:80", "/p").message;
@@ -357,6 +375,16 @@ describe("what a gateway tells of its requests", () => {
       byStatus: { 502: 1 },
       errors: { UPSTREAM_RESET: 1, HOST_INVALID: 1 },
     });
+  });
+
+  it("is the route whose request began last, of the generation that serves", async () => {
+    const { gateway, config, swap } = setUp();
+    await swap(await config("1"));
+    expect(gateway.lastRoutes).toEqual([]);
+    await text(gateway.urls[0]);
+    expect(gateway.lastRoutes).toEqual(["all"]);
+    await swap(await config("2"));
+    expect(gateway.lastRoutes).toEqual([]);
   });
 
   it("is logged once for failures that are not the client's: 500 as an error, others as warnings", () => {
