@@ -12,6 +12,7 @@ const BENCHES = [
   "swap",
   "upstreams",
   "failure",
+  "restart",
   "shared-memory",
 ] as const;
 
