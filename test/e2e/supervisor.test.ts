@@ -1,13 +1,17 @@
 /** `sluice start` keeps the gateway running. */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { readMainThread } from "../../core/supervisor/process-watch.ts";
 import { ask } from "../support/ask.ts";
-import { type RunningCli, startCli } from "../support/cli.ts";
+import { MAIN, type RunningCli, startCli } from "../support/cli.ts";
 import { startLoad } from "../support/load.ts";
 import { MISBEHAVE } from "../support/misbehave.ts";
+import { requireProgram } from "../support/programs.ts";
 import { startUpstream } from "../support/upstream.ts";
 
 let folder: string;
@@ -63,6 +67,15 @@ async function startSlow() {
 async function hangs(pid: number): Promise<void> {
   const before = readMainThread(pid)!.cpuMs;
   while (readMainThread(pid)!.cpuMs - before < 200) await new Promise((resolve) => setTimeout(resolve, 20));
+}
+
+/** The parent of a process; undefined when that has ended. */
+function parentOf(pid: number): number | undefined {
+  try {
+    return Number(/^PPid:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))![1]);
+  } catch {
+    return undefined;
+  }
 }
 
 /** How many sockets listen on the port of a URL. */
@@ -204,6 +217,30 @@ describe("the supervisor", () => {
     upstream.release();
     expect(await (await reply).text()).toBe("done");
     expect(await cli.ended).toBe(0);
+  });
+
+  it("reloads on SIGHUP while its terminal is there, and ends when that is closed", async () => {
+    const command = `exec ${process.execPath} ${MAIN} start -c ${await write(RESPOND)}`;
+    const terminal = spawn(requireProgram("script", "bsdutils"), ["-qfec", command, "/dev/null"], {
+      env: { ...process.env, NO_COLOR: "1" },
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    let screen = "";
+    terminal.stdout.on("data", (text) => {
+      screen += text;
+    });
+    const shown = async (pattern: RegExp): Promise<RegExpExecArray> => {
+      while (!pattern.test(screen)) await once(terminal.stdout, "data");
+      return pattern.exec(screen)!;
+    };
+    const gateway = Number((await shown(/sluice is serving .*pid=(\d+)/))[1]);
+    const supervisor = parentOf(gateway)!;
+    process.kill(supervisor, "SIGHUP");
+    await shown(/reload: the configuration is the one that serves/);
+    terminal.kill("SIGKILL");
+    await expect
+      .poll(() => [parentOf(gateway), parentOf(supervisor)], { timeout: 10_000 })
+      .toEqual([undefined, undefined]);
   });
 
   it("is who stops the gateway: signals to that process alone are left to it", async () => {

@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 
-const MAIN = new URL("../../core/main.ts", import.meta.url).pathname;
+export const MAIN = new URL("../../core/main.ts", import.meta.url).pathname;
 
 type Line = Record<string, unknown>;
 
