@@ -1,10 +1,10 @@
 /** SIGUSR2: a new process takes over from the old one, and nobody notices. */
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { ask } from "../support/ask.ts";
-import { type RunningCli, startCli } from "../support/cli.ts";
+import { MAIN, type RunningCli, startCli } from "../support/cli.ts";
 import { startLoad } from "../support/load.ts";
 import { startUpstream } from "../support/upstream.ts";
 
@@ -83,6 +83,22 @@ describe("an upgrade", () => {
     }
     const servings = cli.lines.filter(isServing).map((line) => String(line["listeners"]));
     expect(new Set(servings)).toEqual(new Set([cli.url]));
+  });
+
+  it("runs the program that is on disk, where its path is a link", async () => {
+    await writeFile(file, RESPOND);
+    const [old, young, main] = ["old.mjs", "young.mjs", "sluice.mjs"].map((name) => join(folder, name));
+    for (const version of [old!, young!]) {
+      const news = JSON.stringify(JSON.stringify({ msg: "version", version }));
+      await writeFile(version, `console.log(${news}); await import(${JSON.stringify(MAIN)});`);
+    }
+    await symlink(old!, main!);
+    await using cli = await startCli(["-c", file], {}, { main: main! });
+    await cli.logged((line) => line["version"] === old);
+    await symlink(young!, `${main}.next`);
+    await rename(`${main}.next`, main!);
+    await upgrade(cli);
+    await cli.logged((line) => line["version"] === young);
   });
 
   it("that cannot use the configuration on disk leaves the old process serving", async () => {

@@ -55,14 +55,14 @@ export async function runCli(
 
 /**
  * Starts `sluice start` and waits until it serves.
- * @param options `isGroup`: as the leader of a process group, as a terminal would
+ * @param options `isGroup`: as the leader of a process group, as a terminal would; `main`: another path of the program
  */
 export async function startCli(
   args: string[],
   env: Record<string, string> = {},
-  options: { isGroup?: boolean } = {},
+  options: { isGroup?: boolean; main?: string } = {},
 ): Promise<RunningCli> {
-  const child = spawn(process.execPath, [MAIN, "start", ...args], {
+  const child = spawn(process.execPath, [options.main ?? MAIN, "start", ...args], {
     env: { ...process.env, ...env },
     stdio: ["ignore", "pipe", "pipe"],
     detached: options.isGroup === true,
