@@ -8,6 +8,8 @@ import { ConfigError, type ErrorCode, GatewayError } from "./errors.ts";
 import type { Exchange, Log } from "./exchange.ts";
 import { buildGeneration, type Generation, type Surroundings } from "./generation.ts";
 import { KeepStore } from "./keep.ts";
+import { listenError } from "./listen-error.ts";
+import { listenerKeys } from "./listener-address.ts";
 import type { GatewayMetrics } from "./observe/metrics.ts";
 import type { ObservedThread } from "./observe/observed-thread.ts";
 import { accessLine } from "./observe/access-log.ts";
@@ -272,16 +274,6 @@ export class Gateway implements DataThread, Service {
   }
 }
 
-/** What tells listeners apart: their addresses, and the place among equal ones, which port 0 allows. */
-export function listenerKeys(configs: readonly ListenerConfig[]): string[] {
-  const seen = new Map<string, number>();
-  return configs.map(({ address }) => {
-    const nth = seen.get(address) ?? 0;
-    seen.set(address, nth + 1);
-    return `${address} ${nth}`;
-  });
-}
-
 /** Failures by which the gateway protects itself and others: counted, but no news one by one. */
 const REFUSALS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "CIRCUIT_OPEN",
@@ -292,21 +284,4 @@ const REFUSALS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
 function causeOf(error: GatewayError): string | undefined {
   const cause = error.cause as NodeJS.ErrnoException | undefined;
   return cause?.code ?? cause?.message;
-}
-
-const LISTEN_ERRORS: Record<string, string> = {
-  EADDRINUSE: "is in use by another process",
-  EACCES: "may not be used without more rights (ports below 1024 often need them)",
-  EADDRNOTAVAIL: "is not an address of this machine",
-  ENOTFOUND: "is not a known host",
-};
-
-/**
- * A listener that could not be opened, as a problem of the configuration: one clear line.
- * @param pointer where the address is written
- */
-export function listenError(error: unknown, address: string, pointer: string): ConfigError {
-  const { code, message: text } = error as NodeJS.ErrnoException;
-  const reason = LISTEN_ERRORS[code ?? ""] ?? `cannot be listened on: ${text}`;
-  return new ConfigError(`The address ${address} ${reason}`, pointer, "CONFIG_LISTEN");
 }

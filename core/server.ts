@@ -10,6 +10,7 @@ import { ERRORS, type ErrorCode, GatewayError, problemBody, toGatewayError } fro
 import { Exchange, type Log } from "./exchange.ts";
 import { HeaderList } from "./headers.ts";
 import { inspectHead } from "./http-rules.ts";
+import { parseAddress } from "./listener-address.ts";
 import { STATUS_CODES } from "./node-http.ts";
 import { compileTrust, Peer, type TrustTest } from "./peer.ts";
 import { Reply } from "./reply.ts";
@@ -61,12 +62,6 @@ type OurSocket = Socket & { [CONNECTION]?: Connection };
 
 /** How often slow clients are looked for. */
 const CHECK_INTERVAL_MS = 1000;
-
-/** Splits `host:port` or `[v6]:port`. */
-export function parseAddress(address: string): { host: string; port: number } {
-  const colon = address.lastIndexOf(":");
-  return { host: address.slice(0, colon).replace(/^\[|\]$/g, ""), port: Number(address.slice(colon + 1)) };
-}
 
 export interface ListenOptions {
   /** Instead of the configured one. */

@@ -1,8 +1,8 @@
 /** Makes sure that an address is free before several threads share it. */
 import { createServer } from "node:net";
 import type { ListenerConfig } from "../config/checked.ts";
-import { listenError, listenerKeys } from "../gateway.ts";
-import { parseAddress } from "../server.ts";
+import { listenError } from "../listen-error.ts";
+import { listenerKeys, parseAddress } from "../listener-address.ts";
 import { inTurn } from "./in-turn.ts";
 
 /**

@@ -4,7 +4,8 @@
  */
 import type { CheckedConfig } from "../config/checked.ts";
 import { ConfigError } from "../errors.ts";
-import { type DataThread, listenerKeys, type Prepared } from "../gateway.ts";
+import type { DataThread, Prepared } from "../gateway.ts";
+import { listenerKeys } from "../listener-address.ts";
 import type { ObservedThread } from "../observe/observed-thread.ts";
 import type { Clock, Labels, Metrics } from "../plugin.ts";
 import type { Feeds } from "../upstream/feed.ts";
