@@ -183,7 +183,6 @@ routes: [{ name: all, match: { path: /* }, upstream: main }]
     await using cli = await startCli(["-c", path]);
     cli.process.stdout!.destroy();
     expect(await (await fetch(cli.url)).text()).toBe("hello");
-    cli.process.kill("SIGTERM");
     expect(await cli.stop()).toBe(0);
   });
 });
