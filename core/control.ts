@@ -2,7 +2,7 @@
  * The control side of a gateway: reads and checks the configuration, swaps it over all data threads or none,
  * watches the files it came from, and remembers what went wrong last.
  */
-import { Admin } from "./admin/admin.ts";
+import type { Admin } from "./admin/admin.ts";
 import type { CheckedConfig } from "./config/checked.ts";
 import { ConfigLoadError, type ConfigSources, type Diagnostic, type LoadedConfig } from "./config/load.ts";
 import { renderMessage } from "./config/render.ts";
@@ -271,6 +271,7 @@ export class Control {
     const { admin } = loaded.config;
     if (admin === undefined) return undefined;
     if (this.#admin?.address === admin.address) return this.#admin;
+    const { Admin } = await import("./admin/admin.ts");
     const fresh = new Admin(admin, this);
     try {
       const { sockets } = this.#options;

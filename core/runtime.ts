@@ -3,8 +3,7 @@ import type { LoadedConfig } from "./config/load.ts";
 import type { CheckedConfig } from "./config/checked.ts";
 import { systemClock } from "./clock.ts";
 import { Control } from "./control.ts";
-import { Gateway } from "./gateway.ts";
-import { buildGeneration } from "./generation.ts";
+import type { DataThread, GatewayOptions } from "./gateway.ts";
 import { KeepStore } from "./keep.ts";
 import { createLog, type RootLog } from "./observe/log.ts";
 import { MergedMetrics } from "./observe/merged-metrics.ts";
@@ -74,7 +73,7 @@ export async function startRuntime(
   const shared = new SharedMemory(memory, isAlone ? 0 : threads);
   collectSharedCells(shared, counted, systemClock);
   const data = isAlone
-    ? new Gateway({
+    ? await openGateway({
         ...common,
         // The process that comes after this one may have more threads.
         sockets: socketsOf(0, sockets),
@@ -117,6 +116,12 @@ export async function startRuntime(
   return { control, log, threads: isAlone ? 1 : threads };
 }
 
+/** A control thread whose data threads serve needs nothing of what serves. */
+async function openGateway(options: GatewayOptions): Promise<DataThread> {
+  const { Gateway } = await import("./gateway.ts");
+  return new Gateway(options);
+}
+
 /**
  * Gives a function that builds what a configuration says and closes it again, to find what only building finds.
  * It throws a ConfigError with pointers into the configuration, and gives what is doubtful but no error.
@@ -138,6 +143,7 @@ export function compileOnce(catalogue: Catalogue): (config: CheckedConfig) => Pr
     const keepers = new Keepers({ ...around, threads: 1, advise });
     const { feeds } = await keepers.open(config);
     try {
+      const { buildGeneration } = await import("./generation.ts");
       const generation = await buildGeneration(0, config, around, feeds);
       const doubts = await Promise.all(advice);
       await generation.retire(0);

@@ -2,11 +2,19 @@
  * The only door to prom-client. Requests are counted in plain numbers on the hot path and turned into
  * Prometheus samples when somebody asks; what plugins count goes through prom-client itself.
  */
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import { createRequire } from "node:module";
+import type * as prom from "prom-client";
 import type { ErrorCode } from "../errors.ts";
 import type { Labels, Merge, Metrics } from "../plugin.ts";
 import { BUCKETS, DurationStats, readDurations, readRequests, RouteStats } from "./request-stats.ts";
 import { CONTENT_TYPE, labelText, type MetricSnapshot, renderSnapshot, type Snapshot } from "./snapshot.ts";
+
+const require = createRequire(import.meta.url);
+/** Its parts that count. The rest asks the process, and is loaded when somebody wants to know. */
+const Counter = require("prom-client/lib/counter") as typeof prom.Counter;
+const Gauge = require("prom-client/lib/gauge") as typeof prom.Gauge;
+const Histogram = require("prom-client/lib/histogram") as typeof prom.Histogram;
+type OwnMetric = prom.Counter | prom.Gauge | prom.Histogram;
 
 /** A metric, and how its series are read. */
 interface Family extends Omit<MetricSnapshot, "series" | "values"> {
@@ -19,7 +27,7 @@ export class GatewayMetrics implements Metrics {
   readonly #routes = new Map<string, RouteStats>();
   readonly #upstreams = new Map<string, DurationStats>();
   readonly #errors = new Map<string, number>();
-  readonly #own = new Map<string, Counter | Gauge | Histogram>();
+  readonly #own = new Map<string, OwnMetric>();
   /** Where collected values come from, by the metric's name. */
   readonly #sources = new Map<string, Set<Source>>();
   readonly #reloads = { success: 0, failure: 0 };
@@ -160,11 +168,7 @@ export class GatewayMetrics implements Metrics {
     return () => void sources.delete(source);
   }
 
-  #plugin<M extends Counter | Gauge | Histogram>(
-    name: string,
-    kind: new (...args: never[]) => M,
-    create: () => M,
-  ): M {
+  #plugin<M extends OwnMetric>(name: string, kind: new (...args: never[]) => M, create: () => M): M {
     const metric = getOrCreate(this.#own, name, create);
     if (!(metric instanceof kind)) throw new TypeError(`The metric ${name} is of another kind already`);
     return metric;
@@ -209,7 +213,7 @@ function readSources(sources: Iterable<Source>, series: string[], values: number
 
 /** What prom-client holds: of a histogram's series, its buckets, then the sum, then the count. */
 async function readSamples(
-  metric: Counter | Gauge | Histogram,
+  metric: OwnMetric,
   labelNames: readonly string[],
   series: string[],
   values: number[],
@@ -225,7 +229,7 @@ async function readSamples(
   }
 }
 
-let processRegistry: Registry | undefined;
+let processRegistry: prom.Registry | undefined;
 
 /**
  * CPU, memory and the like of the whole process, in the Prometheus text format. There is one process, so this is the
@@ -237,7 +241,8 @@ export function renderProcessMetrics(): Promise<string> {
 }
 
 /** Without the event loop: each thread measures its own, and a second sampler would wake an idle process for nothing. */
-function openProcessMetrics(): Registry {
+function openProcessMetrics(): prom.Registry {
+  const { collectDefaultMetrics, Registry } = require("prom-client") as typeof prom;
   const register = new Registry();
   collectDefaultMetrics({ register, eventLoopMonitoringPrecision: 3_600_000 });
   for (const { name } of register.getMetricsAsArray()) {
