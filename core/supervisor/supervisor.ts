@@ -130,7 +130,7 @@ export class Supervisor {
   }
 
   #onReady(from: GatewayProcess): void {
-    if (this.#status !== undefined) return;
+    if (this.#status !== undefined) return; // it has been told to stop
     if (from === this.#next) {
       clearTimeout(this.#upgradeLimit);
       const old = this.#current;
@@ -207,6 +207,7 @@ export class Supervisor {
   }
 
   #notifyReady(status: string): void {
+    if (this.#status !== undefined) return;
     this.#options.notify({ READY: "1", STATUS: `${status} (process ${this.#current?.pid})` });
   }
 

@@ -115,6 +115,34 @@ describe("an upgrade", () => {
     expect(await ask(cli.url)).toMatch(/again$/);
   });
 
+  it.each([1, 2])(
+    "that fails when sockets are taken over already loses no request (%i threads)",
+    { timeout: 60_000 },
+    async (threads) => {
+      await using upstream = await startUpstream((_request, response) => response.end("done"));
+      // Its port is in use: by the upstream.
+      const inUse = new URL(upstream.url).host;
+      await writeFile(file, proxy(upstream.url, threads));
+      await using cli = await startCli(["-c", file, "--no-watch"]);
+      const check = (status: number): string | undefined => (status === 200 ? undefined : `status ${status}`);
+      const load = startLoad(cli.url, 16, check, false);
+      await load.answeredMore(100);
+      await writeFile(
+        file,
+        proxy(upstream.url, threads).replace(
+          "admin: { address: 127.0.0.1:0 }",
+          `admin: { address: "${inUse}" }`,
+        ),
+      );
+      cli.process.kill("SIGUSR2");
+      await cli.logged((line) => String(line["msg"]).startsWith("upgrade failed"));
+      await load.answeredMore(100);
+      await load.stop();
+      expect(load.failures).toEqual([]);
+      expect(cli.complaint).toContain("CONFIG_LISTEN");
+    },
+  );
+
   it("is not begun while another is under way", async () => {
     await writeFile(file, RESPOND);
     await using cli = await startCli(["-c", file]);

@@ -356,6 +356,15 @@ describe("a reload", () => {
     expect(gateway.notified.at(-1)!["STATUS"]).toContain("refused");
   });
 
+  it("that is over while all is stopped does not make it ready again", () => {
+    const gateway = setUp();
+    gateway.last.ready();
+    gateway.supervisor.reload();
+    gateway.supervisor.stop();
+    gateway.last.say({ type: "reloaded", result: "activated" });
+    expect(Object.keys(gateway.notified.at(-1)!)).toContain("STOPPING");
+  });
+
   it("is refused while nothing serves", () => {
     const gateway = setUp();
     gateway.supervisor.reload();
