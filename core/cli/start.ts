@@ -82,10 +82,11 @@ export async function start(options: StartOptions): Promise<Running> {
       return result;
     },
     async stop(patient) {
-      log.info({}, "stopping: no new connections, requests under way may end");
+      // During an upgrade two processes write this log.
+      log.info({ pid }, "stopping: no new connections, requests under way may end");
       const cut = await control.stop(patient);
       if (cut > 0) log.warn({ cut }, "requests were cut off at drainTimeout");
-      log.info({}, "stopped");
+      log.info({ pid }, "stopped");
       await log.drain();
     },
     onBug(error) {
