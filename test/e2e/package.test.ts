@@ -78,7 +78,7 @@ describe("the package", { timeout: 60_000 }, () => {
     expect(await listFiles(join(installed.packageFolder, "dist"))).toEqual(expected.sort());
     for (const folder of ["docs", "examples", "schemas"]) {
       const files = await listFiles(join(installed.packageFolder, folder));
-      expect(files.filter((path) => !/\.(md|yaml|json)$/.test(path))).toEqual([]);
+      expect(files.filter((path) => !/\.(md|svg|yaml|json)$/.test(path))).toEqual([]);
     }
   });
 
