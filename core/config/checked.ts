@@ -1,5 +1,6 @@
 /** What a configuration is once it is checked: the types that the rest of the gateway builds from. */
 import type { FromSchema } from "json-schema-to-ts";
+import type { ScriptBundle, StageScript } from "../script/script.ts";
 import type { adminSchema, listenerSchema, routeSchema } from "./schema.ts";
 import type { overloadSchema } from "./overload-schema.ts";
 import type { upstreamSchema } from "./upstream-schema.ts";
@@ -48,6 +49,8 @@ export interface StageConfig {
   onError: OnError;
   /** The plugin's options, checked against its schema, defaults filled in. */
   options: Record<string, unknown>;
+  /** Set when the stage is a script. */
+  script?: StageScript;
   /** JSON Pointer to where the stage is written, for messages: in a route, in a pipeline, or a route's `upstream`. */
   pointer: string;
 }
@@ -76,6 +79,8 @@ export interface CheckedConfig {
   overload: OverloadConfig | undefined;
   drainTimeoutMs: number;
   upstreams: Record<string, UpstreamConfig>;
+  /** Scripts that stages are, by version. */
+  scripts: Record<string, ScriptBundle>;
   routes: RouteConfig[];
   /** Folder of the main file; relative paths in options start here. */
   baseDir: string;

@@ -233,6 +233,7 @@ function createConfig(
     overload,
     drainTimeoutMs: parseDuration(drainTimeout),
     upstreams,
+    scripts: {},
     routes,
     baseDir,
   };
