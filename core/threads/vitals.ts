@@ -8,6 +8,19 @@ const BYTES = 64;
 const BEAT_AT = 0;
 const GENERATION = 2;
 const ROUTE = 3;
+const SCRIPT = 4;
+const CALL = 5;
+const CALLED_AT = 3;
+
+/** A call of a script that is under way. */
+export interface RunningScript {
+  /** Number of the script, see `scriptId`. */
+  readonly id: number;
+  /** Differs from that of the call before. */
+  readonly sequence: number;
+  /** When it began, in monotonic milliseconds. */
+  readonly sinceMs: number;
+}
 
 /** The memory for so many threads. */
 export function createVitals(threads: number): SharedArrayBuffer {
@@ -43,6 +56,26 @@ export class Vitals {
   begin(generation: number, route: number): void {
     this.#words[ROUTE] = route;
     this.#words[GENERATION] = generation;
+  }
+
+  /**
+   * The call of a script that this thread runs now. Who sees the same one twice, some time apart, can rely on it: of
+   * one that begins at this moment, the parts may not be there yet.
+   */
+  get runningScript(): RunningScript | undefined {
+    const id = this.#words[SCRIPT]!;
+    return id === 0 ? undefined : { id, sequence: this.#words[CALL]!, sinceMs: this.#times[CALLED_AT]! };
+  }
+
+  /** A script begins to run, and keeps the thread until {@link leaveScript}. */
+  enterScript(id: number, now: number): void {
+    this.#times[CALLED_AT] = now;
+    this.#words[CALL] = this.#words[CALL]! + 1;
+    this.#words[SCRIPT] = id;
+  }
+
+  leaveScript(): void {
+    this.#words[SCRIPT] = 0;
   }
 
   /** Forgets everything, for a thread that takes the place of another. */
