@@ -3,7 +3,7 @@ import { globSync, readFileSync } from "node:fs";
 import { basename, dirname, join, matchesGlob, relative, resolve } from "node:path";
 import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
-import { findStale, renderSchemas } from "../core/cli/write-schemas.ts";
+import { findStale, renderPublished } from "../core/cli/write-schemas.ts";
 import { CONFIG_CODES } from "../core/config/codes.ts";
 import { loadConfig } from "../core/config/load.ts";
 import { gatewaySchema } from "../core/config/schema.ts";
@@ -148,7 +148,7 @@ describe("the catalogue", () => {
   });
 
   it("is what the published schemas were made from", () => {
-    expect(findStale(join(ROOT, "schemas"), renderSchemas(catalogue))).toEqual([]);
+    expect(findStale(join(ROOT, "schemas"), renderPublished(catalogue))).toEqual([]);
   });
 
   it("is all that there are pages and examples of plugins for", () => {
@@ -350,8 +350,11 @@ describe("source files", () => {
     expect(long).toEqual(Object.keys(LONG).toSorted());
   });
 
+  /** Types for authors of scripts, who know better what a JSON body holds. */
+  const FOR_AUTHORS = ["core/script/plugin-api.ts", "core/script/test-api.ts"];
+
   it("have no `any`, no default export, no enum and no namespace", () => {
-    const offences = SOURCES.flatMap((file) => {
+    const offences = SOURCES.filter((file) => !FOR_AUTHORS.includes(file)).flatMap((file) => {
       const found = codeOf(file).match(
         /(?<![#.\w])any(?!\w)|\bexport\s+default\b|^\s*(?:export\s+)?(?:const\s+)?enum\s|^\s*(?:export\s+)?namespace\s/gm,
       );

@@ -1,14 +1,20 @@
 /**
- * Writes schemas/** from the schema literals in code: `node core/cli/write-schemas.ts`. With `--check` it writes
- * nothing, names the files that are not what they should be, and exits 1 if there are any.
+ * Writes schemas/** from the schema literals, and the types of scripts, in code: `node core/cli/write-schemas.ts`.
+ * With `--check` it writes nothing, names the files that are not what they should be, and exits 1 if there are any.
  */
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { publishGatewaySchema, publishPluginSchema } from "../config/published-schema.ts";
 import type { Catalogue } from "../plugin.ts";
+import { renderPluginTypes } from "./write-plugin-types.ts";
 
-/** The files that should be there, text by path from the folder. */
+/** All files that should be there, text by path from the folder. */
+export function renderPublished(catalogue: Catalogue): Map<string, string> {
+  return renderSchemas(catalogue).set("plugin.d.ts", renderPluginTypes());
+}
+
+/** The schemas among them. */
 export function renderSchemas(catalogue: Catalogue): Map<string, string> {
   const files = new Map([["gateway.json", render(publishGatewaySchema(catalogue))]]);
   for (const name of [...catalogue.keys()].sort()) {
@@ -54,7 +60,7 @@ if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
     catalogue: Catalogue;
   };
   const folder = resolve(import.meta.dirname, "../../schemas");
-  const files = renderSchemas(catalogue);
+  const files = renderPublished(catalogue);
   if (process.argv.includes("--check")) {
     const stale = findStale(folder, files);
     for (const path of stale) console.error(`schemas/${path} is not up to date; run npm run schemas`);

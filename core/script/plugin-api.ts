@@ -9,13 +9,40 @@
 /** Anything that JSON can hold. */
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
 
-/** A JSON Schema (draft-07) of the options: an object whose unknown keys are refused. */
-export interface OptionsSchema {
-  readonly type: "object";
-  readonly properties?: { readonly [name: string]: object | boolean };
+/** The types that JSON Schema knows. */
+export type JsonType = "string" | "number" | "integer" | "boolean" | "null" | "array" | "object";
+
+/** A JSON Schema (draft-07) of a value. Unknown keywords are refused when the script is loaded. */
+export interface ValueSchema {
+  readonly type?: JsonType | readonly JsonType[];
+  /** What it means. */
+  readonly description?: string;
+  /** Taken when there is no value. */
+  readonly default?: unknown;
+  readonly const?: unknown;
+  readonly enum?: readonly unknown[];
+  readonly minimum?: number;
+  readonly maximum?: number;
+  readonly minLength?: number;
+  readonly maxLength?: number;
+  /** A regular expression. */
+  readonly pattern?: string;
+  readonly items?: ValueSchema | boolean;
+  readonly minItems?: number;
+  readonly maxItems?: number;
+  readonly uniqueItems?: boolean;
+  readonly properties?: { readonly [name: string]: ValueSchema | boolean };
   readonly required?: readonly string[];
-  readonly additionalProperties?: boolean | object;
+  /** `false` refuses keys that {@link properties} does not name. */
+  readonly additionalProperties?: ValueSchema | boolean;
+  readonly anyOf?: readonly ValueSchema[];
+  readonly oneOf?: readonly ValueSchema[];
   readonly [keyword: string]: unknown;
+}
+
+/** A JSON Schema (draft-07) of the options: an object whose unknown keys are refused. */
+export interface OptionsSchema extends ValueSchema {
+  readonly type: "object";
 }
 
 /** The type of what a JSON Schema literal describes, defaults filled in. */
@@ -23,15 +50,19 @@ export type FromJsonSchema<S> = S extends { readonly const: infer C }
   ? C
   : S extends { readonly enum: readonly (infer E)[] }
     ? E
-    : S extends { readonly anyOf: readonly (infer B)[] }
-      ? FromJsonSchema<B>
-      : S extends { readonly oneOf: readonly (infer B)[] }
-        ? FromJsonSchema<B>
-        : S extends { readonly type: readonly (infer T)[] }
-          ? FromType<T, S>
-          : S extends { readonly type: infer T }
-            ? FromType<T, S>
-            : unknown;
+    : FromTypes<S> & FromBranches<S>;
+
+type FromTypes<S> = S extends { readonly type: readonly (infer T)[] }
+  ? FromType<T, S>
+  : S extends { readonly type: infer T }
+    ? FromType<T, S>
+    : unknown;
+
+type FromBranches<S> = S extends { readonly anyOf: readonly (infer B)[] }
+  ? FromJsonSchema<B>
+  : S extends { readonly oneOf: readonly (infer B)[] }
+    ? FromJsonSchema<B>
+    : unknown;
 
 type FromType<T, S> = T extends "string"
   ? string
@@ -44,7 +75,7 @@ type FromType<T, S> = T extends "string"
         : T extends "array"
           ? readonly (S extends { readonly items: infer I } ? FromJsonSchema<I> : unknown)[]
           : T extends "object"
-            ? FromProperties<S>
+            ? Plain<FromProperties<S> & FromRest<S>>
             : never;
 
 type FromProperties<S> = S extends { readonly properties: infer P }
@@ -52,14 +83,20 @@ type FromProperties<S> = S extends { readonly properties: infer P }
       readonly [K in keyof P as IsPresent<S, P, K> extends true ? K : never]: FromJsonSchema<P[K]>;
     } & {
       readonly [K in keyof P as IsPresent<S, P, K> extends true ? never : K]?: FromJsonSchema<P[K]>;
-    } & FromRest<S>
+    }
+  : unknown;
+
+/** Keys that the schema does not name. */
+type FromRest<S> = S extends { readonly additionalProperties: false }
+  ? unknown
   : S extends { readonly additionalProperties: infer R extends object }
     ? { readonly [key: string]: FromJsonSchema<R> }
-    : { readonly [key: string]: unknown };
+    : S extends { readonly properties: object }
+      ? unknown
+      : { readonly [key: string]: unknown };
 
-type FromRest<S> = S extends { readonly additionalProperties: infer R extends object }
-  ? { readonly [key: string]: FromJsonSchema<R> }
-  : unknown;
+/** The same as one object, as editors show it. */
+type Plain<T> = { [K in keyof T]: T[K] };
 
 /** True for a property that is always there: it is required or has a default. */
 type IsPresent<S, P, K extends keyof P> = P[K] extends { readonly default: unknown }
@@ -281,7 +318,11 @@ export interface Context<O = unknown> {
 }
 
 /** What a plugin is made of. At least one hook. */
-export interface PluginDefinition<S extends OptionsSchema, Q, R> {
+export interface PluginDefinition<
+  S extends OptionsSchema,
+  Q extends BodyKind | undefined,
+  R extends BodyKind | undefined,
+> {
   /** What the options of a stage may be; none by default. */
   readonly schema?: S;
   readonly body?: { readonly request?: Q; readonly response?: R; readonly max?: string };
