@@ -39,6 +39,11 @@ export const ERRORS = {
   UPSTREAM_TIMEOUT: { status: 504, title: "The upstream did not reply in time" },
   DEADLINE_EXCEEDED: { status: 504, title: "The request took longer than it may" },
   HEADER_INVALID: { status: 500, title: "A stage produced an invalid header" },
+  SCRIPT_TIMEOUT: { status: 500, title: "A script ran for too long" },
+  SCRIPT_MEMORY: { status: 500, title: "A script took too much memory" },
+  SCRIPT_THREW: { status: 500, title: "A script failed" },
+  SCRIPT_OUTPUT: { status: 500, title: "A script gave back what cannot be used" },
+  SCRIPT_QUARANTINED: { status: 500, title: "A script failed too often and is not run for now" },
   STAGE_FAILED: { status: 500, title: "A stage of the pipeline failed" },
   INTERNAL: { status: 500, title: "The gateway failed" },
 } as const satisfies Record<string, { status: number; title: string }>;

@@ -169,6 +169,8 @@ export class Exchange extends Message {
    * replies edits these when the stages below throw, by `editReplyHeaders`.
    */
   failureHeaders: HeaderList | undefined;
+  /** What scripts keep for this request, as JSON, by name of the script. */
+  scriptStates: Map<string, string> | undefined;
   readonly #log: Log;
   #id: string | undefined;
   #aborted: Error | undefined;
@@ -210,6 +212,7 @@ export class Exchange extends Message {
     this.timings = undefined;
     this.informant = undefined;
     this.failureHeaders = undefined;
+    this.scriptStates = undefined;
     this.#log = init.log;
     this.#id = undefined;
     this.#aborted = undefined;

@@ -1,0 +1,183 @@
+/**
+ * What a hook gave back, made true. It is input: whatever the guest runtime has checked is checked again here, for a
+ * script may have changed what it runs on. Lines of edits, each a letter and its text:
+ * `s`, `a` `name:value` set and append a header, `d` name deletes it, `u` url, `c` status, `b` a body (`t` text, `j` JSON,
+ * `x` bytes, each as a JSON string), `R` status begins a reply of its own, `S` JSON is the script's state.
+ */
+import { BytesBody } from "../body.ts";
+import { GatewayError } from "../errors.ts";
+import type { Exchange } from "../exchange.ts";
+import { HeaderList, isFraming, isHeaderName, isHeaderValue } from "../headers.ts";
+import { hasDotSegments } from "../path.ts";
+import { Reply } from "../reply.ts";
+
+const MAX_STATE_CHARS = 64 * 1024;
+const MAX_URL_CHARS = 16 * 1024;
+const URL = /^\/[!"$-~]*$/;
+const BODY_TYPES: Readonly<Record<string, string>> = {
+  t: "text/plain; charset=utf-8",
+  j: "application/json",
+  x: "application/octet-stream",
+};
+
+/** Lines of edits that were checked. */
+export interface Edits {
+  /** Flat: letter, name, value; the name is empty where a line has none. */
+  readonly steps: readonly string[];
+  readonly body: { readonly type: string; readonly bytes: Buffer } | undefined;
+  /** Status of a reply of its own. */
+  readonly reply: number | undefined;
+  readonly state: string | undefined;
+}
+
+function refuse(what: string): never {
+  throw new GatewayError("SCRIPT_OUTPUT", { cause: new Error(what) });
+}
+
+/**
+ * @param text what the hook gave
+ * @throws GatewayError SCRIPT_OUTPUT
+ */
+export function parseEdits(text: string): Edits {
+  const steps: string[] = [];
+  let body: Edits["body"];
+  let reply: number | undefined;
+  let state: string | undefined;
+  let at = 0;
+  while (at < text.length) {
+    const end = text.indexOf("\n", at);
+    if (end === -1) refuse("its edits are cut off");
+    const rest = text.slice(at + 1, end);
+    const letter = text[at]!;
+    at = end + 1;
+    switch (letter) {
+      case "s":
+      case "a": {
+        const colon = rest.indexOf(":");
+        const name = rest.slice(0, colon);
+        const value = rest.slice(colon + 1);
+        checkName(name);
+        if (!isHeaderValue(value)) refuse(`the value of header ${name} is not valid`);
+        steps.push(letter, name, value);
+        break;
+      }
+      case "d":
+        checkName(rest);
+        steps.push(letter, rest, "");
+        break;
+      case "u":
+        if (rest.length > MAX_URL_CHARS || !URL.test(rest)) refuse("the url is not valid");
+        steps.push(letter, "", rest);
+        break;
+      case "c":
+        steps.push(letter, "", String(parseStatus(rest)));
+        break;
+      case "R":
+        reply = parseStatus(rest);
+        break;
+      case "b":
+        body = parseBody(rest);
+        break;
+      case "S":
+        if (rest.length > MAX_STATE_CHARS) refuse(`its state is larger than ${MAX_STATE_CHARS} characters`);
+        state = parseState(rest);
+        break;
+      default:
+        refuse("it gave an edit that does not exist");
+    }
+  }
+  return { steps, body, reply, state };
+}
+
+function checkName(name: string): void {
+  if (!isHeaderName(name) || name !== name.toLowerCase()) refuse("a header name is not valid");
+  if (isFraming(name) || name === "host") refuse(`the header ${name} belongs to the gateway`);
+}
+
+function parseStatus(text: string): number {
+  return /^[2-5]\d\d$/.test(text) ? Number(text) : refuse("a status is not from 200 to 599");
+}
+
+function parseBody(text: string): Edits["body"] {
+  const type = BODY_TYPES[text[0] ?? ""];
+  const value = fromJson(text.slice(1));
+  if (type === undefined || typeof value !== "string") return refuse("a body is not valid");
+  return { type, bytes: Buffer.from(value, text[0] === "x" ? "latin1" : "utf8") };
+}
+
+function parseState(text: string): string {
+  const state = fromJson(text);
+  return typeof state === "object" && state !== null ? text : refuse("its state is not an object");
+}
+
+function fromJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return refuse("it gave JSON that is not valid");
+  }
+}
+
+/** Makes edits of a request true. Gives the reply, if the script answered itself. */
+export function applyToRequest(x: Exchange, text: string, script: string): Reply | undefined {
+  const edits = parseEdits(text);
+  keepState(x, edits, script);
+  if (edits.reply !== undefined) return createReply(edits.reply, edits);
+  const { steps } = edits;
+  for (let i = 0; i < steps.length; i += 3) {
+    if (steps[i] === "u") setUrl(x, steps[i + 2]!);
+    else if (steps[i] === "c") refuse("a request has no status");
+    else editHeader(x.headers, steps[i]!, steps[i + 1]!, steps[i + 2]!);
+  }
+  if (edits.body !== undefined) x.setBody(edits.body.bytes);
+  return undefined;
+}
+
+/** Makes edits of a reply true. */
+export function applyToReply(x: Exchange, reply: Reply, text: string, script: string): void {
+  const edits = parseEdits(text);
+  keepState(x, edits, script);
+  const { steps } = edits;
+  if (edits.reply !== undefined) refuse("a response hook cannot answer anew");
+  for (let i = 0; i < steps.length; i += 3) {
+    if (steps[i] === "u") refuse("a response has no url");
+    else if (steps[i] === "c") {
+      reply.status = Number(steps[i + 2]);
+      reply.reason = undefined;
+    } else editHeader(reply.headers, steps[i]!, steps[i + 1]!, steps[i + 2]!);
+  }
+  if (edits.body !== undefined) reply.setBody(edits.body.bytes);
+}
+
+function keepState(x: Exchange, { state }: Edits, script: string): void {
+  if (state === undefined) return;
+  x.scriptStates ??= new Map();
+  x.scriptStates.set(script, state);
+}
+
+function editHeader(headers: HeaderList, letter: string, name: string, value: string): void {
+  if (letter === "s") headers.setChecked(name, value);
+  else if (letter === "a") headers.raw.push(name, value);
+  else headers.delete(name);
+}
+
+function setUrl(x: Exchange, url: string): void {
+  const mark = url.indexOf("?");
+  const path = mark === -1 ? url : url.slice(0, mark);
+  if (hasDotSegments(path) || path.includes("%00")) refuse("the path is not valid");
+  x.path = path;
+  x.search = mark === -1 ? "" : url.slice(mark);
+}
+
+function createReply(status: number, { steps, body }: Edits): Reply {
+  const headers = new HeaderList();
+  for (let i = 0; i < steps.length; i += 3) {
+    if (steps[i] !== "a" && steps[i] !== "s") refuse("a reply cannot be made so");
+    editHeader(headers, steps[i]!, steps[i + 1]!, steps[i + 2]!);
+  }
+  const isBodiless = status === 204 || status === 205 || status === 304;
+  if (isBodiless || body === undefined) return new Reply(status, headers);
+  if (body.bytes.length > 0 && !headers.has("content-type")) headers.append("content-type", body.type);
+  headers.append("content-length", String(body.bytes.length));
+  return new Reply(status, headers, new BytesBody(body.bytes));
+}

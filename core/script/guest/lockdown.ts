@@ -1,0 +1,72 @@
+/** Takes away what scripts could escape the limits with, and sets up how the host is asked. */
+import type { AskHost, Guest } from "./shape.ts";
+
+export function guestLockdown(g: Guest, askHost: AskHost): void {
+  const global = globalThis as Record<string, unknown>;
+  // Memory that no limit counts, code that no timeout cuts, and a sight of when memory is collected.
+  for (const name of [
+    "WebAssembly",
+    "SharedArrayBuffer",
+    "Atomics",
+    "WeakRef",
+    "FinalizationRegistry",
+    "gc",
+  ]) {
+    delete global[name];
+  }
+  const { prototype } = ArrayBuffer;
+  const Native = ArrayBuffer;
+  for (const name of ["resize", "resizable", "maxByteLength", "transfer", "transferToFixedLength"]) {
+    delete (prototype as unknown as Record<string, unknown>)[name];
+  }
+  /** Buffers that can grow escape the limit on memory. */
+  const Fixed = function (length: number, options?: { maxByteLength?: number }): ArrayBuffer {
+    if (options?.maxByteLength !== undefined) throw new RangeError("An ArrayBuffer cannot be resizable here");
+    return Reflect.construct(Native, [length], new.target ?? Native) as ArrayBuffer;
+  };
+  Object.defineProperties(Fixed, {
+    name: { value: "ArrayBuffer" },
+    prototype: { value: prototype, writable: false },
+    isView: { value: Native.isView },
+    [Symbol.species]: { get: () => Fixed },
+  });
+  Object.defineProperty(prototype, "constructor", { value: Fixed, writable: true, configurable: true });
+  Object.defineProperty(global, "ArrayBuffer", { value: Fixed, writable: true, configurable: true });
+
+  const pending = new Map<number, { resolve(result: string): void; reject(error: Error): void }>();
+  const guest = g as { -readonly [K in keyof Guest]: Guest[K] };
+  guest.ask = (op, run, argument) => askHost(op, run, argument);
+  g.demand = (op, run, argument) => {
+    const answer = askHost(op, run, argument);
+    if (answer.charCodeAt(0) === 61) return answer.slice(1);
+    throw new Error(answer.slice(1));
+  };
+  g.start = (op, run, argument) =>
+    new Promise<string>((resolve, reject) => {
+      pending.set(Number(g.demand(op, run, argument)), { resolve, reject });
+    });
+  g.onEnded = (operation, outcome, result) => {
+    const waiting = pending.get(operation);
+    pending.delete(operation);
+    if (outcome === 1) waiting?.resolve(result);
+    else if (outcome === 0) waiting?.reject(new Error(result));
+  };
+
+  const line =
+    (level: string) =>
+    (...parts: unknown[]) =>
+      void g.demand("log", 0, JSON.stringify([level, parts.map(String).join(" ")]));
+  const console = {
+    debug: line("debug"),
+    info: line("info"),
+    log: line("info"),
+    warn: line("warn"),
+    error: line("error"),
+  };
+  Object.defineProperty(global, "console", {
+    value: console,
+    writable: true,
+    enumerable: false,
+    configurable: true,
+  });
+}

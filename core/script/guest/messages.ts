@@ -1,0 +1,275 @@
+/** The request and the response as hooks see them. What is changed becomes lines of edits for the host. */
+import type { Guest, GuestBody, GuestStage } from "./shape.ts";
+
+export function guestMessages(g: Guest): void {
+  const { parse, stringify } = JSON;
+
+  class BodyNotJson extends Error {
+    override name = "BodyNotJson";
+    kind = "body-json";
+  }
+
+  g.bodyLine = (value) => {
+    if (value === undefined || value === null) return 'bx""\n';
+    if (typeof value === "string") return `bt${stringify(value)}\n`;
+    if (value instanceof Uint8Array) return `bx${stringify(g.toLatin1(value))}\n`;
+    if (value instanceof ArrayBuffer) return `bx${stringify(g.toLatin1(new Uint8Array(value)))}\n`;
+    const json = stringify(value);
+    if (json === undefined) throw new TypeError(`A body cannot be a ${typeof value}`);
+    return `bj${stringify(json)}\n`;
+  };
+
+  /** A body as JSON: parsed when asked for; sent on anew when it means something else then. */
+  class JsonBody implements GuestBody {
+    readonly #text: string;
+    #value: unknown;
+    #isRead = false;
+
+    constructor(text: string) {
+      this.#text = text;
+    }
+
+    get value(): unknown {
+      if (!this.#isRead) {
+        if (this.#text.trim() !== "") {
+          try {
+            this.#value = parse(this.#text);
+          } catch {
+            throw new BodyNotJson("The body is not valid JSON");
+          }
+        }
+        this.#isRead = true;
+      }
+      return this.#value;
+    }
+    set value(value: unknown) {
+      this.#value = value;
+      this.#isRead = true;
+    }
+    edit(): string {
+      if (!this.#isRead) return "";
+      if (this.#value === undefined) return this.#text === "" ? "" : g.bodyLine(undefined);
+      const json = stringify(this.#value);
+      if (json === undefined) throw new TypeError(`A JSON body cannot be a ${typeof this.#value}`);
+      if (json === this.#text || this.#means(json)) return "";
+      return `bj${stringify(json)}\n`;
+    }
+    /** The text may be spaced otherwise. */
+    #means(json: string): boolean {
+      if (json.length > this.#text.length) return false;
+      try {
+        return stringify(parse(this.#text)) === json;
+      } catch {
+        return false;
+      }
+    }
+  }
+
+  /** A body as text or bytes. */
+  class PlainBody implements GuestBody {
+    readonly #given: unknown;
+    readonly #before: string;
+    value: unknown;
+
+    constructor(value: string | Uint8Array, before: string) {
+      this.#given = value;
+      this.#before = before;
+      this.value = value;
+    }
+    edit(): string {
+      const { value } = this;
+      const isSame =
+        typeof value === "string" ? value === this.#before : value === this.#given && !this.#changed();
+      return isSame ? "" : g.bodyLine(value);
+    }
+    #changed(): boolean {
+      return this.#given instanceof Uint8Array && g.toLatin1(this.#given) !== this.#before;
+    }
+  }
+
+  g.createBody = (kind, text) => {
+    if (kind === "json") return new JsonBody(text);
+    return kind === "text" ? new PlainBody(text, text) : new PlainBody(g.fromLatin1(text), text);
+  };
+
+  const NO_BODY = (side: string): never => {
+    throw new TypeError(`The ${side}'s body is not read: declare body: { ${side}: "json" } in definePlugin`);
+  };
+
+  interface Meta {
+    readonly ip: string;
+    readonly id: string;
+    readonly params: unknown;
+    readonly consumer?: unknown;
+  }
+
+  class Request {
+    readonly #run: number;
+    readonly #stage: GuestStage;
+    readonly #method: string;
+    readonly #before: string;
+    #url: string;
+    readonly #block: string;
+    readonly #body: GuestBody | undefined;
+    #headers: object | undefined;
+    #query: object | undefined;
+    #isQueryDirty = false;
+    #meta: Meta | undefined;
+
+    constructor(
+      run: number,
+      stage: GuestStage,
+      method: string,
+      url: string,
+      block: string,
+      body: GuestBody | undefined,
+    ) {
+      this.#run = run;
+      this.#stage = stage;
+      this.#method = method;
+      this.#before = url;
+      this.#url = url;
+      this.#block = block;
+      this.#body = body;
+    }
+
+    static editsOf(request: Request): string {
+      let edits = request.#headers === undefined ? "" : g.headerEdits(request.#headers);
+      const { url } = request;
+      if (url !== request.#before) edits += `u${url}\n`;
+      return request.#body === undefined ? edits : edits + request.#body.edit();
+    }
+
+    get method(): string {
+      return this.#method;
+    }
+    get headers(): object {
+      this.#headers ??= g.createHeaders(this.#block, false);
+      return this.#headers;
+    }
+    get url(): string {
+      if (this.#isQueryDirty) {
+        const search = String(this.#query);
+        this.#url = search === "" ? this.path : `${this.path}?${search}`;
+        this.#isQueryDirty = false;
+      }
+      return this.#url;
+    }
+    set url(value: unknown) {
+      const url = String(value);
+      if (!/^\/[!-~\x80-\uffff]*$/.test(url) || url.includes("#")) {
+        throw new TypeError("The url must be a path such as /users/7?full=1, without spaces and without #");
+      }
+      this.#url = encodeURI(url).replaceAll("%25", "%");
+      this.#query = undefined;
+      this.#isQueryDirty = false;
+    }
+    get path(): string {
+      const mark = this.#url.indexOf("?");
+      return mark === -1 ? this.#url : this.#url.slice(0, mark);
+    }
+    set path(value: unknown) {
+      const path = String(value).replaceAll("?", "%3F");
+      const { url } = this;
+      const mark = url.indexOf("?");
+      this.url = mark === -1 ? path : path + url.slice(mark);
+    }
+    get query(): object {
+      if (this.#query === undefined) {
+        const mark = this.#url.indexOf("?");
+        this.#query = g.createSearchParams(mark === -1 ? "" : this.#url.slice(mark), () => {
+          this.#isQueryDirty = true;
+        });
+      }
+      return this.#query;
+    }
+    get #facts(): Meta {
+      this.#meta ??= parse(g.demand("meta", this.#run, "")) as Meta;
+      return this.#meta;
+    }
+    get params(): unknown {
+      return this.#facts.params;
+    }
+    get consumer(): unknown {
+      return this.#facts.consumer;
+    }
+    get ip(): string {
+      return this.#facts.ip;
+    }
+    get id(): string {
+      return this.#facts.id;
+    }
+    get route(): string {
+      return this.#stage.route;
+    }
+    get body(): unknown {
+      return this.#body === undefined ? NO_BODY("request") : this.#body.value;
+    }
+    set body(value: unknown) {
+      if (this.#body === undefined) NO_BODY("request");
+      this.#body!.value = value;
+    }
+  }
+
+  class Response {
+    readonly #before: number;
+    readonly #block: string;
+    readonly #body: GuestBody | undefined;
+    #status: number;
+    #headers: object | undefined;
+
+    constructor(status: number, block: string, body: GuestBody | undefined) {
+      this.#before = status;
+      this.#status = status;
+      this.#block = block;
+      this.#body = body;
+    }
+
+    static editsOf(response: Response): string {
+      let edits = response.#headers === undefined ? "" : g.headerEdits(response.#headers);
+      if (response.#status !== response.#before) edits += `c${response.#status}\n`;
+      return response.#body === undefined ? edits : edits + response.#body.edit();
+    }
+
+    get status(): number {
+      return this.#status;
+    }
+    set status(value: unknown) {
+      this.#status = g.statusOf(value);
+    }
+    get headers(): object {
+      this.#headers ??= g.createHeaders(this.#block, false);
+      return this.#headers;
+    }
+    get body(): unknown {
+      return this.#body === undefined ? NO_BODY("response") : this.#body.value;
+    }
+    set body(value: unknown) {
+      if (this.#body === undefined) NO_BODY("response");
+      this.#body!.value = value;
+    }
+  }
+
+  const requestEdits = Request.editsOf;
+  const responseEdits = Response.editsOf;
+  delete (Request as Partial<typeof Request>).editsOf;
+  delete (Response as Partial<typeof Response>).editsOf;
+
+  g.statusOf = (value) => {
+    if (typeof value === "number" && Number.isInteger(value) && value >= 200 && value <= 599) return value;
+    throw new TypeError(`A status is a whole number from 200 to 599, not ${String(value)}`);
+  };
+  g.editsOf = (message) =>
+    message instanceof Request ? requestEdits(message) : responseEdits(message as Response);
+  g.createRequest = (run, stage, method, url, block, body) =>
+    new Request(
+      run,
+      stage,
+      method,
+      url,
+      block,
+      body === undefined ? undefined : g.createBody(g.bodyKinds.request, body),
+    );
+  g.createResponse = (status, block, body) =>
+    new Response(status, block, body === undefined ? undefined : g.createBody(g.bodyKinds.response, body));
+}

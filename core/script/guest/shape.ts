@@ -1,0 +1,73 @@
+/**
+ * What the parts of the guest runtime share. Each part is a function that is turned into text and run inside an isolate,
+ * before the script: it sees nothing of this process, and it uses no import but types.
+ */
+
+/**
+ * Asks the host. The answer begins with `=`, followed by the result, or with `!`, followed by why not.
+ * @param run which call of a hook asks; 0 for none
+ */
+export type AskHost = (op: string, run: number, argument: string) => string;
+
+/** A body that a hook has touched, or not. */
+export interface GuestBody {
+  value: unknown;
+  /** The line of edits that replaces it; empty when it is as it was. */
+  edit(): string;
+}
+
+/** What is kept of the stages that the script is. */
+export interface GuestStage {
+  readonly options: unknown;
+  /** Name of the script. */
+  readonly script: string;
+  readonly route: string;
+  readonly secrets: readonly string[];
+}
+
+/** Parts of the runtime, by name: later parts use what earlier ones have put here. The script never sees it. */
+export interface Guest {
+  readonly ask: AskHost;
+  /** As {@link ask}, but throws when the host refuses; gives the result alone. */
+  demand(op: string, run: number, argument: string): string;
+  /** Begins what takes time; settles with the result, or throws why not. */
+  start(op: string, run: number, argument: string): Promise<string>;
+  /** Something that was begun has ended. */
+  onEnded(operation: number, outcome: number, result: string): void;
+  /** What was thrown, as JSON `[name, message, stack, kind?]`; never throws. */
+  describe(error: unknown): string;
+  utf8Encode(text: string): Uint8Array;
+  utf8Decode(bytes: Uint8Array): string;
+  /** One character for each byte. */
+  toLatin1(bytes: Uint8Array): string;
+  fromLatin1(text: string): Uint8Array;
+  /** Text or bytes to the latin1 text of its bytes. @throws TypeError */
+  dataOf(value: unknown, what: string): string;
+  createHeaders(block: string, isFixed: boolean): object;
+  /** Lines of edits that were made to headers so far. */
+  headerEdits(headers: object): string;
+  createBody(kind: string, text: string): GuestBody;
+  /** @param onChange called whenever it was changed */
+  createSearchParams(text: string, onChange: () => void): object;
+  /** Lines of edits for a body given as a value. */
+  bodyLine(value: unknown): string;
+  createRequest(
+    run: number,
+    stage: GuestStage,
+    method: string,
+    url: string,
+    block: string,
+    body: string | undefined,
+  ): unknown;
+  createResponse(status: number, block: string, body: string | undefined): unknown;
+  /** @throws TypeError for what is no status of a whole reply */
+  statusOf(value: unknown): number;
+  /** The lines of edits of a request or a response. */
+  editsOf(message: unknown): string;
+  createContext(run: number, stage: GuestStage, states: string | undefined): unknown;
+  /** The line of edits that keeps the state; empty when there is none. */
+  stateLine(context: unknown): string;
+  /** Lines of edits for a reply made by `ctx.reply`; undefined for anything else. */
+  replyLines(value: unknown): string | undefined;
+  bodyKinds: { request: string; response: string };
+}

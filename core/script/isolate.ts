@@ -1,0 +1,201 @@
+/**
+ * The only door to isolated-vm: an isolate with the guest runtime and one script in it. What goes in and comes out is
+ * text and numbers; no handle of the host is in the isolate but one callback, which gives and takes text.
+ */
+import ivm from "isolated-vm";
+import { GUEST_SOURCE } from "./guest/source.ts";
+
+/** Told what the script asks of the host; answers `=` and the result, or `!` and why not. Must not throw. */
+export type HostCallback = (op: string, run: number, argument: string) => string;
+
+export interface IsolateOptions {
+  readonly code: string;
+  /** Name of the script in stack traces. */
+  readonly file: string;
+  readonly memoryBytes: number;
+  readonly onHostCall: HostCallback;
+}
+
+/** Why a call gave nothing. */
+export type IsolateFault = "timeout" | "memory" | "output" | "broken";
+
+export class IsolateError extends Error {
+  override readonly name = "IsolateError";
+  readonly fault: IsolateFault;
+
+  constructor(fault: IsolateFault, message: string) {
+    super(message);
+    this.fault = fault;
+  }
+}
+
+/** What a hook gave: lines of edits, `P` or `X…`; undefined for no edits. */
+export type HookResult = string | undefined;
+
+/** Arguments of a hook, as the guest's `run` takes them. */
+export type HookArguments = readonly [
+  hook: number,
+  run: number,
+  stage: number,
+  head: string | number,
+  url: string,
+  headers: string,
+  body: string | undefined,
+  states: string | undefined,
+];
+
+/** How long the top level of a script may run. */
+const TOP_LEVEL_MS = 1000;
+/** isolated-vm's least. */
+const LEAST_MEMORY_MB = 8;
+const MB = 1024 * 1024;
+
+type Call = ivm.Reference<(...args: unknown[]) => unknown>;
+
+export class ScriptIsolate {
+  /** What the script said of itself: its manifest as JSON, `!…` or `X…`. */
+  readonly installed: string;
+  readonly #isolate: ivm.Isolate;
+  readonly #run: Call;
+  readonly #resume: Call;
+  readonly #addStage: Call;
+
+  private constructor(
+    isolate: ivm.Isolate,
+    installed: string,
+    calls: { run: Call; resume: Call; addStage: Call },
+  ) {
+    this.installed = installed;
+    this.#isolate = isolate;
+    this.#run = calls.run;
+    this.#resume = calls.resume;
+    this.#addStage = calls.addStage;
+  }
+
+  /**
+   * Opens an isolate, away from this thread.
+   * @throws IsolateError when the top level runs for too long or takes too much memory
+   */
+  static async open({ code, file, memoryBytes, onHostCall }: IsolateOptions): Promise<ScriptIsolate> {
+    const memoryLimit = Math.max(LEAST_MEMORY_MB, Math.floor(memoryBytes / MB));
+    const isolate = new ivm.Isolate({ memoryLimit });
+    try {
+      const context = await isolate.createContext();
+      const callback = new ivm.Callback(onHostCall);
+      const entry = (await context.evalClosure(GUEST_SOURCE, [callback], {
+        filename: "sluice:guest",
+        result: { reference: true },
+      })) as unknown as ivm.Reference<Record<string, unknown>>;
+      const get = (name: string): Call => entry.getSync(name, { reference: true }) as unknown as Call;
+      const calls = { run: get("run"), resume: get("resume"), addStage: get("addStage") };
+      const installed = await get("install").apply(undefined, [code, file], { timeout: TOP_LEVEL_MS });
+      if (typeof installed !== "string") throw new IsolateError("output", "the script cannot be installed");
+      return new ScriptIsolate(isolate, installed, calls);
+    } catch (error) {
+      const failure = toIsolateError(error, isolate.isDisposed);
+      dispose(isolate);
+      throw failure;
+    }
+  }
+
+  /** Makes a stage known; gives its number. */
+  addStage(stage: string): number {
+    return this.#addStage.applySync(undefined, [stage], { timeout: TOP_LEVEL_MS }) as number;
+  }
+
+  /**
+   * Runs a hook on this thread.
+   * @throws IsolateError
+   */
+  runSync(args: HookArguments, options: { timeout: number }): HookResult {
+    let result: unknown;
+    try {
+      result = this.#run.applySync(undefined, args as unknown as string[], options);
+    } catch (error) {
+      throw toIsolateError(error, this.#isolate.isDisposed);
+    }
+    return checkResult(result);
+  }
+
+  /**
+   * Runs a hook on a thread of its own. What the script asks of the host in between waits for this thread.
+   * @throws IsolateError
+   */
+  async run(args: HookArguments, options: { timeout: number }): Promise<HookResult> {
+    let result: unknown;
+    try {
+      result = await this.#run.apply(undefined, args as unknown as string[], options);
+    } catch (error) {
+      throw toIsolateError(error, this.#isolate.isDisposed);
+    }
+    return checkResult(result);
+  }
+
+  /**
+   * Tells the script that something it began has ended; what waits for it runs on.
+   * @param outcome 1 when it went well, 0 when not, 2 when nobody waits for it any more
+   * @throws IsolateError
+   */
+  resumeSync(operation: number, outcome: number, result: string, options: { timeout: number }): void {
+    try {
+      this.#resume.applySync(undefined, [operation, outcome, result], options);
+    } catch (error) {
+      throw toIsolateError(error, this.#isolate.isDisposed);
+    }
+  }
+
+  /** As {@link resumeSync}, on a thread of its own. */
+  async resume(
+    operation: number,
+    outcome: number,
+    result: string,
+    options: { timeout: number },
+  ): Promise<void> {
+    try {
+      await this.#resume.apply(undefined, [operation, outcome, result], options);
+    } catch (error) {
+      throw toIsolateError(error, this.#isolate.isDisposed);
+    }
+  }
+
+  get isDisposed(): boolean {
+    return this.#isolate.isDisposed;
+  }
+
+  /** Seconds that it has run. */
+  get cpuSeconds(): number {
+    return this.#isolate.isDisposed ? 0 : Number(this.#isolate.cpuTime) / 1e9;
+  }
+
+  /** Bytes of its heap; must not be asked for while it runs on a thread of its own. */
+  get heapBytes(): number {
+    return this.#isolate.isDisposed ? 0 : this.#isolate.getHeapStatisticsSync().total_heap_size;
+  }
+
+  dispose(): void {
+    dispose(this.#isolate);
+  }
+}
+
+function dispose(isolate: ivm.Isolate): void {
+  try {
+    isolate.dispose();
+  } catch {
+    // It is disposed already.
+  }
+}
+
+function checkResult(result: unknown): HookResult {
+  if (result === undefined || typeof result === "string") return result;
+  if (result instanceof ivm.Reference) result.release();
+  throw new IsolateError("output", "the sandbox gave back something that is not text");
+}
+
+/** The host's own errors by their texts: there are no codes. */
+function toIsolateError(error: unknown, isDisposed: boolean): IsolateError {
+  if (error instanceof IsolateError) return error;
+  const message = error instanceof Error ? error.message : "something odd was thrown";
+  if (message === "Script execution timed out.") return new IsolateError("timeout", message);
+  if (isDisposed) return new IsolateError("memory", "the isolate took more memory than it may");
+  return new IsolateError("broken", message.slice(0, 1000));
+}

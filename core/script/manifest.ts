@@ -1,0 +1,126 @@
+/** Finds out what a script is, by running its top level in an isolate that is thrown away. */
+import type { JsonSchema } from "../plugin.ts";
+import { parseSize } from "../units.ts";
+import { IsolateError, ScriptIsolate } from "./isolate.ts";
+import type { BodyKind } from "./plugin-api.ts";
+import type { ScriptManifest } from "./script.ts";
+import { mapStack, type ScriptPlace } from "./stack.ts";
+
+/** A script that cannot be used as a plugin. */
+export class ScriptLoadError extends Error {
+  override readonly name = "ScriptLoadError";
+  /** Where in the author's files, if that is known. */
+  readonly place: ScriptPlace | undefined;
+  /** The key of the definition that is wrong, such as `schema`; `default` for the export itself. */
+  readonly key: string | undefined;
+
+  constructor(
+    message: string,
+    { place, key }: { place?: ScriptPlace | undefined; key?: string | undefined } = {},
+  ) {
+    super(message);
+    this.place = place;
+    this.key = key;
+  }
+}
+
+/** Memory for the top level; hooks have the limit of their stage. */
+const MEMORY_BYTES = 64 * 1024 * 1024;
+/** Code that cannot be interrupted is given up: its thread is lost. */
+const PATIENCE_MS = 3000;
+const KINDS: readonly unknown[] = ["json", "text", "bytes"];
+const DEFAULT_MAX = "64KB";
+const MOST_BYTES = 16 * 1024 * 1024;
+
+/**
+ * @param code one script that evaluates to `{ default: definition }`
+ * @throws ScriptLoadError
+ */
+export async function readManifest(
+  code: string,
+  where: { file: string; map: string },
+): Promise<ScriptManifest> {
+  const { installed } = await openOnce(code, where.file);
+  if (installed.startsWith("X")) {
+    const [name, message, stack] = JSON.parse(installed.slice(1)) as [string, string, string];
+    const { place } = mapStack(stack, where.file, where.map);
+    throw new ScriptLoadError(
+      `The script throws while it is loaded: ${name === "" ? "" : `${name}: `}${message}`,
+      { place },
+    );
+  }
+  if (installed.startsWith("!")) {
+    const { key, message } = JSON.parse(installed.slice(1)) as { key: string; message: string };
+    throw new ScriptLoadError(message, { key });
+  }
+  const { schema, body, hooks } = JSON.parse(installed) as {
+    schema?: unknown;
+    body: Record<string, unknown>;
+    hooks: ScriptManifest["hooks"];
+  };
+  return { schema: checkSchema(schema), hooks, body: checkBody(body, hooks) };
+}
+
+async function openOnce(code: string, file: string): Promise<{ installed: string }> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    const error = new ScriptLoadError("The script does not come to the end of its top level");
+    timer = setTimeout(() => reject(error), PATIENCE_MS);
+  });
+  const opening = ScriptIsolate.open({ code, file, memoryBytes: MEMORY_BYTES, onHostCall: () => "=0" });
+  try {
+    const isolate = await Promise.race([opening, late]);
+    const { installed } = isolate;
+    isolate.dispose();
+    return { installed };
+  } catch (error) {
+    opening.catch(() => {}); // what comes after the patience is over
+    if (!(error instanceof IsolateError)) throw error;
+    throw new ScriptLoadError(
+      error.fault === "timeout"
+        ? "The script's top level runs for more than a second"
+        : `The script cannot be loaded: ${error.message}`,
+    );
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function checkSchema(schema: unknown): JsonSchema {
+  if (schema === undefined) return { type: "object", properties: {}, additionalProperties: false };
+  const fail = (message: string): never => {
+    throw new ScriptLoadError(message, { key: "schema" });
+  };
+  if (typeof schema !== "object" || schema === null || Array.isArray(schema))
+    return fail('"schema" must be a JSON Schema');
+  const { type, additionalProperties = false } = schema as JsonSchema;
+  if (type !== "object")
+    return fail('"schema" must describe an object: { type: "object", properties: { … } }');
+  return { ...(schema as JsonSchema), additionalProperties };
+}
+
+function checkBody(body: Record<string, unknown>, hooks: ScriptManifest["hooks"]): ScriptManifest["body"] {
+  const fail = (message: string): never => {
+    throw new ScriptLoadError(message, { key: "body" });
+  };
+  for (const key of Object.keys(body)) {
+    if (!["request", "response", "max"].includes(key))
+      fail(`"body" does not know "${key}"; it knows request, response, max`);
+  }
+  const kindOf = (side: "request" | "response"): BodyKind | undefined => {
+    const kind = body[side];
+    if (kind === undefined) return undefined;
+    if (!KINDS.includes(kind)) fail(`body.${side} must be "json", "text" or "bytes"`);
+    if (!hooks[side]) fail(`body.${side} is declared, but there is no ${side} hook`);
+    return kind as BodyKind;
+  };
+  const { max = DEFAULT_MAX } = body;
+  let maxBytes = 0;
+  try {
+    maxBytes = parseSize(String(max));
+  } catch {
+    fail('body.max must be a size such as "64KB"');
+  }
+  if (maxBytes > MOST_BYTES) fail('body.max can be "16MB" at most');
+  return { request: kindOf("request"), response: kindOf("response"), maxBytes };
+}
