@@ -6,12 +6,15 @@ import { monotonicMs } from "./clock.ts";
 import type { Body } from "./body.ts";
 import type { GatewayError } from "./errors.ts";
 import { HeaderList } from "./headers.ts";
+import type { Log } from "./log.ts";
 import { type BodyErrors, Message } from "./message.ts";
 import type { RouteStats } from "./observe/request-stats.ts";
 import { Peer } from "./peer.ts";
 import type { Target } from "./plugin.ts";
 import type { Reply } from "./reply.ts";
 import { nextRequestId } from "./request-ids.ts";
+
+export type { Log };
 
 const BODY_ERRORS: BodyErrors = {
   tooLarge: "BODY_TOO_LARGE",
@@ -25,15 +28,6 @@ export interface Consumer {
   readonly roles: readonly string[];
   readonly tier?: string;
   readonly claims?: Readonly<Record<string, unknown>>;
-}
-
-/** A structured log, as pino's: fields first, then a sentence. */
-export interface Log {
-  debug(fields: object, message: string): void;
-  info(fields: object, message: string): void;
-  warn(fields: object, message: string): void;
-  error(fields: object, message: string): void;
-  child(fields: object): Log;
 }
 
 /** What an exchange knows of the route that matched it. */
