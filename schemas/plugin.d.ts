@@ -73,7 +73,10 @@ declare module "sluice/plugin" {
           : T extends "array"
             ? readonly (S extends { readonly items: infer I } ? FromJsonSchema<I> : unknown)[]
             : T extends "object"
-              ? Plain<FromProperties<S> & FromRest<S>>
+              ? // As one object, for editors show it.
+                FromProperties<S> & FromRest<S> extends infer O
+                ? { [K in keyof O]: O[K] }
+                : never
               : never;
 
   type FromProperties<S> = S extends { readonly properties: infer P }
@@ -92,9 +95,6 @@ declare module "sluice/plugin" {
       : S extends { readonly properties: object }
         ? unknown
         : { readonly [key: string]: unknown };
-
-  /** The same as one object, as editors show it. */
-  type Plain<T> = { [K in keyof T]: T[K] };
 
   /** True for a property that is always there: it is required or has a default. */
   type IsPresent<S, P, K extends keyof P> = P[K] extends { readonly default: unknown }

@@ -280,6 +280,7 @@ describe("imports", () => {
     ["chokidar", ["core/config/watch.ts"]],
     ["opossum", ["plugins/breaker/machine.ts"]],
     ["semver", ["core/config/pipelines.ts"]],
+    ["typescript", ["core/script/type-check.ts"]],
     ["yaml", ["core/cli/dump.ts", "core/config/read.ts"]], // writing, reading
   ])("of %s have one door", (name, doors) => {
     const users = SOURCES.filter((file) =>

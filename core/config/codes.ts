@@ -33,6 +33,7 @@ export const CONFIG_CODES = {
   CONFIG_CERTIFICATE: "A certificate or a private key cannot be used.",
   CONFIG_CIDR: "An entry of a list of addresses is neither an address nor a CIDR range.",
   CONFIG_OPTION_INVALID: "A plugin refuses one of its options.",
+  CONFIG_SCRIPT_TYPES: "The types of a script do not fit; only `sluice check` looks at them.",
   CONFIG_ROUTE_CONFLICT: "Two routes match the same requests and neither is more specific.",
 } as const satisfies Record<string, string>;
 
