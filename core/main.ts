@@ -13,15 +13,19 @@ const HELP = `sluice ${packageJson.version}: an API gateway you script in TypeSc
 
 Usage
   sluice start [-c FILE] [--no-watch] [--no-supervise]  run the gateway
-  sluice check [-c FILE] [--format text|json]           say everything that is wrong with a configuration
+  sluice check [-c FILE] [--format text|json] [--no-types]
+                                                        say everything that is wrong with a configuration
   sluice dump [-c FILE] [--effective] [--format yaml|json]
                                                         show the configuration as one document, secrets masked
+  sluice plugin new NAME [-c FILE]                      begin a plugin: its file, its test, types for the editor
+  sluice plugin types [FOLDER] [-c FILE]                write the types that an editor needs beside the plugins
   sluice version                                        print the version
 
 Options
   -c, --config FILE   the configuration; gateway.yaml, gateway.yml or gateway.json in this folder by default
       --no-watch      do not reload when a file of the configuration changes
       --no-supervise  run the gateway in this process, and end with it
+      --no-types      do not check the types of plugins
       --effective     with defaults filled in and pipelines flat
       --format        how to print
 `;
@@ -39,9 +43,12 @@ const stdio = (stream: NodeJS.WriteStream): CommandIo => ({
 
 interface Arguments {
   command: string;
+  /** What follows the command. */
+  rest: string[];
   file: string | undefined;
   watch: boolean;
   supervise: boolean;
+  types: boolean;
   effective: boolean;
   format: string | undefined;
 }
@@ -59,16 +66,19 @@ function readArguments(argv: string[]): Arguments {
       config: { type: "string", short: "c" },
       watch: { type: "boolean", default: true },
       supervise: { type: "boolean", default: true },
+      types: { type: "boolean", default: true },
       effective: { type: "boolean", default: false },
       format: { type: "string" },
       help: { type: "boolean", short: "h", default: false },
       version: { type: "boolean", short: "v", default: false },
     },
   });
-  if (positionals.length > 1) throw new UsageError(`Unexpected argument '${positionals[1]}'`);
-  const command = values.help ? "help" : values.version ? "version" : (positionals[0] ?? "help");
-  const { config: file, watch, supervise, effective, format } = values;
-  return { command, file, watch, supervise, effective, format };
+  const [first = "help", ...rest] = positionals;
+  const command = values.help ? "help" : values.version ? "version" : first;
+  const unexpected = rest[command === "plugin" ? 2 : 0];
+  if (unexpected !== undefined) throw new UsageError(`Unexpected argument '${unexpected}'`);
+  const { config: file, watch, supervise, types, effective, format } = values;
+  return { command, rest, file, watch, supervise, types, effective, format };
 }
 
 /** The value of --format, if it is one of `formats`; the first by default. */
@@ -86,7 +96,16 @@ async function loadCatalogue(): Promise<Catalogue> {
 
 async function run(argv: string[]): Promise<number> {
   const out = stdio(process.stdout);
-  const { command, file, watch, supervise: isSupervised, effective, format } = readArguments(argv);
+  const {
+    command,
+    rest,
+    file,
+    watch,
+    supervise: isSupervised,
+    types,
+    effective,
+    format,
+  } = readArguments(argv);
   switch (command) {
     case "start": {
       if (isSupervised && process.env[HANDOVER] === undefined) {
@@ -101,12 +120,23 @@ async function run(argv: string[]): Promise<number> {
       const { check } = await import("./cli/check.ts");
       const { compileOnce } = await import("./runtime.ts");
       const catalogue = await loadCatalogue();
-      return check({ file, format: as }, out, { catalogue, compile: compileOnce(catalogue) });
+      const tools = { catalogue, compile: compileOnce(catalogue) };
+      if (!types) return check({ file, format: as }, out, tools);
+      const { checkTypes } = await import("./script/type-check.ts");
+      return check({ file, format: as }, out, { ...tools, checkTypes });
     }
     case "dump": {
       const as = oneOf(format, ["yaml", "json"]);
       const { dump } = await import("./cli/dump.ts");
       return dump({ file, effective, format: as }, out, await loadCatalogue());
+    }
+    case "plugin": {
+      const [action, argument] = rest;
+      const { writePlugin, writeTypes } = await import("./cli/plugin.ts");
+      if (action === "types") return writeTypes({ file, folder: argument }, out);
+      if (action !== "new") throw new UsageError("`sluice plugin` is followed by `new NAME` or `types`");
+      if (argument === undefined) throw new UsageError("`sluice plugin new` needs a name");
+      return writePlugin({ file, name: argument }, out, await loadCatalogue());
     }
     case "version":
       out.write(`${packageJson.version}\n`);

@@ -30,6 +30,8 @@ export interface CheckTools {
    * @throws ConfigError with pointers into the configuration
    */
   readonly compile: (config: CheckedConfig) => Promise<readonly Problem[]>;
+  /** Checks the types of the scripts among the files of a configuration; absent when types do not matter. */
+  readonly checkTypes?: (files: readonly string[]) => Promise<readonly Diagnostic[]>;
 }
 
 /**
@@ -41,13 +43,20 @@ export async function check(options: CheckOptions, io: CommandIo, tools: CheckTo
   let loaded: LoadedConfig | undefined;
   let diagnostics: readonly Diagnostic[] = [];
   let warnings: readonly Diagnostic[] = [];
+  let files: readonly string[] = [];
   try {
     path = findConfig(options.file, io.cwd);
     loaded = await loadConfig(path, { ...tools, env: io.env });
+    files = loaded.files;
     warnings = loaded.locate(await tools.compile(loaded.config));
   } catch (error) {
+    if (error instanceof ConfigLoadError) files = error.files;
     diagnostics = diagnosticsOf(error, loaded);
   }
+  const typed = (await tools.checkTypes?.(files)) ?? [];
+  // What is wrong with the types of a file that cannot even be read as a script is told already.
+  const broken = new Set(diagnostics.map(({ file }) => file));
+  diagnostics = [...diagnostics, ...typed.filter(({ file }) => !broken.has(file))];
   const isValid = diagnostics.length === 0;
   if (options.format === "json") {
     const found = { problems: diagnostics.map(toJson), warnings: warnings.map(toJson) };

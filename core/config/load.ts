@@ -107,7 +107,7 @@ export async function loadConfigObject(
   return checkTree(await readIncludes(main, reading), reading, options);
 }
 
-function createReading(baseDir: string, { env = process.env }: LoadOptions): Reading {
+export function createReading(baseDir: string, { env = process.env }: Pick<LoadOptions, "env">): Reading {
   return {
     env,
     baseDir,

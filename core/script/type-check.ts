@@ -4,10 +4,11 @@
  * editor only; here every folder is checked alike.
  */
 import { execFile } from "node:child_process";
-import { mkdtemp, realpath, rm, writeFile } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { mkdtemp, readdir, realpath, rm, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
-import { dirname, join, resolve, sep } from "node:path";
+import { basename, dirname, join, resolve, sep } from "node:path";
 import typescript from "typescript/package.json" with { type: "json" };
 import { Diagnoser, type Diagnostic } from "../config/diagnose.ts";
 import { Secrets } from "../config/secrets.ts";
@@ -19,6 +20,9 @@ const COMPILER = join(dirname(find("typescript/package.json")), typescript.bin.t
 
 /** What scripts see of the world: the modules they import and the globals of the sandbox. */
 export const DECLARATIONS = join(dirname(find("sluice/package.json")), "schemas/plugin.d.ts");
+
+/** Name of a copy of these declarations, which may be old. */
+export const COPY = "sluice-plugin.d.ts";
 
 /** How scripts are checked, also by the editor. */
 export const COMPILER_OPTIONS = {
@@ -45,26 +49,37 @@ export interface TypeCheckOptions {
 }
 
 /**
- * Checks files and what they import, packages apart.
- * @param files absolute paths; declarations (`*.d.ts`) may be among them
+ * Checks scripts and what they import, packages apart.
+ * @param files absolute paths of all that a configuration depends on; what is no script is passed over
  * @returns what is wrong, in the order of the files; also that it could not be found out
  */
 export async function checkTypes(
   files: readonly string[],
   { timeoutMs = 30_000 }: TypeCheckOptions = {},
 ): Promise<readonly Diagnostic[]> {
-  if (!files.some((file) => !file.endsWith(".d.ts"))) return [];
+  const scripts = files.filter((file) => /\.m?[jt]s$/.test(file) && !isPackaged(file) && existsSync(file));
+  if (scripts.length === 0) return [];
   const folder = await realpath(await mkdtemp(join(tmpdir(), "sluice-types-")));
   try {
     const project = {
       compilerOptions: { ...COMPILER_OPTIONS, types: [], typeRoots: [] },
-      files: [DECLARATIONS, ...files],
+      files: [DECLARATIONS, ...(await declarationsBeside(scripts)), ...scripts],
     };
     await writeFile(join(folder, "tsconfig.json"), JSON.stringify(project));
     return await locate(parse(await compile(folder, timeoutMs), folder));
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
+}
+
+const isPackaged = (file: string): boolean => file.includes(`${sep}node_modules${sep}`);
+
+/** What the user declares, such as the types of a package without any. */
+async function declarationsBeside(scripts: readonly string[]): Promise<string[]> {
+  const folders = [...new Set(scripts.map((file) => dirname(file)))];
+  const lists = folders.map(async (folder) => (await readdir(folder)).map((name) => join(folder, name)));
+  const paths = (await Promise.all(lists)).flat();
+  return paths.filter((path) => path.endsWith(".d.ts") && basename(path) !== COPY);
 }
 
 /** A line of the compiler's output. */
@@ -101,25 +116,27 @@ function parse(output: string, folder: string): Complaint[] {
       continue;
     }
     const file = resolve(folder, path);
-    if (file.includes(`${sep}node_modules${sep}`)) continue;
+    if (isPackaged(file)) continue;
     complaints.push({ at: { file, line: Number(row), column: Number(column) }, message });
   }
   return complaints.slice(0, MAX_PROBLEMS);
 }
 
 async function locate(complaints: readonly Complaint[]): Promise<Diagnostic[]> {
-  const sources = new Map<string, Source>();
+  const sources = new Map<string, Source | undefined>();
   const findings: Finding[] = [];
   for (const { at, message } of complaints) {
     const finding: Finding = { code: "CONFIG_SCRIPT_TYPES", message, pointer: "" };
-    if (at !== undefined) {
-      const source = sources.get(at.file) ?? (await readSource(at.file));
-      sources.set(at.file, source);
-      finding.place = placeIn(source, at.line, at.column);
-    }
     findings.push(finding);
+    if (at === undefined) continue;
+    // One that has changed under us is named at least.
+    if (!sources.has(at.file)) sources.set(at.file, await readSource(at.file).catch(() => undefined));
+    const source = sources.get(at.file);
+    if (source === undefined) finding.file = at.file;
+    else finding.place = placeIn(source, at.line, at.column);
   }
-  return new Diagnoser(createMap(), new Secrets([]), [...sources.values()]).diagnose(findings);
+  const read = [...sources.values()].filter((source) => source !== undefined);
+  return new Diagnoser(createMap(), new Secrets([]), read).diagnose(findings);
 }
 
 /** The word that begins there, or the character. */

@@ -122,6 +122,31 @@ describe("sluice check", () => {
     });
   });
 
+  it("tells problems of types with all others, but not of files that have worse ones", async () => {
+    const path = folder.write("gateway.yaml", GOOD);
+    const typed = (file: string) => ({
+      code: "CONFIG_SCRIPT_TYPES",
+      message: `In ${file}`,
+      pointer: "",
+      file,
+    });
+    const seen: (readonly string[])[] = [];
+    const checkTypes = async (files: readonly string[]) => {
+      seen.push(files);
+      return [typed(path), typed(`${folder.path}/a.ts`)];
+    };
+    const sound = await run({}, {}, { checkTypes });
+    expect(sound).toMatchObject({ status: 1, text: expect.stringMatching(/\n\n2 problems in 2 files\n$/) });
+    folder.write("gateway.yaml", GOOD.replace("stamp", "stmp"));
+    const broken = await run({}, {}, { checkTypes });
+    expect(broken.status).toBe(1);
+    expect(broken.text).toMatch(
+      /CONFIG_UNKNOWN_PLUGIN[\s\S]*a\.ts error CONFIG_SCRIPT_TYPES {2}In .*a\.ts\n/,
+    );
+    expect(broken.text).toContain("\n\n2 problems in 2 files\n");
+    expect(seen).toEqual([[path], [path]]);
+  });
+
   it("does not hide a bug as a problem of the configuration", async () => {
     folder.write("gateway.yaml", GOOD);
     const compile = async (): Promise<never> => {

@@ -1,4 +1,5 @@
 import { readdirSync } from "node:fs";
+import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { renderDiagnostic } from "../../../core/config/render.ts";
 import { checkTypes } from "../../../core/script/type-check.ts";
@@ -129,20 +130,31 @@ ${plugin("{ request(req) { req.url = twice(data.path) + size; } }")}`,
     expect(await check({ "a.ts": text, "b.ts": text.replaceAll('"a"', '"b"') })).toEqual([]);
   });
 
+  it("names a file that is not text", async () => {
+    const path = folder.write("a.ts", Buffer.from("const a: string = 1; // \xff", "latin1"));
+    const found = await checkTypes([path]);
+    expect(found.map(({ code, file }) => [code, file])).toContainEqual(["CONFIG_SCRIPT_TYPES", path]);
+  });
+
   it("says that the time was too short, and leaves nothing behind", async () => {
     vi.stubEnv("TMPDIR", folder.path);
     const found = await checkTypes([folder.write("a.ts", GREET)], { timeoutMs: 1 });
     expect(found).toEqual([
       {
         code: "CONFIG_SCRIPT_TYPES",
-        message: "The compiler could not tell: took longer than 0.001 s",
+        message: "The types were not checked, for the compiler took longer than 0.001 s",
         pointer: "",
       },
     ]);
     expect(readdirSync(folder.path)).toEqual(["a.ts"]);
   });
 
-  it("does not start the compiler for nothing", async () => {
-    expect(await checkTypes([], { timeoutMs: 1 })).toEqual([]);
+  it("passes over what is no script or is not there, and does not start the compiler for nothing", async () => {
+    const files = [
+      folder.write("gateway.yaml", ""),
+      folder.write("node_modules/a/a.ts", "?"),
+      join(folder.path, "gone.ts"),
+    ];
+    expect(await checkTypes(files, { timeoutMs: 1 })).toEqual([]);
   });
 });
