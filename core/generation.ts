@@ -2,7 +2,7 @@
  * A generation: everything that serves one state of the configuration. It is built whole or not at all, never
  * changed, and closed when the last request that began on it has ended.
  */
-import type { CheckedConfig, RouteConfig } from "./config/checked.ts";
+import type { CheckedConfig, RouteConfig, StageConfig } from "./config/checked.ts";
 import { ConfigError, GatewayError, type Problem } from "./errors.ts";
 import { type Exchange, type Log, NO_ROUTE, type RouteInfo } from "./exchange.ts";
 import type { KeepStore, Lease } from "./keep.ts";
@@ -16,7 +16,7 @@ import {
   type PipelineStage,
   type TimingListener,
 } from "./pipeline.ts";
-import type { Catalogue, Clock, Exposed, Handler, Host, SharedState } from "./plugin.ts";
+import type { Catalogue, Clock, Exposed, Handler, Host, Plugin, SharedState, Stage } from "./plugin.ts";
 import { problemReply, type Reply } from "./reply.ts";
 import { createRouter, type Routable, type Router } from "./router.ts";
 import type { Vitals } from "./threads/vitals.ts";
@@ -210,7 +210,7 @@ export async function buildGeneration(
     const onTiming = config.log.stageTimings ? stageTimings(around.metrics) : undefined;
     const overload = openOverload(config, around, lease);
     for (const [index, route] of config.routes.entries()) {
-      routes.push(await buildRoute(route, index, hostFor, around, overload, onTiming, problems));
+      routes.push(await buildRoute(route, index, config, hostFor, around, overload, onTiming, problems));
     }
     let router: Router<Route> | undefined;
     try {
@@ -290,6 +290,7 @@ const UNBUILT: Handler = () => {
 async function buildRoute(
   config: RouteConfig,
   index: number,
+  { scripts }: CheckedConfig,
   hostFor: (route: string, stage: string) => Host,
   around: Surroundings,
   overload: OverloadMonitor | undefined,
@@ -302,9 +303,9 @@ async function buildRoute(
   const names = new Map<string, number>();
   for (const stage of config.stages) {
     const { name, onError } = stage;
-    const plugin = around.catalogue.get(stage.plugin)!;
-    answersPreflight ||= plugin.answersPreflight === true;
-    if (plugin.terminal === true && shed !== undefined) {
+    const plugin = around.catalogue.get(stage.plugin);
+    answersPreflight ||= plugin?.answersPreflight === true;
+    if (plugin?.terminal === true && shed !== undefined) {
       stages.push({ name: "overload", stage: shed, when: undefined, onError: "fail" });
       shed = undefined;
     }
@@ -318,7 +319,7 @@ async function buildRoute(
       const nth = (names.get(name) ?? 0) + 1;
       names.set(name, nth);
       const host = hostFor(config.name, nth === 1 ? name : `${name}#${nth}`);
-      const built = await plugin.build(stage.options as never, host);
+      const built = await buildStage(stage, plugin, scripts, host, around);
       stages.push({ name, stage: built, when, onError });
     } catch (error) {
       problems.push(...locateProblems(error, stage));
@@ -349,6 +350,18 @@ async function buildRoute(
     handler: rewrite === undefined ? pipeline : withRewrite(rewrite, pipeline),
     maxBodyBytes: limit === undefined ? undefined : parseSize(limit),
   };
+}
+
+async function buildStage(
+  { script, options }: StageConfig,
+  plugin: Plugin | undefined,
+  scripts: CheckedConfig["scripts"],
+  host: Host,
+  around: Surroundings,
+): Promise<Stage> {
+  if (script === undefined) return plugin!.build(options as never, host);
+  const { buildScriptStage } = await import("./script/stage.ts");
+  return buildScriptStage(scripts[script.version]!, script, options, host, around);
 }
 
 function withRewrite(rewrite: (x: Exchange) => void, pipeline: Handler): Handler {

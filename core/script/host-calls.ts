@@ -1,0 +1,44 @@
+/**
+ * What scripts may ask of the host, in one table: the only way out of an isolate. Arguments come from the script and are
+ * not believed. An answer that takes time gives the number of an operation.
+ */
+import type { Log } from "../log.ts";
+import type { HookRun } from "./hook-run.ts";
+import { parseUrl, setUrlPart } from "./host-url.ts";
+
+/** Asks of one call of a hook; more are refused. */
+export const MAX_CALLS = 1000;
+const MAX_LOG_CHARS = 8 * 1024;
+const LEVELS = ["debug", "info", "warn", "error"] as const satisfies readonly (keyof Log)[];
+
+/** Gives the answer; may throw why there is none. */
+type HostCall = (run: HookRun, argument: string) => string;
+
+export const HOST_CALLS: Readonly<Record<string, HostCall>> = {
+  log: writeLog,
+  meta: describeRequest,
+  now: (run) => String(run.stage.host.clock.now()),
+};
+
+/** What may be asked without a call of a hook, such as while the script is loaded. */
+export const FREE_CALLS: Readonly<Record<string, (argument: string) => string>> = {
+  url: parseUrl,
+  "url-set": setUrlPart,
+};
+
+/** Answers to what takes time. */
+export const SLOW_CALLS: Readonly<Record<string, (run: HookRun, argument: string) => Promise<string>>> = {};
+
+function writeLog(run: HookRun, argument: string): string {
+  if (argument.length > MAX_LOG_CHARS) throw new Error(`a log line can have ${MAX_LOG_CHARS} characters`);
+  const [level, message, fields] = JSON.parse(argument) as [string, string, unknown];
+  const known = LEVELS.find((name) => name === level) ?? "info";
+  const { bundle } = run.stage;
+  const own = typeof fields === "object" && fields !== null ? { fields } : {};
+  run.x.log[known]({ script: bundle.name, ...own }, String(message));
+  return "";
+}
+
+function describeRequest({ x }: HookRun): string {
+  return JSON.stringify({ ip: x.clientAddress, id: x.id, params: x.params, consumer: x.consumer });
+}

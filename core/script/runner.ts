@@ -1,0 +1,357 @@
+/**
+ * A script on one thread: its isolate, made anew when it is lost, and how it is treated when it fails. Calls run on this
+ * thread, within a time limit; those of a demoted script on a thread of their own.
+ */
+import { monotonicMs } from "../clock.ts";
+import { type ErrorCode, GatewayError } from "../errors.ts";
+import type { Log } from "../log.ts";
+import type { Clock } from "../plugin.ts";
+import type { Vitals } from "../threads/vitals.ts";
+import { FREE_CALLS, HOST_CALLS, MAX_CALLS, SLOW_CALLS } from "./host-calls.ts";
+import type { HookRun } from "./hook-run.ts";
+import { type HookArguments, type HookResult, IsolateError, ScriptIsolate } from "./isolate.ts";
+import { Ladder } from "./ladder.ts";
+import { type Quarantine, QUARANTINE_MS } from "./quarantine.ts";
+import type { ScriptBundle } from "./script.ts";
+import { scriptId } from "./script.ts";
+import { describeStage, type ScriptStage } from "./script-stage.ts";
+import { ScriptStats } from "./script-stats.ts";
+import { mapStack } from "./stack.ts";
+
+export interface RunnerAround {
+  readonly log: Log;
+  readonly clock: Clock;
+  readonly vitals: Vitals;
+  readonly quarantine: Quarantine;
+}
+
+/** Longest result, beside what bodies need. */
+const MAX_RESULT_CHARS = 1024 * 1024;
+const ROOM_FOR_BODIES = 8;
+
+export class ScriptRunner {
+  readonly bundle: ScriptBundle;
+  readonly stats = new ScriptStats();
+  readonly ladder = new Ladder();
+  readonly quarantine: Quarantine;
+  readonly #around: RunnerAround;
+  readonly #memoryBytes: number;
+  readonly #id: number;
+  readonly #maxChars: number;
+  /** The number that the isolate has for each stage. */
+  readonly #stages = new Map<ScriptStage, number>();
+  /** Calls that have not settled, by number. */
+  readonly #runs = new Map<number, HookRun>();
+  #isolate: ScriptIsolate | undefined;
+  #opening: Promise<ScriptIsolate> | undefined;
+  #isClosed = false;
+  /** The call that runs on this thread now. */
+  #current: HookRun | undefined;
+  #lastRun = 0;
+  #lastOperation = 0;
+  /** Calls that run on a thread of their own now. */
+  #away = 0;
+  #cpuSeconds = 0;
+  #heapBytes = 0;
+
+  constructor(bundle: ScriptBundle, memoryBytes: number, around: RunnerAround) {
+    this.bundle = bundle;
+    this.#memoryBytes = memoryBytes;
+    this.#around = around;
+    this.#id = scriptId(bundle.version);
+    this.#maxChars = MAX_RESULT_CHARS + ROOM_FOR_BODIES * bundle.manifest.body.maxBytes;
+    this.quarantine = around.quarantine;
+  }
+
+  /** Seconds that it has run on this thread. */
+  get cpuSeconds(): number {
+    return this.#cpuSeconds + (this.#isolate?.cpuSeconds ?? 0);
+  }
+
+  /** Bytes of its heap: as of the last time that it could be asked. */
+  get heapBytes(): number {
+    if (this.#away === 0) this.#heapBytes = this.#isolate?.heapBytes ?? 0;
+    return this.#heapBytes;
+  }
+
+  /** A number for a call. */
+  nextRun(): number {
+    this.#lastRun = (this.#lastRun + 1) % 0x7fff_ffff;
+    return this.#lastRun;
+  }
+
+  /** Resolves when it can run hooks of a stage. @throws IsolateError */
+  async addStage(stage: ScriptStage): Promise<void> {
+    const isolate = this.#isolate ?? (await this.#open());
+    this.#stages.set(stage, isolate.addStage(describeStage(stage)));
+  }
+
+  removeStage(stage: ScriptStage): void {
+    this.#stages.delete(stage);
+  }
+
+  /**
+   * Runs a hook. Gives lines of edits; undefined or an empty text for none.
+   * @param hook 0 for the request, 1 for the response
+   * @throws GatewayError SCRIPT_*
+   */
+  call(
+    run: HookRun,
+    hook: number,
+    head: string | number,
+    url: string,
+    headers: string,
+    body: string | undefined,
+    states: string | undefined,
+  ): HookResult | Promise<HookResult> {
+    const now = monotonicMs();
+    const { quarantine } = this;
+    const isProbe = quarantine.isImposed(now);
+    if (isProbe && !quarantine.tryProbe(now)) throw new GatewayError("SCRIPT_QUARANTINED");
+    const isolate = this.#isolate;
+    const stage = this.#stages.get(run.stage);
+    if (isolate === undefined || stage === undefined || isProbe || this.ladder.isDemoted) {
+      return this.#callAway(run, isProbe, [hook, run.id, -1, head, url, headers, body, states]);
+    }
+    let result: HookResult;
+    this.#current = run;
+    this.#around.vitals.enterScript(this.#id, now);
+    try {
+      result = isolate.runSync(
+        [hook, run.id, stage, head, url, headers, body, states],
+        run.stage.syncOptions,
+      );
+    } catch (error) {
+      throw this.#onFault(error, isolate);
+    } finally {
+      this.#around.vitals.leaveScript();
+      this.#current = undefined;
+      this.stats.countCall(monotonicMs() - now);
+    }
+    if (result === undefined) return undefined;
+    if (result === "P") {
+      if (run.settled === undefined) return this.#wait(run, hook);
+      result = run.settled;
+    }
+    return this.#check(result, hook);
+  }
+
+  /** Nobody needs it any more. */
+  close(): void {
+    this.#isClosed = true;
+    for (const run of this.#runs.values()) run.fail(new GatewayError("SCRIPT_THREW"));
+    this.#lose(this.#isolate);
+    this.#opening?.then((isolate) => isolate.dispose()).catch(() => {});
+  }
+
+  /** On a thread of its own: a demoted script, one that is tried, or one whose isolate is lost. */
+  async #callAway(run: HookRun, isProbe: boolean, args: HookArguments): Promise<HookResult> {
+    const began = monotonicMs();
+    this.#runs.set(run.id, run);
+    let isolate: ScriptIsolate | undefined;
+    try {
+      isolate = this.#isolate ?? (await this.#open());
+      const stage = this.#stages.get(run.stage);
+      if (stage === undefined) throw new IsolateError("broken", "the stage is gone");
+      const settled = run.wait();
+      settled.catch(() => {}); // heard below, but perhaps late
+      const here = isolate;
+      const [hook, id, , ...rest] = args;
+      this.#away++;
+      const ran = here.run([hook, id, stage, ...rest], run.stage.asyncOptions).finally(() => this.#away--);
+      const first = await Promise.race([ran, settled]);
+      const result = first === "P" ? await settled : first;
+      run.settle(""); // ends the wait
+      const checked = this.#check(result, args[0]);
+      if (isProbe) this.quarantine.pass();
+      else if (this.ladder.isDemoted) this.ladder.onClean();
+      return checked;
+    } catch (error) {
+      run.fail(error);
+      if (isProbe) this.quarantine.fail(monotonicMs());
+      throw error instanceof GatewayError ? this.#onLate(error, isolate) : this.#onFault(error, isolate);
+    } finally {
+      this.#runs.delete(run.id);
+      this.stats.countCall(monotonicMs() - began);
+    }
+  }
+
+  /** What the host is asked by the script. Never throws. */
+  #onHostCall(op: string, id: number, argument: string): string {
+    try {
+      const free = FREE_CALLS[op];
+      if (free !== undefined) return `=${free(argument)}`;
+      const run = this.#current?.id === id ? this.#current : this.#runs.get(id);
+      if (run === undefined) return op === "settle" ? "=" : "!This can only be used while a hook runs";
+      if (op === "settle") {
+        run.settle(argument);
+        return "=";
+      }
+      if (++run.calls > MAX_CALLS) return `!A hook can ask the gateway ${MAX_CALLS} times`;
+      const slow = SLOW_CALLS[op];
+      if (slow !== undefined) return `=${this.#begin(run, slow(run, argument))}`;
+      const call = HOST_CALLS[op];
+      return call === undefined ? `!There is no ${op}` : `=${call(run, argument)}`;
+    } catch (error) {
+      return `!${error instanceof Error ? error.message : String(error)}`;
+    }
+  }
+
+  /** Gives the number of what was begun. */
+  #begin(run: HookRun, work: Promise<string>): number {
+    const operation = ++this.#lastOperation;
+    run.operations ??= new Set();
+    run.operations.add(operation);
+    work.then(
+      (result) => this.#resume(run, operation, 1, result),
+      (error: unknown) =>
+        this.#resume(run, operation, 0, error instanceof Error ? error.message : String(error)),
+    );
+    return operation;
+  }
+
+  #resume(run: HookRun, operation: number, outcome: number, result: string): void {
+    const isolate = this.#isolate;
+    run.operations?.delete(operation);
+    if (isolate === undefined) return run.fail(new GatewayError("SCRIPT_MEMORY"));
+    const said = run.isOver ? 2 : outcome;
+    const text = run.isOver ? "" : result;
+    if (this.ladder.isDemoted) {
+      isolate
+        .resume(operation, said, text, run.stage.asyncOptions)
+        .catch((error: unknown) => run.fail(this.#onFault(error, isolate)));
+      return;
+    }
+    this.#current = run;
+    this.#around.vitals.enterScript(this.#id, monotonicMs());
+    try {
+      isolate.resumeSync(operation, said, text, run.stage.syncOptions);
+    } catch (error) {
+      run.fail(this.#onFault(error, isolate));
+    } finally {
+      this.#around.vitals.leaveScript();
+      this.#current = undefined;
+    }
+  }
+
+  async #wait(run: HookRun, hook: number): Promise<HookResult> {
+    this.#runs.set(run.id, run);
+    try {
+      return this.#check(await run.wait(), hook);
+    } catch (error) {
+      throw error instanceof GatewayError ? this.#count(error) : error;
+    } finally {
+      this.#runs.delete(run.id);
+    }
+  }
+
+  #check(result: HookResult, hook: number): HookResult {
+    if (result === undefined || result === "") return undefined;
+    if (result.length > this.#maxChars) {
+      throw this.#fault("SCRIPT_OUTPUT", `it gave back more than ${this.#maxChars} characters`);
+    }
+    return result.startsWith("X") ? this.#throwWhat(result.slice(1), hook) : result;
+  }
+
+  /** The script threw. @throws always */
+  #throwWhat(json: string, hook: number): never {
+    let parts: unknown[];
+    try {
+      parts = JSON.parse(json) as unknown[];
+    } catch {
+      throw this.#fault("SCRIPT_OUTPUT", "it gave back what cannot be read");
+    }
+    const [name, message, stack, kind] = parts.map(String);
+    if (kind === "body-json") {
+      throw new GatewayError(hook === 0 ? "BODY_NOT_JSON" : "UPSTREAM_BODY_INVALID");
+    }
+    const text = name === "" ? message! : `${name}: ${message}`;
+    const { text: mapped } = mapStack(stack ?? "", this.bundle.file, this.bundle.map);
+    throw this.#fault("SCRIPT_THREW", text, mapped === "" ? text : mapped);
+  }
+
+  /** A call did not come back. Gives what the client is told. */
+  #onFault(error: unknown, isolate: ScriptIsolate | undefined): GatewayError {
+    const { fault, message } =
+      error instanceof IsolateError ? error : new IsolateError("broken", String(error));
+    if (isolate?.isDisposed) this.#lose(isolate);
+    switch (fault) {
+      case "timeout":
+        this.#demote("timeouts");
+        return this.#fault("SCRIPT_TIMEOUT", "it ran for longer than limits.cpu");
+      case "memory":
+        this.#demote("memory");
+        return this.#fault("SCRIPT_MEMORY", "it took more memory than limits.memory");
+      case "output":
+        return this.#fault("SCRIPT_OUTPUT", message);
+      case "broken":
+        return this.#fault("SCRIPT_THREW", message);
+    }
+  }
+
+  /** A call that ran on a thread of its own did not settle in time. */
+  #onLate(error: GatewayError, isolate: ScriptIsolate | undefined): GatewayError {
+    if (error.code === "SCRIPT_TIMEOUT" && this.#away > 0 && isolate !== undefined) {
+      // It runs what cannot be interrupted: this isolate is lost, and so is the thread that it runs on.
+      this.quarantine.impose("stall", QUARANTINE_MS.stall, monotonicMs());
+      this.#lose(isolate);
+    }
+    return this.#count(error);
+  }
+
+  #demote(reason: "timeouts" | "memory"): void {
+    const { ladder, stats } = this;
+    const fields = { script: this.bundle.name, version: this.bundle.version.slice(0, 12), reason };
+    if (!ladder.isDemoted) {
+      stats.demotions++;
+      this.#around.log.warn(fields, "the script is demoted: it runs on a thread of its own from now on");
+    }
+    if (!ladder.onFault()) return;
+    if (this.quarantine.impose(reason, QUARANTINE_MS[reason], monotonicMs()))
+      this.#around.log.error({ ...fields, forMs: QUARANTINE_MS[reason] }, "the script is quarantined");
+  }
+
+  #fault(code: ErrorCode, message: string, stack?: string): GatewayError {
+    const cause = new Error(`script ${this.bundle.name}: ${message}`);
+    cause.stack = stack ?? cause.message;
+    return this.#count(new GatewayError(code, { cause }));
+  }
+
+  #count(error: GatewayError): GatewayError {
+    const cause = error.cause instanceof Error ? error.cause.message : error.message;
+    if (error.code.startsWith("SCRIPT_"))
+      this.stats.countError({ at: this.#around.clock.now(), code: error.code, message: cause });
+    return error;
+  }
+
+  /** Opens an isolate with all stages in it; all who ask meanwhile share it. */
+  #open(): Promise<ScriptIsolate> {
+    this.#opening ??= ScriptIsolate.open({
+      code: this.bundle.code,
+      file: this.bundle.file,
+      memoryBytes: this.#memoryBytes,
+      onHostCall: (op, run, argument) => this.#onHostCall(op, run, argument),
+    })
+      .then((isolate) => {
+        if (this.#isClosed) throw new IsolateError("broken", "the script is closed");
+        for (const stage of this.#stages.keys()) {
+          this.#stages.set(stage, isolate.addStage(describeStage(stage)));
+        }
+        this.#isolate = isolate;
+        return isolate;
+      })
+      .finally(() => {
+        this.#opening = undefined;
+      });
+    return this.#opening;
+  }
+
+  /** Forgets an isolate that cannot be used any more. */
+  #lose(isolate: ScriptIsolate | undefined): void {
+    if (isolate === undefined || isolate !== this.#isolate) return;
+    this.#cpuSeconds += isolate.cpuSeconds;
+    this.#isolate = undefined;
+    isolate.dispose();
+    for (const run of this.#runs.values()) run.fail(new GatewayError("SCRIPT_MEMORY"));
+  }
+}

@@ -1,0 +1,46 @@
+/** What a stage gives the script that it is, beside the message: one for each stage and generation. */
+import type { Host } from "../plugin.ts";
+import type { ScriptBundle, ScriptGrants, ScriptLimits } from "./script.ts";
+
+export interface ScriptStage {
+  readonly bundle: ScriptBundle;
+  readonly limits: ScriptLimits;
+  readonly grants: ScriptGrants;
+  readonly options: unknown;
+  readonly host: Host;
+  /** For calls on this thread. */
+  readonly syncOptions: { readonly timeout: number };
+  /** For calls on a thread of their own. */
+  readonly asyncOptions: { readonly timeout: number };
+}
+
+/** What a demoted script is given, as a multiple of what it had. */
+const DEMOTED_FACTOR = 5;
+
+export function createScriptStage(
+  bundle: ScriptBundle,
+  limits: ScriptLimits,
+  grants: ScriptGrants,
+  options: unknown,
+  host: Host,
+): ScriptStage {
+  return {
+    bundle,
+    limits,
+    grants,
+    options,
+    host,
+    syncOptions: { timeout: limits.cpuMs },
+    asyncOptions: { timeout: limits.cpuMs * DEMOTED_FACTOR },
+  };
+}
+
+/** The stage as the guest knows it. */
+export function describeStage({ bundle, grants, options, host }: ScriptStage): string {
+  return JSON.stringify({
+    options,
+    script: bundle.name,
+    route: host.route,
+    secrets: Object.keys(grants.secrets),
+  });
+}

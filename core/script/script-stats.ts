@@ -1,0 +1,36 @@
+/** What is counted of a script on one thread. */
+import type { ErrorCode } from "../errors.ts";
+
+/** Upper bounds of the buckets of calls by time, in milliseconds; the last is open. */
+export const CALL_BUCKETS_MS = [
+  0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000,
+] as const;
+
+/** What went wrong last. */
+export interface LastError {
+  /** Milliseconds since the epoch. */
+  readonly at: number;
+  readonly code: ErrorCode;
+  readonly message: string;
+}
+
+export class ScriptStats {
+  calls = 0;
+  demotions = 0;
+  /** Calls that failed, by code. */
+  readonly errors = new Map<ErrorCode, number>();
+  readonly buckets: number[] = Array.from({ length: CALL_BUCKETS_MS.length + 1 }, () => 0);
+  lastError: LastError | undefined;
+
+  countCall(ms: number): void {
+    this.calls++;
+    let i = 0;
+    while (i < CALL_BUCKETS_MS.length && ms > CALL_BUCKETS_MS[i]!) i++;
+    this.buckets[i]!++;
+  }
+
+  countError(error: LastError): void {
+    this.errors.set(error.code, (this.errors.get(error.code) ?? 0) + 1);
+    this.lastError = error;
+  }
+}

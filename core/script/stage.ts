@@ -1,0 +1,130 @@
+/** A script as a stage of a pipeline. Loaded only where a configuration has scripts. */
+import { keyOf } from "../keep.ts";
+import type { StageScript } from "./script.ts";
+import type { Exchange } from "../exchange.ts";
+import type { Handler, Host, Stage } from "../plugin.ts";
+import type { Reply } from "../reply.ts";
+import type { Surroundings } from "../generation.ts";
+import { applyToReply, applyToRequest } from "./edits.ts";
+import { HookRun } from "./hook-run.ts";
+import { Quarantine } from "./quarantine.ts";
+import { ScriptRunner } from "./runner.ts";
+import type { ScriptBundle } from "./script.ts";
+import { createScriptStage, type ScriptStage } from "./script-stage.ts";
+
+/**
+ * @param bundle the script
+ * @param script limits and grants of the stage
+ * @param options what the stage's options are, checked
+ */
+export async function buildScriptStage(
+  bundle: ScriptBundle,
+  script: StageScript,
+  options: unknown,
+  host: Host,
+  around: Surroundings,
+): Promise<Stage> {
+  const { limits, grants } = script;
+  const key = keyOf(`script ${bundle.name}`, [bundle.version, limits.memoryBytes]);
+  const runner = host.keep(key, () => {
+    const quarantine = new Quarantine(around.shared, bundle.version);
+    return new ScriptRunner(bundle, limits.memoryBytes, { ...around, quarantine });
+  });
+  const stage = createScriptStage(bundle, limits, grants, options, host);
+  await runner.addStage(stage);
+  host.onClose(() => runner.removeStage(stage));
+  const { request, response } = bundle.manifest.hooks;
+  const hooks = new Hooks(runner, stage);
+  if (!request) return (next) => async (x) => hooks.response(x, await next(x));
+  if (!response)
+    return (next) => (x) => {
+      const reply = hooks.request(x);
+      if (reply === undefined) return next(x);
+      return reply instanceof Promise ? reply.then((early) => early ?? next(x)) : reply;
+    };
+  return (next: Handler) => async (x) => {
+    const early = hooks.request(x);
+    const reply = early instanceof Promise ? await early : early;
+    return reply ?? hooks.response(x, await next(x));
+  };
+}
+
+class Hooks {
+  readonly #runner: ScriptRunner;
+  readonly #stage: ScriptStage;
+  readonly #name: string;
+
+  constructor(runner: ScriptRunner, stage: ScriptStage) {
+    this.#runner = runner;
+    this.#stage = stage;
+    this.#name = stage.bundle.name;
+  }
+
+  /** Gives the reply, if the script answered itself. */
+  request(x: Exchange): Reply | undefined | Promise<Reply | undefined> {
+    const { body } = this.#stage.bundle.manifest;
+    if (body.response !== undefined) {
+      // A part of a body cannot be edited.
+      x.headers.delete("range");
+      x.headers.delete("if-range");
+    }
+    if (body.request === undefined) return this.#request(x, undefined);
+    if (x.body === null) return this.#request(x, "");
+    return x.readBody(body.maxBytes).then((bytes) => this.#request(x, textOf(bytes, body.request)));
+  }
+
+  #request(x: Exchange, body: string | undefined): Reply | undefined | Promise<Reply | undefined> {
+    const run = new HookRun(this.#runner.nextRun(), x, this.#stage);
+    const url = x.search === "" ? x.path : x.path + x.search;
+    const edits = this.#runner.call(run, 0, x.method, url, headerBlock(x.headers.raw), body, statesOf(x));
+    if (edits === undefined) return undefined;
+    if (typeof edits === "string") return applyToRequest(x, edits, this.#name);
+    return edits.then((late) => (late === undefined ? undefined : applyToRequest(x, late, this.#name)));
+  }
+
+  response(x: Exchange, reply: Reply): Reply | Promise<Reply> {
+    const { body } = this.#stage.bundle.manifest;
+    if (body.response === undefined) return this.#response(x, reply, undefined);
+    if (reply.body === null) return this.#response(x, reply, "");
+    return reply
+      .readBody(body.maxBytes)
+      .then((bytes) => this.#response(x, reply, textOf(bytes, body.response)));
+  }
+
+  #response(x: Exchange, reply: Reply, body: string | undefined): Reply | Promise<Reply> {
+    const run = new HookRun(this.#runner.nextRun(), x, this.#stage);
+    const edits = this.#runner.call(
+      run,
+      1,
+      reply.status,
+      "",
+      headerBlock(reply.headers.raw),
+      body,
+      statesOf(x),
+    );
+    if (edits === undefined) return reply;
+    if (typeof edits !== "string") return edits.then((late) => this.#edited(x, reply, late));
+    return this.#edited(x, reply, edits);
+  }
+
+  #edited(x: Exchange, reply: Reply, edits: string | undefined): Reply {
+    if (edits !== undefined) applyToReply(x, reply, edits, this.#name);
+    return reply;
+  }
+}
+
+/** Headers as a script is given them: `\nname:value…`, names in lower case. */
+function headerBlock(raw: readonly string[]): string {
+  let block = "";
+  for (let i = 0; i < raw.length; i += 2) block += `\n${raw[i]!.toLowerCase()}:${raw[i + 1]!}`;
+  return block;
+}
+
+function statesOf({ scriptStates }: Exchange): string | undefined {
+  if (scriptStates === undefined) return undefined;
+  return `{${[...scriptStates].map(([name, state]) => `${JSON.stringify(name)}:${state}`).join(",")}}`;
+}
+
+function textOf(bytes: Buffer, kind: string | undefined): string {
+  return bytes.toString(kind === "bytes" ? "latin1" : "utf8");
+}
