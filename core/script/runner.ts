@@ -28,6 +28,10 @@ export interface RunnerAround {
 /** Longest result, beside what bodies need. */
 const MAX_RESULT_CHARS = 1024 * 1024;
 const ROOM_FOR_BODIES = 8;
+/** How old a sample of the thread's processor time may be when a call begins. */
+const SAMPLE_MS = 2;
+/** Share of its time limit that a call has used which timed out by its own fault. */
+const AT_WORK = 0.7;
 
 export class ScriptRunner {
   readonly bundle: ScriptBundle;
@@ -51,6 +55,9 @@ export class ScriptRunner {
   #lastOperation = 0;
   /** Calls that run on a thread of their own now. */
   #away = 0;
+  /** The processor time that this thread had used, a moment before the call that runs now. */
+  #sampled: NodeJS.CpuUsage | undefined;
+  #sampledAt = Number.NEGATIVE_INFINITY;
   #cpuSeconds = 0;
   #heapBytes = 0;
 
@@ -108,6 +115,7 @@ export class ScriptRunner {
     const { quarantine } = this;
     const isProbe = quarantine.isImposed(now);
     if (isProbe && !quarantine.tryProbe(now)) throw new GatewayError("SCRIPT_QUARANTINED");
+    if (now - this.#sampledAt > SAMPLE_MS) this.#sample(now);
     const isolate = this.#isolate;
     const stage = this.#stages.get(run.stage);
     if (isolate === undefined || stage === undefined || isProbe || this.ladder.isDemoted) {
@@ -122,7 +130,11 @@ export class ScriptRunner {
         run.stage.syncOptions,
       );
     } catch (error) {
-      throw this.#onFault(error, isolate);
+      if (!this.#isStarved(error, run)) throw this.#onFault(error, isolate);
+      // What asked for nothing has done nothing yet: it may begin anew, where time is less dear.
+      if (run.calls === 0)
+        return this.#callAway(run, false, [hook, run.id, -1, head, url, headers, body, states]);
+      throw this.#fault("SCRIPT_TIMEOUT", "the machine gave it no time");
     } finally {
       this.#around.vitals.leaveScript();
       this.#current = undefined;
@@ -142,6 +154,18 @@ export class ScriptRunner {
     for (const run of this.#runs.values()) run.fail(new GatewayError("SCRIPT_THREW"));
     this.#lose(this.#isolate);
     this.#opening?.then((isolate) => isolate.dispose()).catch(() => {});
+  }
+
+  #sample(now: number): void {
+    this.#sampledAt = now;
+    this.#sampled = process.threadCpuUsage();
+  }
+
+  /** Time limits are of a clock: a call may have waited for a core instead of running. */
+  #isStarved(error: unknown, { stage }: HookRun): boolean {
+    if (!(error instanceof IsolateError) || error.fault !== "timeout") return false;
+    const { user, system } = process.threadCpuUsage(this.#sampled);
+    return (user + system) / 1000 < AT_WORK * stage.limits.cpuMs;
   }
 
   /** On a thread of its own: a demoted script, one that is tried, or one whose isolate is lost. */
