@@ -146,6 +146,39 @@ console.log(status, schema.title);
     });
   });
 
+  it("begins a plugin, and has types and code for it", async () => {
+    const begun = await npxSluice("plugin", "new", "greet");
+    expect(begun.status).toBe(0);
+    expect((await readdir(join(installed.folder, "plugins"))).sort()).toEqual([
+      "greet.test.ts",
+      "greet.ts",
+      "tsconfig.json",
+    ]);
+    const tsc = join(installed.folder, "node_modules/.bin/tsc");
+    expect(await run(tsc, ["-p", "plugins"], installed.folder)).toEqual({
+      status: 0,
+      stdout: "",
+      stderr: "",
+    });
+    await mkdir(join(installed.folder, "bare"));
+    await write("bare/greet.ts", await readFile(join(installed.folder, "plugins/greet.ts"), "utf8"));
+    const bare = ["--ignoreConfig", "--noEmit", "--strict", "--module", "nodenext", "--types", ""];
+    expect(await run(tsc, [...bare, "--skipLibCheck", "bare/greet.ts"], installed.folder)).toEqual({
+      status: 0,
+      stdout: "",
+      stderr: "",
+    });
+    const path = await write(
+      "define.mjs",
+      `import { definePlugin } from "sluice/plugin";
+console.log(definePlugin({ request() {} }));
+`,
+    );
+    expect(await run(process.execPath, [path], installed.folder)).toMatchObject({
+      stdout: "{ request: [Function: request] }\n",
+    });
+  });
+
   it("has types that compile, strictly and with those of its dependencies", async () => {
     await mkdir(join(installed.folder, "types"));
     await write(
