@@ -127,22 +127,26 @@ declare module "sluice/plugin" {
         ? Uint8Array
         : never;
 
-  /** Headers by name, whatever its case. Those that frame the message, and Host, can be read and not changed. */
-  export interface Headers extends Iterable<[name: string, value: string]> {
+  /** Headers by name, whatever its case, to read. */
+  export interface ReadonlyHeaders extends Iterable<[name: string, value: string]> {
     /** The value, several lines joined by `, `; null when there is none. */
     get(name: string): string | null;
     has(name: string): boolean;
-    /** Replaces all lines of that name by one. */
-    set(name: string, value: string): void;
-    /** Adds a line. */
-    append(name: string, value: string): void;
-    delete(name: string): void;
     /** The `Set-Cookie` lines. */
     getSetCookie(): string[];
     entries(): IterableIterator<[name: string, value: string]>;
     keys(): IterableIterator<string>;
     values(): IterableIterator<string>;
     forEach(callback: (value: string, name: string) => void): void;
+  }
+
+  /** Headers that can be changed, but for those that frame the message, and Host. */
+  export interface Headers extends ReadonlyHeaders {
+    /** Replaces all lines of that name by one. */
+    set(name: string, value: string): void;
+    /** Adds a line. */
+    append(name: string, value: string): void;
+    delete(name: string): void;
   }
 
   /** Who makes the request, as a stage above has found out. */
@@ -266,7 +270,7 @@ declare module "sluice/plugin" {
     readonly status: number;
     /** True for a status from 200 to 299. */
     readonly ok: boolean;
-    readonly headers: Headers;
+    readonly headers: ReadonlyHeaders;
     text(): string;
     json(): any;
     bytes(): Uint8Array;
@@ -469,7 +473,7 @@ interface TextDecoder {
 declare var TextDecoder: {
   prototype: TextDecoder;
   /** @param label only UTF-8 */
-  new (label?: string, options?: { readonly fatal?: boolean; readonly ignoreBOM?: boolean }): TextDecoder;
+  new (label?: string, options?: { readonly fatal?: boolean }): TextDecoder;
 };
 
 /** Bytes, each as a character, from base64. */

@@ -69,7 +69,7 @@ interface TextDecoder {
 declare var TextDecoder: {
   prototype: TextDecoder;
   /** @param label only UTF-8 */
-  new (label?: string, options?: { readonly fatal?: boolean; readonly ignoreBOM?: boolean }): TextDecoder;
+  new (label?: string, options?: { readonly fatal?: boolean }): TextDecoder;
 };
 
 /** Bytes, each as a character, from base64. */

@@ -134,7 +134,10 @@ describe("definePlugin", () => {
       async request(_req, ctx) {
         const token = ctx.secrets["TOKEN"]!;
         ctx.crypto.hmac("sha256", token, "text");
-        await ctx.fetch("https://example.com", { headers: { authorization: token.withPrefix("Bearer ") } });
+        const headers = { authorization: token.withPrefix("Bearer ") };
+        const reply = await ctx.fetch("https://example.com", { headers });
+        // @ts-expect-error: what was fetched is there to read
+        reply.headers.set("x-a", "b");
         // @ts-expect-error: a secret is no text
         ctx.log.info(token);
         // @ts-expect-error: nor can it be compared as one
