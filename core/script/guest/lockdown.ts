@@ -12,7 +12,8 @@ export function guestLockdown(g: Guest, askHost: AskHost): void {
     "FinalizationRegistry",
     "gc",
   ]) {
-    delete global[name];
+    // `gc` stays, empty, in a Node that was started with --expose-gc.
+    if (!Reflect.deleteProperty(global, name)) global[name] = undefined;
   }
   const { prototype } = ArrayBuffer;
   const Native = ArrayBuffer;
