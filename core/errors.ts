@@ -34,6 +34,7 @@ export const ERRORS = {
   CIRCUIT_OPEN: { status: 503, title: "The upstream failed too often and is not asked for now" },
   CONCURRENCY_LIMITED: { status: 503, title: "Too many requests are under way" },
   OVERLOADED: { status: 503, title: "The gateway is overloaded" },
+  STORE_UNAVAILABLE: { status: 503, title: "The store could not be asked" },
   NOT_READY: { status: 503, title: "The gateway is not ready" },
   UPSTREAM_CONNECT_TIMEOUT: { status: 504, title: "The upstream did not accept a connection in time" },
   UPSTREAM_TIMEOUT: { status: 504, title: "The upstream did not reply in time" },
@@ -45,6 +46,7 @@ export const ERRORS = {
   SCRIPT_OUTPUT: { status: 500, title: "A script gave back what cannot be used" },
   SCRIPT_QUARANTINED: { status: 500, title: "A script failed too often and is not run for now" },
   STAGE_FAILED: { status: 500, title: "A stage of the pipeline failed" },
+  STORE_VALUE_INVALID: { status: 500, title: "A stage asked for what a store cannot do" },
   INTERNAL: { status: 500, title: "The gateway failed" },
 } as const satisfies Record<string, { status: number; title: string }>;
 

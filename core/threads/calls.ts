@@ -1,5 +1,5 @@
 /** Calls between threads: each has a number, and its answer the same. */
-import { ConfigError, type Problem } from "../errors.ts";
+import { ConfigError, type ErrorCode, GatewayError, type Problem } from "../errors.ts";
 
 /** The end of a channel that messages are sent to. */
 export interface Outlet {
@@ -21,9 +21,15 @@ export interface AnswerMessage {
   readonly error?: SentError;
 }
 
-/** An error on its way: those of the configuration arrive as such, others with their words and their stack. */
+/** An error on its way: those of the gateway arrive as such, others with their words and their stack. */
 type SentError =
   | { readonly problems: readonly Problem[] }
+  | {
+      readonly failure: ErrorCode;
+      readonly detail: string | undefined;
+      readonly headers: readonly string[];
+      readonly cause: string | undefined;
+    }
   | { readonly name: string; readonly message: string; readonly code: unknown; readonly stack: string };
 
 /** Asks another thread. */
@@ -35,6 +41,11 @@ export class Caller<Table extends CallTable> {
 
   constructor(outlet: Outlet) {
     this.#outlet = outlet;
+  }
+
+  /** How many calls wait for their answers. */
+  get waiting(): number {
+    return this.#waiting.size;
   }
 
   /** @throws what the other thread throws, and what {@link fail} was told */
@@ -82,6 +93,10 @@ export async function answerCall<Table extends CallTable>(
 
 function toSent(error: unknown): SentError {
   if (error instanceof ConfigError) return { problems: error.problems };
+  if (error instanceof GatewayError) {
+    const { code, detail, headers, cause } = error;
+    return { failure: code, detail, headers, cause: cause === undefined ? undefined : messageOf(cause) };
+  }
   const { name, message, code, stack } = (
     error instanceof Error ? error : new Error(String(error))
   ) as Error & {
@@ -92,7 +107,17 @@ function toSent(error: unknown): SentError {
 
 function received(error: SentError): Error {
   if ("problems" in error) return new ConfigError(error.problems);
+  if ("failure" in error) {
+    const { failure, detail, headers, cause } = error;
+    return new GatewayError(failure, {
+      headers,
+      ...(detail === undefined ? {} : { detail }),
+      ...(cause === undefined ? {} : { cause: new Error(cause) }),
+    });
+  }
   const { name, message, code, stack } = error;
   const made = Object.assign(new Error(message), { name, stack });
   return code === undefined ? made : Object.assign(made, { code });
 }
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

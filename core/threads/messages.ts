@@ -2,6 +2,7 @@
 import type { CheckedConfig } from "../config/checked.ts";
 import type { LogLevel } from "../observe/log.ts";
 import type { Snapshot } from "../observe/snapshot.ts";
+import type { StoreCalls } from "../store/remote-store.ts";
 import type { AnswerMessage, CallMessage } from "./calls.ts";
 import type { FeedMessage, SentFeeds } from "./remote-feed.ts";
 import type { SharedMemoryHandle } from "./shared-memory.ts";
@@ -38,9 +39,13 @@ export type DataThreadCalls = {
   writeHeap(path: string): Promise<void>;
 };
 
+/** What the control thread can be asked. */
+export type ControlThreadCalls = StoreCalls;
+
 /** To a data thread. */
 export type ToDataThread =
   | CallMessage
+  | AnswerMessage
   /** Lets the configuration of this number serve. */
   | { readonly activate: number }
   | { readonly feed: FeedMessage };
@@ -48,6 +53,7 @@ export type ToDataThread =
 /** From a data thread. */
 export type FromDataThread =
   | AnswerMessage
+  | CallMessage
   /** Nothing is left of the configuration of this number, which served. */
   | { readonly retired: number }
   /** Lines for the log, each with its line break. */

@@ -1,0 +1,207 @@
+/**
+ * The only door to ioredis: a store in Redis or a Redis cluster. It keeps one connection (to each node) and fails fast
+ * without it: nothing is queued, nothing is sent twice.
+ */
+import { createHash } from "node:crypto";
+import { Cluster, type CommonRedisOptions, Redis } from "ioredis";
+import type { RedisClusterStoreConfig, RedisStoreConfig } from "../config/checked.ts";
+import type { Log } from "../exchange.ts";
+import type { Clock, Metrics } from "../plugin.ts";
+import { parseDuration } from "../units.ts";
+import { Reachability } from "./reachability.ts";
+import { parseNode, parseRedisUrl } from "./redis-url.ts";
+import {
+  type IncrOptions,
+  invalid,
+  type KeyValueStore,
+  parseNumber,
+  type SetOptions,
+  unavailable,
+  within,
+} from "./store.ts";
+
+/** Adds to a number; a sum that JavaScript has no exact number for is taken back. */
+const INCR = `
+local isNew = redis.call('EXISTS', KEYS[1]) == 0
+local sum = redis.call('INCRBY', KEYS[1], ARGV[1])
+if sum > 9007199254740991 or sum < -9007199254740991 then
+  redis.call('DECRBY', KEYS[1], ARGV[1])
+  return redis.error_reply('ERR value is not an integer or out of range')
+end
+if isNew and ARGV[2] ~= '' then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
+return sum`;
+const INCR_SHA = createHash("sha1").update(INCR).digest("hex");
+
+/** Replies that are about the value, not about Redis. */
+const IS_ABOUT_VALUE = /^WRONGTYPE|not an integer or out of range|would overflow/;
+
+const CONNECT_MS = 2000;
+/** Without any reply for so long, a connection that is waited for is given up; or some calls' time, if that is longer. */
+const SILENCE_MS = 1000;
+const SILENT_CALLS = 4;
+const LONGEST_PAUSE_MS = 1000;
+/** Longest that a new generation waits to know whether the store is there. */
+const SETTLE_MS = 1000;
+
+export interface RedisContext {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly metrics: Metrics;
+}
+
+export class RedisStore implements KeyValueStore {
+  readonly #client: Redis | Cluster;
+  readonly #reach: Reachability;
+  readonly #prefix: string;
+  readonly #timeoutMs: number;
+  readonly #secret: string | undefined;
+  readonly #endMetric: () => void;
+  #isClosed = false;
+
+  /** Connects, and goes on trying for as long as it is open. */
+  constructor(
+    name: string,
+    config: RedisStoreConfig | RedisClusterStoreConfig,
+    { clock, log, metrics }: RedisContext,
+  ) {
+    this.#prefix = config.keyPrefix;
+    this.#timeoutMs = parseDuration(config.timeout);
+    this.#reach = new Reachability(name, clock, log);
+    this.#client = config.type === "redis" ? openRedis(config) : openCluster(config);
+    this.#secret = config.type === "redis" ? passwordOf(config) : config.password;
+    this.#client.on("ready", () => this.#reach.connected());
+    this.#client.on("error", (error: Error) => this.#lost(this.#reasonOf(error)));
+    this.#client.on("close", () => this.#lost("the connection was closed"));
+    this.#endMetric = metrics.collect(
+      "sluice_store_up",
+      "Whether a store on the network can be reached.",
+      "gauge",
+      () => [[{ store: name }, this.#reach.isUp ? 1 : 0]],
+      "min",
+    );
+  }
+
+  /** Waits until it is known whether it can be reached, though not for long. */
+  async settle(): Promise<void> {
+    await within(SETTLE_MS, this.#reach.settled).catch(() => {});
+  }
+
+  get(key: string): Promise<string | undefined> {
+    return this.#ask(this.#client.get(this.#prefix + key)).then((value) => value ?? undefined);
+  }
+
+  async set(key: string, value: string, { ttlMs, ifAbsent }: SetOptions = {}): Promise<boolean> {
+    const options: (string | number)[] = ttlMs === undefined ? [] : ["PX", ttlMs];
+    if (ifAbsent === true) options.push("NX");
+    return (await this.#ask(this.#client.call("set", this.#prefix + key, value, ...options))) !== null;
+  }
+
+  async incr(key: string, by: number, { ttlMs }: IncrOptions = {}): Promise<number> {
+    const args = [1, this.#prefix + key, by, ttlMs ?? ""] as const;
+    const sum = this.#client.evalsha(INCR_SHA, ...args).catch((error: Error) => {
+      if (!error.message.startsWith("NOSCRIPT")) throw error;
+      return this.#client.eval(INCR, ...args);
+    });
+    return parseNumber(String(await this.#ask(sum)));
+  }
+
+  async delete(key: string): Promise<boolean> {
+    return (await this.#ask(this.#client.del(this.#prefix + key))) === 1;
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    this.#endMetric();
+    this.#client.disconnect();
+  }
+
+  #lost(reason: string): void {
+    if (!this.#isClosed) this.#reach.lost(reason);
+  }
+
+  async #ask<T>(reply: Promise<T>): Promise<T> {
+    try {
+      const value = await within(this.#timeoutMs, reply);
+      this.#reach.answered();
+      return value;
+    } catch (error) {
+      const reason = this.#reasonOf(error as Error);
+      if (IS_ABOUT_VALUE.test(reason)) {
+        this.#reach.answered();
+        throw invalid(reason);
+      }
+      this.#reach.failed(reason);
+      throw unavailable(new Error(reason));
+    }
+  }
+
+  /** What ioredis says. Not the error itself: it has the command with it, and that may be AUTH. */
+  #reasonOf(error: Error & { lastNodeError?: Error }): string {
+    const { message } = error.lastNodeError ?? (error.cause as Error | undefined) ?? error;
+    return this.#secret === undefined ? message : message.replaceAll(this.#secret, "***");
+  }
+}
+
+function openRedis(config: RedisStoreConfig): Redis {
+  const address = parseRedisUrl(config.url);
+  if (typeof address === "string") throw new TypeError(address);
+  const { host, port, username, password, db, tls } = address;
+  return new Redis({
+    ...connectionOptions(config, username, password, tls),
+    host,
+    port,
+    db,
+    enableOfflineQueue: false,
+    retryStrategy: pauseBefore,
+  });
+}
+
+function openCluster(config: RedisClusterStoreConfig): Cluster {
+  const { nodes, username, password, tls, timeout } = config;
+  const retryMs = parseDuration(timeout) / 4;
+  return new Cluster(nodes.map(parseNode), {
+    redisOptions: { ...connectionOptions(config, username, password, tls), lazyConnect: false },
+    enableOfflineQueue: false,
+    clusterRetryStrategy: pauseBefore,
+    slotsRefreshTimeout: CONNECT_MS,
+    // Within the time of a call: one that has failed is not to have an effect later.
+    maxRedirections: 4,
+    retryDelayOnFailover: retryMs,
+    retryDelayOnClusterDown: retryMs,
+    retryDelayOnTryAgain: retryMs,
+    // Certificates are for names: the cluster tells of its nodes by name, and they are looked up on connecting.
+    ...(tls ? { dnsLookup: (host, callback) => callback(null, host) } : {}),
+  });
+}
+
+function connectionOptions(
+  { timeout }: { timeout: string },
+  username: string | undefined,
+  password: string | undefined,
+  tls: boolean,
+): CommonRedisOptions & { tls?: object } {
+  return {
+    protocol: 2,
+    connectTimeout: CONNECT_MS,
+    socketTimeout: Math.max(SILENCE_MS, SILENT_CALLS * parseDuration(timeout)),
+    maxRetriesPerRequest: 0,
+    autoResendUnfulfilledCommands: false,
+    disableClientInfo: true,
+    connectionName: "sluice",
+    // A primary that has become a replica: its name may lead to another one by now.
+    reconnectOnError: (error) => error.message.startsWith("READONLY"),
+    ...(username === undefined ? {} : { username }),
+    ...(password === undefined ? {} : { password }),
+    ...(tls ? { tls: {} } : {}),
+  };
+}
+
+function passwordOf({ url }: RedisStoreConfig): string | undefined {
+  const address = parseRedisUrl(url);
+  return typeof address === "string" ? undefined : address.password;
+}
+
+/** Milliseconds before the next try to connect. */
+function pauseBefore(attempt: number): number {
+  return Math.min(25 * 2 ** Math.min(attempt, 10), LONGEST_PAUSE_MS) * (0.75 + Math.random() / 2);
+}

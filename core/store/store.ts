@@ -1,0 +1,68 @@
+/** Stores: texts under keys that outlive requests, and that all threads see, or all gateways. */
+import { GatewayError } from "../errors.ts";
+
+export interface SetOptions {
+  /** Whole milliseconds that the value is kept, at least 1; until it is replaced or makes room by default. */
+  readonly ttlMs?: number;
+  /** Sets it only where there is none. */
+  readonly ifAbsent?: boolean;
+}
+
+export interface IncrOptions {
+  /** Whole milliseconds that a number is kept which this makes; one that is there keeps its time. */
+  readonly ttlMs?: number;
+}
+
+/**
+ * Values under keys. A call fails with STORE_UNAVAILABLE when the store could not be asked, or has not answered in its
+ * time: it may have done it all the same. It fails with STORE_VALUE_INVALID when it asks for what no store can do.
+ */
+export interface KeyValueStore {
+  get(key: string): Promise<string | undefined>;
+  /** @returns false when `ifAbsent` is set and there was a value */
+  set(key: string, value: string, options?: SetOptions): Promise<boolean>;
+  /**
+   * Adds to a whole number, 0 where there is none, in one step.
+   * @param by a whole number
+   * @returns the sum
+   */
+  incr(key: string, by: number, options?: IncrOptions): Promise<number>;
+  /** @returns whether there was a value */
+  delete(key: string): Promise<boolean>;
+}
+
+/** Longest key and value, in bytes of UTF-8. */
+export const MOST_KEY_BYTES = 1024;
+export const MOST_VALUE_BYTES = 1024 ** 2;
+
+export function unavailable(cause: unknown): GatewayError {
+  return new GatewayError("STORE_UNAVAILABLE", { headers: ["retry-after", "1"], cause });
+}
+
+export function invalid(reason: string): GatewayError {
+  return new GatewayError("STORE_VALUE_INVALID", { cause: new Error(reason) });
+}
+
+/** The number that a value stands for. @throws GatewayError when it is none */
+export function parseNumber(value: string): number {
+  const number = Number(value);
+  if (!/^(0|-?[1-9]\d*)$/.test(value) || !Number.isSafeInteger(number))
+    throw invalid("the value is not a whole number");
+  return number;
+}
+
+/**
+ * Waits for an answer, for so many milliseconds.
+ * @throws GatewayError STORE_UNAVAILABLE when it does not come
+ */
+export async function within<T>(ms: number, answer: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(unavailable(new Error(`no answer in ${ms} ms`))), ms);
+  });
+  try {
+    return await Promise.race([answer, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
