@@ -16,6 +16,7 @@ import type { MergedMetrics } from "./observe/merged-metrics.ts";
 import type { Excuse } from "./observe/profiling.ts";
 import type { ObservedThread, OwnThread } from "./observe/observed-thread.ts";
 import type { Clock } from "./plugin.ts";
+import type { MemoryStores } from "./store/memory-stores.ts";
 import type { SocketStore } from "./threads/sockets.ts";
 import type { Keepers } from "./upstream/keepers.ts";
 
@@ -29,6 +30,8 @@ export interface ControlOptions {
   data: DataThread;
   /** Look after upstreams, for all threads. */
   keepers: Keepers;
+  /** Those in memory, for all threads. */
+  stores: Pick<MemoryStores, "open">;
   log: RootLog;
   clock: Clock;
   metrics: MergedMetrics;
@@ -239,6 +242,7 @@ export class Control {
     const { config } = loaded;
     const number = this.#generation + 1;
     const upstreams = await this.#options.keepers.open(config);
+    const closeStores = this.#options.stores.open(config);
     let prepared: Prepared | undefined;
     let admin: Admin | undefined;
     try {
@@ -247,12 +251,13 @@ export class Control {
     } catch (error) {
       await prepared?.discard();
       await upstreams.close();
+      await closeStores();
       throw error;
     }
     upstreams.activate();
     prepared.activate();
     prepared.retired
-      .then(() => upstreams.close())
+      .then(() => Promise.all([upstreams.close(), closeStores()]))
       .catch((error: unknown) => this.log.error({ err: error }, "upstreams failed to close"));
     this.#generation = number;
     this.#options.log.setLevel(config.log.level);

@@ -15,6 +15,7 @@ import type { ObservedThread } from "./observe/observed-thread.ts";
 import { accessLine } from "./observe/access-log.ts";
 import type { Catalogue, Clock, SharedState } from "./plugin.ts";
 import type { Reply } from "./reply.ts";
+import type { OpenStore } from "./store/stores.ts";
 import { inTurn } from "./threads/in-turn.ts";
 import { probeAddress } from "./threads/probe-address.ts";
 import type { SocketStore } from "./threads/sockets.ts";
@@ -71,6 +72,7 @@ export interface GatewayOptions {
   metrics: GatewayMetrics;
   shared: SharedState;
   vitals: Vitals;
+  openStore: OpenStore;
   sockets: SocketStore;
   /**
    * Others listen on the same addresses: threads of this process, which have made sure that nobody else does, or the
@@ -274,11 +276,12 @@ export class Gateway implements DataThread, Service {
   }
 }
 
-/** Failures by which the gateway protects itself and others: counted, but no news one by one. */
+/** Failures by which the gateway protects itself and others, and of a store that is known to be lost: no news one by one. */
 const REFUSALS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "CIRCUIT_OPEN",
   "CONCURRENCY_LIMITED",
   "OVERLOADED",
+  "STORE_UNAVAILABLE",
 ]);
 
 function causeOf(error: GatewayError): string | undefined {

@@ -18,6 +18,7 @@ import {
 } from "./pipeline.ts";
 import type { Catalogue, Clock, Exposed, Handler, Host, Plugin, SharedState, Stage } from "./plugin.ts";
 import { problemReply, type Reply } from "./reply.ts";
+import { type OpenStore, Stores } from "./store/stores.ts";
 import { createRouter, type Routable, type Router } from "./router.ts";
 import type { Vitals } from "./threads/vitals.ts";
 import { compileRewrite } from "./rewrite.ts";
@@ -34,6 +35,7 @@ export interface Surroundings {
   readonly kept: KeepStore;
   readonly shared: SharedState;
   readonly vitals: Vitals;
+  readonly openStore: OpenStore;
   /** A number from 0 up to 1. */
   random(): number;
 }
@@ -190,6 +192,8 @@ export async function buildGeneration(
   };
   try {
     const upstreams = openUpstreams(config, around, feeds, closers);
+    const stores = new Stores(config.stores, around, lease);
+    closers.push(() => stores.opened()); // what is being opened could not be closed
     const exposed: ExposedThings = new Map();
     const problems: Problem[] = [];
     const routes: Route[] = [];
@@ -200,6 +204,7 @@ export async function buildGeneration(
       clock: around.clock,
       metrics: scopedMetrics(around.metrics, closers),
       upstreams,
+      stores,
       shared: around.shared,
       random: () => around.random(),
       baseDir: config.baseDir,
@@ -212,6 +217,7 @@ export async function buildGeneration(
     for (const [index, route] of config.routes.entries()) {
       routes.push(await buildRoute(route, index, config, hostFor, around, overload, onTiming, problems));
     }
+    await stores.opened();
     let router: Router<Route> | undefined;
     try {
       router = createRouter(routes);

@@ -15,6 +15,7 @@ import type { FromSchema } from "json-schema-to-ts";
 import type { Exchange, Log } from "./exchange.ts";
 import type { GatewayError } from "./errors.ts";
 import type { Reply } from "./reply.ts";
+import type { KeyValueStore } from "./store/store.ts";
 
 export { type Body, BytesBody, QueuedBody, type Sink, StreamBody, toReadable } from "./body.ts";
 export { ConfigError, type ErrorCode, GatewayError, type Problem } from "./errors.ts";
@@ -29,6 +30,7 @@ export {
 } from "./exchange.ts";
 export { HeaderList } from "./headers.ts";
 export { Reply, textReply } from "./reply.ts";
+export type { IncrOptions, KeyValueStore, SetOptions } from "./store/store.ts";
 export type { FromSchema };
 
 /** Turns an exchange into a reply. */
@@ -205,6 +207,11 @@ export interface Host {
   readonly clock: Clock;
   readonly metrics: Metrics;
   readonly upstreams: ReadonlyMap<string, Upstream>;
+  /**
+   * The stores of the configuration. An option that names one has `x-reference: store` in its schema. Get it while you
+   * build: it is opened by that.
+   */
+  readonly stores: ReadonlyMap<string, KeyValueStore>;
   /** Memory that all threads see. */
   readonly shared: SharedState;
   /** A number from 0 up to 1. */

@@ -14,6 +14,9 @@ import { canReusePort, countThreads } from "./threads/count.ts";
 import { ThreadGroup } from "./threads/thread-group.ts";
 import { createSharedMemory, SharedMemory } from "./threads/shared-memory.ts";
 import { collectSharedCells } from "./threads/shared-metrics.ts";
+import { answerStore } from "./store/remote-store.ts";
+import { MemoryStores } from "./store/memory-stores.ts";
+import { createOpenStore, openNothing } from "./store/stores.ts";
 import { NO_SOCKETS, type ProcessSockets, socketsOf } from "./threads/sockets.ts";
 import { createVitals, Vitals } from "./threads/vitals.ts";
 import type { Problem } from "./errors.ts";
@@ -70,6 +73,7 @@ export async function startRuntime(
     random: Math.random,
     advise: (doubts) => void doubts.then((problems) => warn(log, problems)),
   });
+  const stores = new MemoryStores(systemClock, counted);
   const shared = new SharedMemory(memory, isAlone ? 0 : threads);
   collectSharedCells(shared, counted, systemClock);
   const data = isAlone
@@ -82,6 +86,7 @@ export async function startRuntime(
         catalogue,
         shared,
         vitals: new Vitals(createVitals(1), 0),
+        openStore: createOpenStore({ ...common, metrics: counted, memory: (id) => stores.find(id) }),
         random: Math.random,
       })
     : new ThreadGroup({
@@ -89,6 +94,7 @@ export async function startRuntime(
         threads,
         memory,
         entry: worker,
+        calls: { askStore: async (id, call) => answerStore(stores.find(id), call) },
         onGone(thread) {
           keepers.forgetThread(thread);
           shared.forgetThread(thread);
@@ -99,6 +105,7 @@ export async function startRuntime(
     ...common,
     data,
     keepers,
+    stores,
     own: new OwnThread(name, counted, systemClock, excuse),
     excuse,
     async load() {
@@ -137,6 +144,7 @@ export function compileOnce(catalogue: Catalogue): (config: CheckedConfig) => Pr
       kept: new KeepStore(),
       shared: new SharedMemory(createSharedMemory(1), 0),
       vitals: new Vitals(createVitals(1), 0),
+      openStore: openNothing,
       random: Math.random,
     };
     const advise = (doubts: Promise<readonly Problem[]>): void => void advice.push(doubts);

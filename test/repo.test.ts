@@ -277,6 +277,7 @@ describe("imports", () => {
     ["pino", ["core/observe/log.ts"]],
     ["pino-pretty", ["core/observe/log.ts"]],
     ["prom-client", ["core/observe/metrics.ts"]],
+    ["ioredis", ["core/store/redis.ts"]],
     ["chokidar", ["core/config/watch.ts"]],
     ["opossum", ["plugins/breaker/machine.ts"]],
     ["semver", ["core/config/pipelines.ts"]],

@@ -108,6 +108,7 @@ export async function buildStage(
     clock,
     metrics,
     upstreams: new Map([[upstream.name, upstream]]),
+    stores: new Map(),
     shared: new SharedMemory(createSharedMemory(1), 0),
     random: Math.random,
     baseDir: process.cwd(),

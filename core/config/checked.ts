@@ -2,6 +2,7 @@
 import type { FromSchema } from "json-schema-to-ts";
 import type { ScriptBundle, StageScript } from "../script/script.ts";
 import type { adminSchema, listenerSchema, routeSchema } from "./schema.ts";
+import type { memoryStoreSchema, redisClusterStoreSchema, redisStoreSchema } from "./stores-schema.ts";
 import type { overloadSchema } from "./overload-schema.ts";
 import type { upstreamSchema } from "./upstream-schema.ts";
 import type { pathMatchSchema, valueMatchSchema } from "./condition-schema.ts";
@@ -22,6 +23,14 @@ export type ActiveHealthConfig = NonNullable<UpstreamConfig["health"]["active"]>
 export type PassiveHealthConfig = NonNullable<UpstreamConfig["health"]["passive"]>;
 /** TLS to targets as configured. */
 export type TargetTlsConfig = NonNullable<UpstreamConfig["tls"]>;
+/** A store in memory, defaults filled in. */
+export type MemoryStoreConfig = FromSchema<typeof memoryStoreSchema>;
+/** A store in Redis, defaults filled in. */
+export type RedisStoreConfig = FromSchema<typeof redisStoreSchema>;
+/** A store in a Redis cluster, defaults filled in. */
+export type RedisClusterStoreConfig = FromSchema<typeof redisClusterStoreSchema>;
+/** A store as configured. */
+export type StoreConfig = MemoryStoreConfig | RedisStoreConfig | RedisClusterStoreConfig;
 /** How a header or query parameter is compared. */
 export type ValueMatch = FromSchema<typeof valueMatchSchema>;
 /** How a path is matched. */
@@ -79,6 +88,8 @@ export interface CheckedConfig {
   overload: OverloadConfig | undefined;
   drainTimeoutMs: number;
   upstreams: Record<string, UpstreamConfig>;
+  /** `main` is always there. */
+  stores: Record<string, StoreConfig>;
   /** Scripts that stages are, by version. */
   scripts: Record<string, ScriptBundle>;
   routes: RouteConfig[];

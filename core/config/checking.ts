@@ -15,6 +15,8 @@ export class Checking {
   readonly secrets: Secrets;
   readonly findings: Finding[];
   readonly #baseDir: string;
+  /** Stores that stages may name. */
+  stores: Record<string, unknown> = {};
 
   constructor(tree: MapNode, catalogue: Catalogue, secrets: Secrets, findings: Finding[], baseDir: string) {
     this.#baseDir = baseDir;

@@ -17,6 +17,7 @@ export const CONFIG_CODES = {
   CONFIG_DUPLICATE_NAME: "Two things have the same name.",
   CONFIG_UNKNOWN_PLUGIN: "A stage names a plugin that does not exist.",
   CONFIG_UNKNOWN_UPSTREAM: "Something names an upstream that does not exist.",
+  CONFIG_UNKNOWN_STORE: "Something names a store that does not exist.",
   CONFIG_UNKNOWN_PIPELINE: "A `use` names a pipeline that does not exist.",
   CONFIG_PIPELINE_VERSION:
     "A pipeline's version, or the range that a `use` asks for, is invalid or does not match.",

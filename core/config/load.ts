@@ -20,6 +20,7 @@ import { checkRoutes } from "./routes.ts";
 import type { CheckedConfig, RouteConfig } from "./checked.ts";
 import { gatewaySchema } from "./schema.ts";
 import { Secrets } from "./secrets.ts";
+import { checkStores } from "./stores.ts";
 import { checkTargets } from "./targets.ts";
 import { createMap, type Finding, findNode, fromPlain, type MapNode, toPlain } from "./tree.ts";
 
@@ -135,6 +136,7 @@ async function checkTree(
   const upstreams = asRecord(plain["upstreams"]);
   checkListeners(checking, plain);
   checkTargets(checking, upstreams);
+  checking.stores = checkStores(checking, plain);
   checkOverload(checking, plain);
   const pipelines = new Pipelines(checking, asRecord(plain["pipelines"]), upstreams);
   const routes = checkRoutes(checking, plain["routes"], pipelines, upstreams);
@@ -200,6 +202,7 @@ const PARTIAL: ReadonlySet<ConfigCode> = new Set<ConfigCode>([
 /** Problems that may only be there because a part is unknown. */
 const DOUBTFUL: ReadonlySet<ConfigCode> = new Set<ConfigCode>([
   "CONFIG_UNKNOWN_UPSTREAM",
+  "CONFIG_UNKNOWN_STORE",
   "CONFIG_UNKNOWN_PIPELINE",
   "CONFIG_NO_TERMINAL",
 ]);
@@ -221,7 +224,7 @@ function createConfig(
   routes: CheckedConfig["routes"],
   baseDir: string,
 ): CheckedConfig {
-  const { listeners, admin, log, threads, overload, drainTimeout, upstreams } =
+  const { listeners, admin, log, threads, overload, drainTimeout, upstreams, stores } =
     plain as unknown as CheckedConfig & {
       drainTimeout: string;
     };
@@ -233,6 +236,7 @@ function createConfig(
     overload,
     drainTimeoutMs: parseDuration(drainTimeout),
     upstreams,
+    stores,
     scripts: {},
     routes,
     baseDir,

@@ -6,6 +6,7 @@ import { conditionSchema, PATH, pathMatchSchema, valueMatches } from "./conditio
 import { METHOD } from "../methods.ts";
 import { duration, size, UNITS } from "../units.ts";
 import { overloadSchema } from "./overload-schema.ts";
+import { storeSchema } from "./stores-schema.ts";
 import { upstreamSchema } from "./upstream-schema.ts";
 
 /** Of names: they appear in logs, metrics and pointers. */
@@ -298,6 +299,14 @@ export const gatewaySchema = {
       default: {},
       description: "Groups of targets by name.",
     },
+    stores: {
+      type: "object",
+      additionalProperties: { $ref: "#/definitions/store" },
+      propertyNames: NAME,
+      default: {},
+      description:
+        "Where stages keep what outlives a request, by name. There is always one called `main`: in memory, unless it is written here.",
+    },
     pipelines: {
       type: "object",
       additionalProperties: { $ref: "#/definitions/pipeline" },
@@ -319,6 +328,7 @@ export const gatewaySchema = {
     admin: adminSchema,
     overload: overloadSchema,
     upstream: upstreamSchema,
+    store: storeSchema,
     pipeline: pipelineSchema,
     route: routeSchema,
     stage: stageSchema,

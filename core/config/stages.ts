@@ -166,7 +166,7 @@ function completeOnError(value: unknown): OnError {
   return { body: "", ...(value as { status: number; body?: string }) };
 }
 
-/** Checks the options that name an upstream. */
+/** Checks the options that name an upstream or a store. */
 function checkReferences(
   checking: Checking,
   schema: JsonSchema,
@@ -178,8 +178,11 @@ function checkReferences(
     schema,
     options,
     (pointer, annotated, value) => {
-      if (annotated["x-reference"] !== "upstream" || typeof value !== "string") return;
-      checkUpstreamName(checking, value, pointer, upstreams);
+      if (typeof value !== "string") return;
+      const { stores } = checking;
+      if (annotated["x-reference"] === "upstream") checkUpstreamName(checking, value, pointer, upstreams);
+      else if (annotated["x-reference"] === "store" && !Object.hasOwn(stores, value))
+        checking.reportUnknown("CONFIG_UNKNOWN_STORE", "store", value, pointer, Object.keys(stores));
     },
     base,
   );

@@ -24,8 +24,8 @@ const ajv = new Ajv({
 
 /** Says what a pattern stands for, for messages: "a path that starts with /". */
 ajv.addKeyword({ keyword: "x-expected", schemaType: "string" });
-/** What kind of thing a value names; `upstream` is the only kind. */
-ajv.addKeyword({ keyword: "x-reference", schemaType: "string", metaSchema: { enum: ["upstream"] } });
+/** What kind of thing a value names. */
+ajv.addKeyword({ keyword: "x-reference", schemaType: "string", metaSchema: { enum: ["upstream", "store"] } });
 
 /**
  * Checks that a schema is one. For those of others: a test does so for those that are built in.

@@ -7,6 +7,7 @@ import type * as prom from "prom-client";
 import type { ErrorCode } from "../errors.ts";
 import type { Labels, Merge, Metrics } from "../plugin.ts";
 import { BUCKETS, DurationStats, readDurations, readRequests, RouteStats } from "./request-stats.ts";
+import { StoreStats } from "./store-stats.ts";
 import { CONTENT_TYPE, labelText, type MetricSnapshot, renderSnapshot, type Snapshot } from "./snapshot.ts";
 
 const require = createRequire(import.meta.url);
@@ -26,6 +27,7 @@ export class GatewayMetrics implements Metrics {
   readonly #families = new Map<string, Family>();
   readonly #routes = new Map<string, RouteStats>();
   readonly #upstreams = new Map<string, DurationStats>();
+  readonly #stores = new Map<string, StoreStats>();
   readonly #errors = new Map<string, number>();
   readonly #own = new Map<string, OwnMetric>();
   /** Where collected values come from, by the metric's name. */
@@ -53,6 +55,14 @@ export class GatewayMetrics implements Metrics {
       "Time from sending upstream to its reply's head.",
       "upstream",
       () => this.#upstreams,
+    );
+    this.#addDurations("sluice_store_duration_seconds", "Time of a call to a store.", "store", () =>
+      [...this.#stores].map(([store, stats]) => [store, stats.durations]),
+    );
+    this.collect("sluice_store_calls_total", "Calls to stores, by result.", "counter", () =>
+      [...this.#stores].flatMap(([store, { results }]) =>
+        Object.entries(results).map(([result, value]) => [{ store, result }, value] as const),
+      ),
     );
     this.collect("sluice_active_requests", "Requests under way.", "gauge", () => [[{}, this.active]]);
     this.collect("sluice_errors_total", "Failures by code.", "counter", () =>
@@ -85,6 +95,11 @@ export class GatewayMetrics implements Metrics {
   /** The counts of an upstream. */
   upstream(name: string): DurationStats {
     return getOrCreate(this.#upstreams, name, () => new DurationStats());
+  }
+
+  /** The counts of a store. */
+  store(name: string): StoreStats {
+    return getOrCreate(this.#stores, name, () => new StoreStats());
   }
 
   countError(code: ErrorCode): void {

@@ -3,7 +3,7 @@
  * without it: nothing is queued, nothing is sent twice.
  */
 import { createHash } from "node:crypto";
-import { Cluster, type CommonRedisOptions, Redis } from "ioredis";
+import { Cluster, Redis } from "ioredis";
 import type { RedisClusterStoreConfig, RedisStoreConfig } from "../config/checked.ts";
 import type { Log } from "../exchange.ts";
 import type { Clock, Metrics } from "../plugin.ts";
@@ -20,7 +20,7 @@ import {
   within,
 } from "./store.ts";
 
-/** Adds to a number; a sum that JavaScript has no exact number for is taken back. */
+/** Adds to a number; a sum that JavaScript has no exact number for is taken back. As text: ioredis rounds large numbers. */
 const INCR = `
 local isNew = redis.call('EXISTS', KEYS[1]) == 0
 local sum = redis.call('INCRBY', KEYS[1], ARGV[1])
@@ -29,7 +29,7 @@ if sum > 9007199254740991 or sum < -9007199254740991 then
   return redis.error_reply('ERR value is not an integer or out of range')
 end
 if isNew and ARGV[2] ~= '' then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
-return sum`;
+return string.format('%.0f', sum)`;
 const INCR_SHA = createHash("sha1").update(INCR).digest("hex");
 
 /** Replies that are about the value, not about Redis. */
@@ -69,7 +69,7 @@ export class RedisStore implements KeyValueStore {
     this.#reach = new Reachability(name, clock, log);
     this.#client = config.type === "redis" ? openRedis(config) : openCluster(config);
     this.#secret = config.type === "redis" ? passwordOf(config) : config.password;
-    this.#client.on("ready", () => this.#reach.connected());
+    this.#client.on("ready", () => void this.#connected());
     this.#client.on("error", (error: Error) => this.#lost(this.#reasonOf(error)));
     this.#client.on("close", () => this.#lost("the connection was closed"));
     this.#endMetric = metrics.collect(
@@ -113,6 +113,11 @@ export class RedisStore implements KeyValueStore {
     this.#isClosed = true;
     this.#endMetric();
     this.#client.disconnect();
+  }
+
+  async #connected(): Promise<void> {
+    if (this.#client instanceof Cluster) await connectNodes(this.#client);
+    this.#reach.connected();
   }
 
   #lost(reason: string): void {
@@ -160,7 +165,7 @@ function openCluster(config: RedisClusterStoreConfig): Cluster {
   const { nodes, username, password, tls, timeout } = config;
   const retryMs = parseDuration(timeout) / 4;
   return new Cluster(nodes.map(parseNode), {
-    redisOptions: { ...connectionOptions(config, username, password, tls), lazyConnect: false },
+    redisOptions: connectionOptions(config, username, password, tls),
     enableOfflineQueue: false,
     clusterRetryStrategy: pauseBefore,
     slotsRefreshTimeout: CONNECT_MS,
@@ -174,14 +179,20 @@ function openCluster(config: RedisClusterStoreConfig): Cluster {
   });
 }
 
+/** A cluster is ready when it knows its nodes, and would connect to each for its first call; the second would fail. */
+async function connectNodes(cluster: Cluster): Promise<void> {
+  const unused = cluster.nodes("master").filter(({ status }) => status === "wait");
+  await Promise.allSettled(unused.map((node) => node.connect()));
+}
+
 function connectionOptions(
   { timeout }: { timeout: string },
   username: string | undefined,
   password: string | undefined,
   tls: boolean,
-): CommonRedisOptions & { tls?: object } {
+) {
   return {
-    protocol: 2,
+    protocol: 2 as const,
     connectTimeout: CONNECT_MS,
     socketTimeout: Math.max(SILENCE_MS, SILENT_CALLS * parseDuration(timeout)),
     maxRetriesPerRequest: 0,
@@ -189,7 +200,7 @@ function connectionOptions(
     disableClientInfo: true,
     connectionName: "sluice",
     // A primary that has become a replica: its name may lead to another one by now.
-    reconnectOnError: (error) => error.message.startsWith("READONLY"),
+    reconnectOnError: (error: Error) => error.message.startsWith("READONLY"),
     ...(username === undefined ? {} : { username }),
     ...(password === undefined ? {} : { password }),
     ...(tls ? { tls: {} } : {}),

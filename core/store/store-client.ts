@@ -25,7 +25,10 @@ export class StoreClient implements KeyValueStore {
 
   /** Opens it, once. */
   open(): Promise<KeyValueStore> {
-    this.#opening ??= this.#create();
+    if (this.#opening === undefined) {
+      this.#opening = this.#create();
+      this.#opening.catch(() => {}); // whoever asks hears of it
+    }
     return this.#opening;
   }
 

@@ -44,19 +44,22 @@ export const openNothing: OpenStore = async () => ({
   delete: refuse,
 });
 
+/** What the stores of a generation need of what is around it. */
+export interface StoresContext {
+  readonly openStore: OpenStore;
+  readonly metrics: { store(name: string): StoreStats };
+  readonly clock: Clock;
+}
+
 /** The stores of a configuration, by name. Whoever gets one has it opened; the others stay closed. */
 export class Stores extends Map<string, KeyValueStore> {
   readonly #clients = new Map<string, StoreClient>();
 
-  constructor(
-    stores: Readonly<Record<string, StoreConfig>>,
-    open: (name: string, config: StoreConfig) => Promise<KeyValueStore>,
-    statsOf: (name: string) => StoreStats,
-    clock: Clock,
-  ) {
+  constructor(stores: Readonly<Record<string, StoreConfig>>, around: StoresContext, lease: Lease) {
     super();
+    const { openStore, metrics, clock } = around;
     for (const [name, config] of Object.entries(stores)) {
-      const client = new StoreClient(() => open(name, config), statsOf(name), clock);
+      const client = new StoreClient(() => openStore(name, config, lease), metrics.store(name), clock);
       this.#clients.set(name, client);
       this.set(name, client);
     }

@@ -7,9 +7,17 @@ import { GatewayMetrics } from "../observe/metrics.ts";
 import { profileOwnThread } from "../observe/profiling.ts";
 import { ThreadHealth } from "../observe/thread-health.ts";
 import type { Catalogue } from "../plugin.ts";
-import { answerCall } from "./calls.ts";
+import { RemoteStore } from "../store/remote-store.ts";
+import { createOpenStore } from "../store/stores.ts";
+import { answerCall, Caller } from "./calls.ts";
 import { LogPipe } from "./log-pipe.ts";
-import type { DataThreadCalls, DataThreadStart, FromDataThread, ToDataThread } from "./messages.ts";
+import type {
+  ControlThreadCalls,
+  DataThreadCalls,
+  DataThreadStart,
+  FromDataThread,
+  ToDataThread,
+} from "./messages.ts";
 import { receiveFeeds, type RemoteFeed } from "./remote-feed.ts";
 import { RemoteSockets } from "./remote-sockets.ts";
 import { SharedMemory } from "./shared-memory.ts";
@@ -28,6 +36,7 @@ export function serveDataThread(port: MessagePort, start: DataThreadStart, catal
   const vitals = new Vitals(start.vitals, thread);
   const own = profileOwnThread((ms) => vitals.beat(monotonicMs() + ms));
   const sockets = new RemoteSockets(start.sockets, port);
+  const control = new Caller<ControlThreadCalls>(port);
   const gateway = new Gateway({
     catalogue,
     log,
@@ -35,6 +44,12 @@ export function serveDataThread(port: MessagePort, start: DataThreadStart, catal
     metrics,
     shared: new SharedMemory(start.memory, thread),
     vitals,
+    openStore: createOpenStore({
+      log,
+      clock: systemClock,
+      metrics,
+      memory: (id) => new RemoteStore(control, id),
+    }),
     sockets,
     sharesPorts: "with-threads",
     random: Math.random,
@@ -81,6 +96,7 @@ export function serveDataThread(port: MessagePort, start: DataThreadStart, catal
 
   port.on("message", (message: ToDataThread) => {
     if ("call" in message) return void answerCall(calls, message, port);
+    if ("answer" in message) return control.onAnswer(message);
     if ("feed" in message) {
       const { generation, upstream, targets } = message.feed;
       return feeds.get(generation)?.get(upstream)?.set(targets);

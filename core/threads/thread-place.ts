@@ -7,6 +7,7 @@ import type { MergedMetrics } from "../observe/merged-metrics.ts";
 import type { ObservedThread } from "../observe/observed-thread.ts";
 import type { Profiler } from "../observe/profiling.ts";
 import { pause } from "../pause.ts";
+import type { ControlThreadCalls } from "./messages.ts";
 import type { SharedMemoryHandle } from "./shared-memory.ts";
 import { type KeptSockets, type ProcessSockets, prefixOf, socketsOf } from "./sockets.ts";
 import { findStuckAt } from "./stuck-at.ts";
@@ -27,6 +28,8 @@ export interface PlaceContext {
   readonly log: RootLog;
   readonly metrics: MergedMetrics;
   readonly sockets: ProcessSockets;
+  /** What data threads may ask. */
+  readonly calls: ControlThreadCalls;
   /** Told of each thread that is gone, before another takes its number: what it held is free. */
   onGone(thread: number): void;
   /** Told of a thread that cannot even be ended: only the end of the process helps. */
@@ -120,10 +123,10 @@ export class ThreadPlace implements ObservedThread {
   }
 
   #start(): WorkerThread {
-    const { entry, memory, vitals, log, metrics, sockets } = this.#context;
+    const { entry, memory, vitals, log, metrics, sockets, calls } = this.#context;
     const { number } = this;
     const start = { thread: number, memory, vitals, level: log.level, sockets: this.#sockets };
-    const thread = new WorkerThread(entry, start, log, socketsOf(number, sockets));
+    const thread = new WorkerThread(entry, start, log, socketsOf(number, sockets), calls);
     this.#thread = thread;
     this.#sockets = [];
     metrics.add({ thread: number, snapshot: () => thread.snapshot() });

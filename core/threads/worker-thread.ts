@@ -6,8 +6,14 @@ import type { RootLog } from "../observe/log.ts";
 import { Profiler, profileWorker } from "../observe/profiling.ts";
 import type { Snapshot } from "../observe/snapshot.ts";
 import type { Feeds } from "../upstream/feed.ts";
-import { type AnswerMessage, Caller } from "./calls.ts";
-import type { DataThreadCalls, DataThreadStart, FromDataThread, ToDataThread } from "./messages.ts";
+import { type AnswerMessage, answerCall, Caller } from "./calls.ts";
+import type {
+  ControlThreadCalls,
+  DataThreadCalls,
+  DataThreadStart,
+  FromDataThread,
+  ToDataThread,
+} from "./messages.ts";
 import type { SocketStore } from "./sockets.ts";
 import type { Watched } from "./stall-watch.ts";
 import { followFeeds, sendFeeds } from "./remote-feed.ts";
@@ -51,8 +57,15 @@ export class WorkerThread implements DataThread, Watched {
   /**
    * @param entry the module that it runs
    * @param sockets who keeps those of this thread
+   * @param calls what it may ask
    */
-  constructor(entry: URL, start: DataThreadStart, log: Pick<RootLog, "append">, sockets: SocketStore) {
+  constructor(
+    entry: URL,
+    start: DataThreadStart,
+    log: Pick<RootLog, "append">,
+    sockets: SocketStore,
+    calls: ControlThreadCalls,
+  ) {
     this.number = start.thread;
     this.vitals = new Vitals(start.vitals, start.thread);
     this.vitals.clear();
@@ -67,6 +80,7 @@ export class WorkerThread implements DataThread, Watched {
       if ("log" in message) log.append(message.log);
       else if ("hold" in message) sockets.hold(message.hold, { fd: message.fd });
       else if ("drop" in message) sockets.drop(message.drop);
+      else if ("call" in message) void answerCall(calls, message, this.worker);
       else if ("retired" in message) this.#retire.get(message.retired)?.();
       else this.#caller.onAnswer(message as AnswerMessage);
     });

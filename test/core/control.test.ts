@@ -15,6 +15,7 @@ import { GatewayMetrics } from "../../core/observe/metrics.ts";
 import { OwnThread } from "../../core/observe/observed-thread.ts";
 import type { Feeds } from "../../core/upstream/feed.ts";
 import { Keepers } from "../../core/upstream/keepers.ts";
+import { MemoryStores } from "../../core/store/memory-stores.ts";
 import { FakeSockets } from "../support/sockets.ts";
 import { catalogueOf, fakePlugin } from "../support/generation.ts";
 import { config } from "../support/gateway.ts";
@@ -112,6 +113,7 @@ function setUp() {
     sockets: new FakeSockets(),
     data,
     keepers,
+    stores: new MemoryStores(clock, metrics),
     log,
     clock,
     metrics: merged,

@@ -10,6 +10,7 @@ import { type Plugin, textReply } from "../../core/plugin.ts";
 import { createSharedMemory, SharedMemory } from "../../core/threads/shared-memory.ts";
 import { createVitals, Vitals } from "../../core/threads/vitals.ts";
 import type { Feeds } from "../../core/upstream/feed.ts";
+import { openNothing } from "../../core/store/stores.ts";
 import { FakeSockets } from "../support/sockets.ts";
 import { catalogueOf, checked, fakePlugin } from "../support/generation.ts";
 import { exchange, FakeClock, FakeLog } from "../support/harness.ts";
@@ -67,7 +68,8 @@ function setUp(...plugins: Plugin[]) {
   const vitals = new Vitals(createVitals(1), 0);
   const sockets = new FakeSockets();
   const random = (): number => 0.5;
-  const gateway = new Gateway({ catalogue, log, clock, metrics, shared, vitals, sockets, random });
+  const around = { catalogue, log, clock, metrics, shared, vitals, sockets, random };
+  const gateway = new Gateway({ ...around, openStore: openNothing });
   onTestFinished(async () => void (await gateway.stop(0)));
   const config = (
     id: string,

@@ -5,6 +5,8 @@ import { buildGeneration, type Generation, type Surroundings } from "../../core/
 import { KeepStore } from "../../core/keep.ts";
 import { GatewayMetrics } from "../../core/observe/metrics.ts";
 import type { Catalogue, Host, JsonSchema, Plugin, Stage } from "../../core/plugin.ts";
+import { MemoryStore } from "../../core/store/memory.ts";
+import { createOpenStore } from "../../core/store/stores.ts";
 import { createSharedMemory, SharedMemory } from "../../core/threads/shared-memory.ts";
 import { createVitals, Vitals } from "../../core/threads/vitals.ts";
 import { Keepers } from "../../core/upstream/keepers.ts";
@@ -38,14 +40,21 @@ export async function checked(
 }
 
 export function surroundings(catalogue: Catalogue): Surroundings & { log: FakeLog } {
+  const clock = new FakeClock();
   return {
     catalogue,
     log: new FakeLog(),
-    clock: new FakeClock(),
+    clock,
     metrics: new GatewayMetrics(),
     kept: new KeepStore(),
     vitals: new Vitals(createVitals(1), 0),
     shared: new SharedMemory(createSharedMemory(1), 0),
+    openStore: createOpenStore({
+      log: new FakeLog(),
+      clock,
+      metrics: new GatewayMetrics(),
+      memory: () => new MemoryStore(64 * 1024 ** 2, clock),
+    }),
     random: () => 0.5,
   };
 }

@@ -9,6 +9,7 @@ import type {
   Exposed,
   Handler,
   Host,
+  KeyValueStore,
   Labels,
   Plugin,
   SharedState,
@@ -16,6 +17,7 @@ import type {
   Upstream,
 } from "../../core/plugin.ts";
 import { Reply, textReply } from "../../core/reply.ts";
+import { MemoryStore } from "../../core/store/memory.ts";
 import { createSharedMemory, SharedMemory } from "../../core/threads/shared-memory.ts";
 
 /** A log that keeps its lines. */
@@ -69,6 +71,7 @@ export class FakeHost implements Host {
   log = new FakeLog();
   clock = new FakeClock();
   upstreams: Map<string, Upstream> = new Map();
+  stores: Map<string, KeyValueStore> = new Map([["main", new MemoryStore(64 * 1024 ** 2, this.clock)]]);
   shared: SharedState = new SharedMemory(createSharedMemory(1, this.clock.monotonic()), 0);
   baseDir = process.cwd();
   /** Sums of counters, by name and labels. */

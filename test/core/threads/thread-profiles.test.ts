@@ -98,7 +98,8 @@ describe("a data thread that writes down its heap", () => {
       sockets: [],
     };
     const entry = new URL("../../support/hostile-worker.ts", import.meta.url);
-    const thread = new WorkerThread(entry, start, { append: () => {} }, NO_SOCKETS);
+    const calls = { askStore: async () => undefined };
+    const thread = new WorkerThread(entry, start, { append: () => {} }, NO_SOCKETS, calls);
     const aheadMs = (): number => thread.vitals.beatAt - monotonicMs();
     const written = thread.profiler.heapSnapshot();
     await expect.poll(aheadMs, { interval: 1, timeout: 15_000 }).toBeGreaterThan(60_000);

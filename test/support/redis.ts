@@ -1,0 +1,126 @@
+/** Real Redis servers, alone or as a cluster, on free ports and in folders of their own. */
+import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { promisify } from "node:util";
+import { requireProgram } from "./programs.ts";
+
+const run = promisify(execFile);
+
+export class RedisServer {
+  readonly port: number;
+  readonly #options: readonly string[];
+  readonly #folder = mkdtempSync(join(tmpdir(), "sluice-redis-"));
+  #process: ChildProcess | undefined;
+
+  constructor(port: number, options: readonly string[]) {
+    this.port = port;
+    this.#options = options;
+  }
+
+  get url(): string {
+    return `redis://127.0.0.1:${this.port}`;
+  }
+
+  /** Starts it, also again after it was killed; what it held is gone then. */
+  async start(): Promise<void> {
+    const fixed = ["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"];
+    const args = ["--port", String(this.port), "--dir", this.#folder, ...fixed, ...this.#options];
+    const child = spawn(requireProgram("redis-server", "redis-server"), args, {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    this.#process = child;
+    const said: string[] = [];
+    for await (const line of createInterface({ input: child.stdout })) {
+      said.push(line);
+      if (!line.includes("Ready to accept connections")) continue;
+      child.stdout.resume();
+      return;
+    }
+    throw new Error(`redis-server ended:\n${said.join("\n")}`);
+  }
+
+  /** Asks it by redis-cli. */
+  async ask(...command: string[]): Promise<string> {
+    const cli = requireProgram("redis-cli", "redis-tools");
+    return (await run(cli, ["-p", String(this.port), ...command])).stdout.trim();
+  }
+
+  async kill(): Promise<void> {
+    const child = this.#process;
+    this.#process = undefined;
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    child.kill("SIGKILL");
+    await once(child, "exit");
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.kill();
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+}
+
+/** A server, as such or with options of redis-server. */
+export async function startRedis(...options: string[]): Promise<RedisServer> {
+  const server = new RedisServer(await freePort(), options);
+  await server.start();
+  return server;
+}
+
+export interface RedisCluster {
+  readonly servers: readonly RedisServer[];
+  /** As a configuration has them. */
+  readonly nodes: string[];
+  /** Resolves when all of its nodes say that it is well. */
+  well(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** A cluster of three primaries. */
+export async function startRedisCluster(): Promise<RedisCluster> {
+  const servers: RedisServer[] = [];
+  for (let i = 0; i < 3; i++) {
+    servers.push(await startRedis("--cluster-enabled", "yes", "--cluster-node-timeout", "500"));
+  }
+  const nodes = servers.map(({ port }) => `127.0.0.1:${port}`);
+  await run(requireProgram("redis-cli", "redis-tools"), ["--cluster", "create", ...nodes, "--cluster-yes"]);
+  const cluster = {
+    servers,
+    nodes,
+    async well() {
+      for (const server of servers) {
+        while (!(await server.ask("cluster", "info")).includes("cluster_state:ok"));
+      }
+    },
+    async [Symbol.asyncDispose]() {
+      await Promise.all(servers.map((server) => server[Symbol.asyncDispose]()));
+    },
+  };
+  await cluster.well();
+  return cluster;
+}
+
+/** A port that nobody listens on, nor on the one that is 10,000 higher: that is where nodes of a cluster talk. */
+async function freePort(): Promise<number> {
+  for (;;) {
+    const port = await listenBriefly(0);
+    if (port !== undefined && port < 55_000 && (await listenBriefly(port + 10_000)) !== undefined)
+      return port;
+  }
+}
+
+async function listenBriefly(port: number): Promise<number | undefined> {
+  const server = createServer();
+  try {
+    await once(server.listen(port, "127.0.0.1"), "listening");
+    return (server.address() as { port: number }).port;
+  } catch {
+    return undefined;
+  } finally {
+    await new Promise((resolve) => server.close(resolve));
+  }
+}
