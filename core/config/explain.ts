@@ -94,6 +94,8 @@ function explainBranches(error: ErrorObject, left: ErrorObject[], context: Conte
     errors.every((e) => (e.keyword === "enum" || e.keyword === "const") && own(e)),
   );
   if (onlyWords || word.suggestion !== undefined) return [word];
+  const kind = wrongKind(typed, data, pointer, context);
+  if (kind !== undefined) return [kind];
   const marked = typed.filter(
     ({ schema, errors }) => hasRequired(schema, data) && !errors.some((e) => e.keyword === "const"),
   );
@@ -109,6 +111,25 @@ function explainBranches(error: ErrorObject, left: ErrorObject[], context: Conte
 function wordsOf(schema: JsonSchema): readonly unknown[] {
   if (Array.isArray(schema["enum"])) return schema["enum"];
   return "const" in schema ? [schema["const"]] : [];
+}
+
+/** Says which kinds there are, when forms are told apart by the value of a key and it has another. */
+function wrongKind(
+  forms: readonly Attempt[],
+  data: unknown,
+  pointer: string,
+  context: Context,
+): Finding | undefined {
+  const constOf = ({ schema }: Attempt, key: string): unknown => {
+    const property = schema.properties?.[key];
+    return typeof property === "object" ? property["const"] : undefined;
+  };
+  for (const [key, value] of Object.entries(data ?? {})) {
+    const kinds = forms.map((form) => constOf(form, key));
+    if (kinds.includes(undefined) || kinds.includes(value)) continue;
+    return notOneOf(kinds, value, childPointer(pointer, key), context);
+  }
+  return undefined;
 }
 
 /** True when the value has the keys that a form must have: that form is meant. */

@@ -1,6 +1,7 @@
 /** Words for values and what is expected of them. */
 import type { JsonSchema } from "../plugin.ts";
 import { UNITS } from "../units.ts";
+import { maskUserinfo } from "./secrets.ts";
 
 const KINDS: Record<string, string> = {
   string: "text",
@@ -44,7 +45,7 @@ export function found(value: unknown, mayShow: boolean): string {
   if (typeof value === "object") return "a map";
   const kind = typeof value === "string" ? "text" : typeof value === "number" ? "a number" : "true or false";
   if (!mayShow) return kind;
-  const text = JSON.stringify(value);
+  const text = maskUserinfo(JSON.stringify(value));
   return text.length > 60
     ? kind
     : `${typeof value === "string" ? "the text" : typeof value === "number" ? "the number" : "the value"} ${text}`;

@@ -55,6 +55,7 @@ const stamp = map({
     description: "Secrets in a list.",
   },
   mirror: { ...upstream, description: "Another upstream." },
+  store: { type: "string", "x-reference": "store", description: "A store." },
 });
 
 /** One of two keys must be there, and a key with several forms. */
