@@ -99,8 +99,8 @@ export class ScriptIsolate {
   }
 
   /** Makes a stage known; gives its number. */
-  addStage(stage: string): number {
-    return this.#addStage.applySync(undefined, [stage], { timeout: TOP_LEVEL_MS }) as number;
+  async addStage(stage: string): Promise<number> {
+    return (await this.#addStage.apply(undefined, [stage], { timeout: TOP_LEVEL_MS })) as number;
   }
 
   /**

@@ -9,12 +9,13 @@ import type { Clock } from "../plugin.ts";
 import type { Vitals } from "../threads/vitals.ts";
 import { FREE_CALLS, HOST_CALLS, MAX_CALLS, SLOW_CALLS } from "./host-calls.ts";
 import type { HookRun } from "./hook-run.ts";
-import { type HookArguments, type HookResult, IsolateError, ScriptIsolate } from "./isolate.ts";
+import { type HookArguments, type HookResult, IsolateError, type ScriptIsolate } from "./isolate.ts";
+import { IsolateKeeper } from "./isolate-keeper.ts";
 import { Ladder } from "./ladder.ts";
 import { type Quarantine, QUARANTINE_MS } from "./quarantine.ts";
 import type { ScriptBundle } from "./script.ts";
 import { scriptId } from "./script.ts";
-import { describeStage, type ScriptStage } from "./script-stage.ts";
+import type { ScriptStage } from "./script-stage.ts";
 import { ScriptStats } from "./script-stats.ts";
 import { mapStack } from "./stack.ts";
 
@@ -39,16 +40,11 @@ export class ScriptRunner {
   readonly ladder = new Ladder();
   readonly quarantine: Quarantine;
   readonly #around: RunnerAround;
-  readonly #memoryBytes: number;
   readonly #id: number;
   readonly #maxChars: number;
-  /** The number that the isolate has for each stage. */
-  readonly #stages = new Map<ScriptStage, number>();
+  readonly #keeper: IsolateKeeper;
   /** Calls that have not settled, by number. */
   readonly #runs = new Map<number, HookRun>();
-  #isolate: ScriptIsolate | undefined;
-  #opening: Promise<ScriptIsolate> | undefined;
-  #isClosed = false;
   /** The call that runs on this thread now. */
   #current: HookRun | undefined;
   #lastRun = 0;
@@ -58,26 +54,32 @@ export class ScriptRunner {
   /** The processor time that this thread had used, a moment before the call that runs now. */
   #sampled: NodeJS.CpuUsage | undefined;
   #sampledAt = Number.NEGATIVE_INFINITY;
-  #cpuSeconds = 0;
   #heapBytes = 0;
 
   constructor(bundle: ScriptBundle, memoryBytes: number, around: RunnerAround) {
     this.bundle = bundle;
-    this.#memoryBytes = memoryBytes;
+    this.#keeper = new IsolateKeeper(bundle, memoryBytes, (op, run, argument) =>
+      this.#onHostCall(op, run, argument),
+    );
     this.#around = around;
     this.#id = scriptId(bundle.version);
     this.#maxChars = MAX_RESULT_CHARS + ROOM_FOR_BODIES * bundle.manifest.body.maxBytes;
     this.quarantine = around.quarantine;
   }
 
-  /** Seconds that it has run on this thread. */
+  /** Seconds that it has run. */
   get cpuSeconds(): number {
-    return this.#cpuSeconds + (this.#isolate?.cpuSeconds ?? 0);
+    return this.#keeper.cpuSeconds;
+  }
+
+  /** Calls must not wait on this thread for one that runs elsewhere. */
+  get #isAway(): boolean {
+    return this.ladder.isDemoted || this.#away > 0;
   }
 
   /** Bytes of its heap: as of the last time that it could be asked. */
   get heapBytes(): number {
-    if (this.#away === 0) this.#heapBytes = this.#isolate?.heapBytes ?? 0;
+    if (this.#away === 0) this.#heapBytes = this.#keeper.isolate?.heapBytes ?? 0;
     return this.#heapBytes;
   }
 
@@ -88,13 +90,12 @@ export class ScriptRunner {
   }
 
   /** Resolves when it can run hooks of a stage. @throws IsolateError */
-  async addStage(stage: ScriptStage): Promise<void> {
-    const isolate = this.#isolate ?? (await this.#open());
-    this.#stages.set(stage, isolate.addStage(describeStage(stage)));
+  addStage(stage: ScriptStage): Promise<void> {
+    return this.#keeper.addStage(stage);
   }
 
   removeStage(stage: ScriptStage): void {
-    this.#stages.delete(stage);
+    this.#keeper.removeStage(stage);
   }
 
   /**
@@ -116,9 +117,9 @@ export class ScriptRunner {
     const isProbe = quarantine.isImposed(now);
     if (isProbe && !quarantine.tryProbe(now)) throw new GatewayError("SCRIPT_QUARANTINED");
     if (now - this.#sampledAt > SAMPLE_MS) this.#sample(now);
-    const isolate = this.#isolate;
-    const stage = this.#stages.get(run.stage);
-    if (isolate === undefined || stage === undefined || isProbe || this.ladder.isDemoted) {
+    const { isolate } = this.#keeper;
+    const stage = this.#keeper.numberOf(run.stage);
+    if (isolate === undefined || stage === undefined || isProbe || this.#isAway) {
       return this.#callAway(run, isProbe, [hook, run.id, -1, head, url, headers, body, states]);
     }
     let result: HookResult;
@@ -150,10 +151,8 @@ export class ScriptRunner {
 
   /** Nobody needs it any more. */
   close(): void {
-    this.#isClosed = true;
     for (const run of this.#runs.values()) run.fail(new GatewayError("SCRIPT_THREW"));
-    this.#lose(this.#isolate);
-    this.#opening?.then((isolate) => isolate.dispose()).catch(() => {});
+    this.#keeper.close();
   }
 
   #sample(now: number): void {
@@ -173,16 +172,22 @@ export class ScriptRunner {
     const began = monotonicMs();
     this.#runs.set(run.id, run);
     let isolate: ScriptIsolate | undefined;
+    let isBack = true;
     try {
-      isolate = this.#isolate ?? (await this.#open());
-      const stage = this.#stages.get(run.stage);
+      isolate = this.#keeper.isolate ?? (await this.#keeper.open());
+      const stage = this.#keeper.numberOf(run.stage);
       if (stage === undefined) throw new IsolateError("broken", "the stage is gone");
       const settled = run.wait();
       settled.catch(() => {}); // heard below, but perhaps late
       const here = isolate;
       const [hook, id, , ...rest] = args;
       this.#away++;
-      const ran = here.run([hook, id, stage, ...rest], run.stage.asyncOptions).finally(() => this.#away--);
+      isBack = false;
+      const ran = here.run([hook, id, stage, ...rest], run.stage.asyncOptions).finally(() => {
+        this.#away--;
+        isBack = true;
+      });
+      ran.catch(() => {}); // the same
       const first = await Promise.race([ran, settled]);
       const result = first === "P" ? await settled : first;
       run.settle(""); // ends the wait
@@ -193,7 +198,9 @@ export class ScriptRunner {
     } catch (error) {
       run.fail(error);
       if (isProbe) this.quarantine.fail(monotonicMs());
-      throw error instanceof GatewayError ? this.#onLate(error, isolate) : this.#onFault(error, isolate);
+      if (!(error instanceof GatewayError)) throw this.#onFault(error, isolate);
+      if (error.code === "SCRIPT_TIMEOUT" && !isBack) this.#giveUp(isolate!);
+      throw this.count(error);
     } finally {
       this.#runs.delete(run.id);
       this.stats.countCall(monotonicMs() - began);
@@ -235,12 +242,12 @@ export class ScriptRunner {
   }
 
   #resume(run: HookRun, operation: number, outcome: number, result: string): void {
-    const isolate = this.#isolate;
+    const { isolate } = this.#keeper;
     run.operations?.delete(operation);
     if (isolate === undefined) return run.fail(new GatewayError("SCRIPT_MEMORY"));
     const said = run.isOver ? 2 : outcome;
     const text = run.isOver ? "" : result;
-    if (this.ladder.isDemoted) {
+    if (this.#isAway) {
       isolate
         .resume(operation, said, text, run.stage.asyncOptions)
         .catch((error: unknown) => run.fail(this.#onFault(error, isolate)));
@@ -263,7 +270,7 @@ export class ScriptRunner {
     try {
       return this.#check(await run.wait(), hook);
     } catch (error) {
-      throw error instanceof GatewayError ? this.#count(error) : error;
+      throw error instanceof GatewayError ? this.count(error) : error;
     } finally {
       this.#runs.delete(run.id);
     }
@@ -313,69 +320,51 @@ export class ScriptRunner {
     }
   }
 
-  /** A call that ran on a thread of its own did not settle in time. */
-  #onLate(error: GatewayError, isolate: ScriptIsolate | undefined): GatewayError {
-    if (error.code === "SCRIPT_TIMEOUT" && this.#away > 0 && isolate !== undefined) {
-      // It runs what cannot be interrupted: this isolate is lost, and so is the thread that it runs on.
-      this.quarantine.impose("stall", QUARANTINE_MS.stall, monotonicMs());
-      this.#lose(isolate);
-    }
-    return this.#count(error);
+  /** It runs what cannot be interrupted: the isolate is lost, and so is the thread that it runs on. */
+  #giveUp(isolate: ScriptIsolate): void {
+    this.#quarantine("stall");
+    this.#lose(isolate);
   }
 
   #demote(reason: "timeouts" | "memory"): void {
     const { ladder, stats } = this;
-    const fields = { script: this.bundle.name, version: this.bundle.version.slice(0, 12), reason };
     if (!ladder.isDemoted) {
       stats.demotions++;
-      this.#around.log.warn(fields, "the script is demoted: it runs on a thread of its own from now on");
+      this.#around.log.warn(
+        { ...this.#fields, reason },
+        "the script is demoted: it runs on a thread of its own from now on",
+      );
     }
-    if (!ladder.onFault()) return;
-    if (this.quarantine.impose(reason, QUARANTINE_MS[reason], monotonicMs()))
-      this.#around.log.error({ ...fields, forMs: QUARANTINE_MS[reason] }, "the script is quarantined");
+    if (ladder.onFault()) this.#quarantine(reason);
+  }
+
+  #quarantine(reason: keyof typeof QUARANTINE_MS): void {
+    const forMs = QUARANTINE_MS[reason];
+    if (!this.quarantine.impose(reason, forMs, monotonicMs())) return;
+    this.#around.log.error({ ...this.#fields, reason, forMs }, "the script is quarantined");
+  }
+
+  get #fields(): object {
+    return { script: this.bundle.name, version: this.bundle.version.slice(0, 12) };
   }
 
   #fault(code: ErrorCode, message: string, stack?: string): GatewayError {
     const cause = new Error(`script ${this.bundle.name}: ${message}`);
     cause.stack = stack ?? cause.message;
-    return this.#count(new GatewayError(code, { cause }));
+    return this.count(new GatewayError(code, { cause }));
   }
 
-  #count(error: GatewayError): GatewayError {
+  /** A failure that the client is told of. */
+  count(error: GatewayError): GatewayError {
     const cause = error.cause instanceof Error ? error.cause.message : error.message;
     if (error.code.startsWith("SCRIPT_"))
       this.stats.countError({ at: this.#around.clock.now(), code: error.code, message: cause });
     return error;
   }
 
-  /** Opens an isolate with all stages in it; all who ask meanwhile share it. */
-  #open(): Promise<ScriptIsolate> {
-    this.#opening ??= ScriptIsolate.open({
-      code: this.bundle.code,
-      file: this.bundle.file,
-      memoryBytes: this.#memoryBytes,
-      onHostCall: (op, run, argument) => this.#onHostCall(op, run, argument),
-    })
-      .then((isolate) => {
-        if (this.#isClosed) throw new IsolateError("broken", "the script is closed");
-        for (const stage of this.#stages.keys()) {
-          this.#stages.set(stage, isolate.addStage(describeStage(stage)));
-        }
-        this.#isolate = isolate;
-        return isolate;
-      })
-      .finally(() => {
-        this.#opening = undefined;
-      });
-    return this.#opening;
-  }
-
-  /** Forgets an isolate that cannot be used any more. */
-  #lose(isolate: ScriptIsolate | undefined): void {
-    if (isolate === undefined || isolate !== this.#isolate) return;
-    this.#cpuSeconds += isolate.cpuSeconds;
-    this.#isolate = undefined;
-    isolate.dispose();
+  /** The isolate cannot be used any more, and nor can what waits in it. */
+  #lose(isolate: ScriptIsolate): void {
+    this.#keeper.lose(isolate);
     for (const run of this.#runs.values()) run.fail(new GatewayError("SCRIPT_MEMORY"));
   }
 }

@@ -1,4 +1,5 @@
 /** A script as a stage of a pipeline. Loaded only where a configuration has scripts. */
+import type { GatewayError } from "../errors.ts";
 import { keyOf } from "../keep.ts";
 import type { StageScript } from "./script.ts";
 import type { Exchange } from "../exchange.ts";
@@ -78,8 +79,16 @@ class Hooks {
     const url = x.search === "" ? x.path : x.path + x.search;
     const edits = this.#runner.call(run, 0, x.method, url, headerBlock(x.headers.raw), body, statesOf(x));
     if (edits === undefined) return undefined;
-    if (typeof edits === "string") return applyToRequest(x, edits, this.#name);
-    return edits.then((late) => (late === undefined ? undefined : applyToRequest(x, late, this.#name)));
+    if (typeof edits === "string") return this.#applyToRequest(x, edits);
+    return edits.then((late) => (late === undefined ? undefined : this.#applyToRequest(x, late)));
+  }
+
+  #applyToRequest(x: Exchange, edits: string): Reply | undefined {
+    try {
+      return applyToRequest(x, edits, this.#name);
+    } catch (error) {
+      throw this.#runner.count(error as GatewayError);
+    }
   }
 
   response(x: Exchange, reply: Reply): Reply | Promise<Reply> {
@@ -108,8 +117,13 @@ class Hooks {
   }
 
   #edited(x: Exchange, reply: Reply, edits: string | undefined): Reply {
-    if (edits !== undefined) applyToReply(x, reply, edits, this.#name);
-    return reply;
+    if (edits === undefined) return reply;
+    try {
+      applyToReply(x, reply, edits, this.#name);
+      return reply;
+    } catch (error) {
+      throw this.#runner.count(error as GatewayError);
+    }
   }
 }
 
