@@ -15,6 +15,7 @@ import { assertSchema } from "./config/validate.ts";
 import type { ReloadResult } from "./control.ts";
 import type { Plugin } from "./plugin.ts";
 import { compileOnce, startRuntime } from "./runtime.ts";
+import { ScriptLoader } from "./script/load.ts";
 
 export { ConfigLoadError, type ReloadResult };
 
@@ -61,9 +62,11 @@ export async function createGateway(config: string | object, options: GatewayOpt
     catalogue.set(plugin.name, plugin);
   }
   let source = config;
+  const scripts = new ScriptLoader();
   const loadOptions: LoadOptions & { baseDir?: string } = {
     catalogue,
     compile: compileOnce(catalogue),
+    scripts,
   };
   if (options.env !== undefined) Object.assign(loadOptions, { env: options.env });
   if (options.baseDir !== undefined) loadOptions.baseDir = options.baseDir;
@@ -92,6 +95,7 @@ export async function createGateway(config: string | object, options: GatewayOpt
     },
     async stop() {
       await control.stop();
+      await scripts.close();
       await log.drain();
     },
   };

@@ -11,6 +11,7 @@ import { redirect } from "./redirect.ts";
 import { requestId } from "./request-id.ts";
 import { respond } from "./respond.ts";
 import { retry } from "./retry.ts";
+import { script } from "./script.ts";
 import { securityHeaders } from "./security-headers.ts";
 import { split } from "./split.ts";
 import { timeout } from "./timeout.ts";
@@ -28,6 +29,7 @@ const BUILT_IN: readonly Plugin[] = [
   requestId,
   respond,
   retry,
+  script,
   securityHeaders,
   split,
   timeout,

@@ -279,6 +279,7 @@ describe("imports", () => {
     ["prom-client", ["core/observe/metrics.ts"]],
     ["ioredis", ["core/store/redis.ts"]],
     ["chokidar", ["core/config/watch.ts"]],
+    ["esbuild", ["core/script/bundle.ts"]],
     ["opossum", ["plugins/breaker/machine.ts"]],
     ["semver", ["core/config/pipelines.ts"]],
     ["typescript", ["core/script/type-check.ts"]],

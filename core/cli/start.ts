@@ -4,6 +4,7 @@ import { loadConfig } from "../config/load.ts";
 import type { Catalogue } from "../plugin.ts";
 import type { RootLog } from "../observe/log.ts";
 import { compileOnce, startRuntime } from "../runtime.ts";
+import { ScriptLoader } from "../script/load.ts";
 import type { Supervision } from "../supervisor/supervision.ts";
 
 export interface StartOptions {
@@ -42,7 +43,8 @@ export async function start(options: StartOptions): Promise<Running> {
   const { file, watch, catalogue, worker, supervision } = options;
   const path = resolve(file);
   const compile = compileOnce(catalogue);
-  const load = (): ReturnType<typeof loadConfig> => loadConfig(path, { catalogue, compile });
+  const scripts = new ScriptLoader();
+  const load = (): ReturnType<typeof loadConfig> => loadConfig(path, { catalogue, compile, scripts });
   const { control, log, threads } = await startRuntime(load, catalogue, {
     worker,
     sockets: supervision,
@@ -85,6 +87,7 @@ export async function start(options: StartOptions): Promise<Running> {
       // During an upgrade two processes write this log.
       log.info({ pid }, "stopping: no new connections, requests under way may end");
       const cut = await control.stop(patient);
+      await scripts.close();
       if (cut > 0) log.warn({ cut }, "requests were cut off at drainTimeout");
       log.info({ pid }, "stopped");
       await log.drain();

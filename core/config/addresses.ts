@@ -75,7 +75,8 @@ function isLoopback(host: string): boolean {
   return ipaddr.isValid(host) && ipaddr.process(host).range() === "loopback";
 }
 
-function checkCidrs(checking: Checking, list: unknown, pointer: string): void {
+/** Checks a list of addresses and CIDR ranges. */
+export function checkCidrs(checking: Checking, list: unknown, pointer: string): void {
   for (const [i, text] of asList(list).entries()) {
     if (typeof text !== "string" || text === "") continue;
     if (new RangeSet().add(text)) continue;

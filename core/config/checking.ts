@@ -4,6 +4,7 @@ import type { ConfigCode } from "./codes.ts";
 import { explainErrors } from "./explain.ts";
 import { nearest } from "./nearest.ts";
 import { parsePointer } from "../pointer.ts";
+import type { ConfigScripts } from "./scripts.ts";
 import type { Secrets } from "./secrets.ts";
 import { placeText } from "./source.ts";
 import { type Finding, findNode, type MapNode } from "./tree.ts";
@@ -14,11 +15,20 @@ export class Checking {
   readonly catalogue: Catalogue;
   readonly secrets: Secrets;
   readonly findings: Finding[];
+  readonly scripts: ConfigScripts;
   readonly #baseDir: string;
   /** Stores that stages may name. */
   stores: Record<string, unknown> = {};
 
-  constructor(tree: MapNode, catalogue: Catalogue, secrets: Secrets, findings: Finding[], baseDir: string) {
+  constructor(
+    tree: MapNode,
+    catalogue: Catalogue,
+    scripts: ConfigScripts,
+    secrets: Secrets,
+    findings: Finding[],
+    baseDir: string,
+  ) {
+    this.scripts = scripts;
     this.#baseDir = baseDir;
     this.tree = tree;
     this.catalogue = catalogue;
@@ -30,13 +40,14 @@ export class Checking {
     this.findings.push({ code, message, pointer, ...more });
   }
 
-  /** Reports a name that nothing has, with the nearest one that exists, or all when they are few. */
+  /** Reports a name that nothing has, with the nearest one that exists, or all when they are few, and a hint. */
   reportUnknown(
     code: ConfigCode,
     kind: string,
     name: string,
     pointer: string,
     known: Iterable<string>,
+    hint = "",
   ): void {
     if (this.isHidden(pointer)) {
       this.report(code, `There is no ${kind} of this name`, pointer);
@@ -47,7 +58,12 @@ export class Checking {
     const message = `There is no ${kind} ${JSON.stringify(name)}`;
     const list = near === undefined && names.length > 0 && names.length <= 15;
     const all = list ? `; there ${names.length === 1 ? "is" : "are"} ${names.sort().join(", ")}` : "";
-    this.report(code, message + all, pointer, near === undefined ? {} : { suggestion: near });
+    this.report(
+      code,
+      near === undefined ? message + all + hint : message,
+      pointer,
+      near === undefined ? {} : { suggestion: near },
+    );
   }
 
   /** True when the value at a pointer must not be repeated in a message. */

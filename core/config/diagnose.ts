@@ -56,8 +56,13 @@ export class Diagnoser {
       if (!diagnostics.has(key)) diagnostics.set(key, diagnostic);
     }
     const rank = ({ file }: Diagnostic): number => (file === undefined ? -1 : (this.#order.get(file) ?? 1e9));
+    const byName = (a: string, b: string): number => (a === b ? 0 : a < b ? -1 : 1);
     return [...diagnostics.values()].sort(
-      (a, b) => rank(a) - rank(b) || (a.line ?? 0) - (b.line ?? 0) || (a.column ?? 0) - (b.column ?? 0),
+      (a, b) =>
+        rank(a) - rank(b) ||
+        byName(a.file ?? "", b.file ?? "") ||
+        (a.line ?? 0) - (b.line ?? 0) ||
+        (a.column ?? 0) - (b.column ?? 0),
     );
   }
 

@@ -2,7 +2,8 @@
 import { childPointer } from "../pointer.ts";
 import type { Pipelines, Show } from "./pipelines.ts";
 import type { CheckedRoute } from "./routes.ts";
-import type { StageConfig } from "./checked.ts";
+import type { Condition } from "./checked.ts";
+import type { StageItem } from "./stages.ts";
 import { maskValue, type Secrets } from "./secrets.ts";
 import { findNode, type MapNode, toPlain } from "./tree.ts";
 
@@ -35,18 +36,20 @@ export function showEffective(
   if (written !== undefined) shown["pipelines"] = written;
   shown["routes"] = routes.map(({ items }, i) => {
     const { pipeline: _, upstream: __, ...route } = (list as Shown[])[i] ?? {};
-    const stages = pipelines.flatten(items, show) ?? [];
-    return { ...show(route, childPointer("/routes", i)), pipeline: stages.map(showStage) };
+    const stages = pipelines.flatten(items, (item, when) => showStage(item, when, show), show) ?? [];
+    return { ...show(route, childPointer("/routes", i)), pipeline: stages };
   });
   return shown;
 }
 
-function showStage({ plugin, name, when, onError, options }: StageConfig): Shown {
+function showStage({ stage, own }: StageItem, when: Condition | undefined, show: Show): Shown {
+  const { plugin, name, onError, options, pointer } = stage;
+  const shown = own === undefined ? options : own;
   return {
-    plugin,
-    ...(name === plugin ? {} : { name }),
+    plugin: show(plugin, `${pointer}/plugin`),
+    ...(name === plugin ? {} : { name: show(name, `${pointer}/name`) }),
     ...(when === undefined ? {} : { when }),
-    ...(onError === "fail" ? {} : { onError }),
-    ...options,
+    ...(onError === "fail" ? {} : { onError: show(onError, `${pointer}/onError`) }),
+    ...show(shown, pointer),
   };
 }

@@ -2,7 +2,7 @@
 import { dirname, resolve } from "node:path";
 import type { Place } from "./source.ts";
 import { readSource, UnreadableError } from "./source.ts";
-import { type Finding, type Node, type ScalarNode, walkTree } from "./tree.ts";
+import { type Finding, type MapNode, type Node, type ScalarNode, walkTree } from "./tree.ts";
 
 /** Largest file that `${file:…}` reads. */
 const MAX_VALUE_BYTES = 1024 * 1024;
@@ -23,11 +23,21 @@ export interface Surroundings {
 
 /** Replaces the references in every text of a tree, in place. */
 export async function interpolateTree(root: Node, around: Surroundings): Promise<void> {
+  const code = new Set<Node>();
   for (const [pointer, node] of walkTree(root)) {
+    // The source of a script is left as it is: there `${…}` is JavaScript's.
+    const source = node.kind === "map" && isScript(node) ? node.entries.get("source")?.node : undefined;
+    if (source !== undefined) code.add(source);
+    if (code.has(node)) continue;
     if (node.kind === "scalar" && typeof node.value === "string" && node.value.includes("${")) {
       await interpolateScalar(node, pointer, around);
     }
   }
+}
+
+function isScript({ entries }: MapNode): boolean {
+  const plugin = entries.get("plugin")?.node;
+  return plugin?.kind === "scalar" && plugin.value === "script";
 }
 
 async function interpolateScalar(node: ScalarNode, pointer: string, around: Surroundings): Promise<void> {

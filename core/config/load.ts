@@ -6,6 +6,8 @@ import { createHash } from "node:crypto";
 import { dirname, resolve } from "node:path";
 import { ConfigError, type Problem } from "../errors.ts";
 import type { Catalogue, JsonSchema } from "../plugin.ts";
+import type { ScriptLoader } from "../script/load.ts";
+import type { ScriptBundle } from "../script/script.ts";
 import { parseDuration } from "../units.ts";
 import { checkListeners } from "./addresses.ts";
 import { asRecord, Checking } from "./checking.ts";
@@ -19,6 +21,7 @@ import { renderMessage, renderPlace } from "./render.ts";
 import { checkRoutes } from "./routes.ts";
 import type { CheckedConfig, RouteConfig } from "./checked.ts";
 import { gatewaySchema } from "./schema.ts";
+import { loadScripts } from "./scripts.ts";
 import { Secrets } from "./secrets.ts";
 import { checkStores } from "./stores.ts";
 import { checkTargets } from "./targets.ts";
@@ -37,6 +40,8 @@ export interface LoadOptions {
    * @throws ConfigError with pointers into the configuration
    */
   readonly compile?: (config: CheckedConfig) => Promise<unknown>;
+  /** Makes scripts, and remembers them for the next time; one is made for this time by default. */
+  readonly scripts?: ScriptLoader;
 }
 
 /** Files and folders that a configuration depends on, all absolute. */
@@ -83,7 +88,7 @@ export class ConfigLoadError extends ConfigError implements ConfigSources {
 export async function loadConfig(path: string, options: LoadOptions): Promise<LoadedConfig> {
   const file = resolve(path);
   const reading = createReading(dirname(file), options);
-  return checkTree(await readTree(file, reading), reading, options);
+  return checkTree(await readTree(file, reading), reading, options, true);
 }
 
 /**
@@ -105,7 +110,7 @@ export async function loadConfigObject(
     });
     main = createMap();
   }
-  return checkTree(await readIncludes(main, reading), reading, options);
+  return checkTree(await readIncludes(main, reading), reading, options, false);
 }
 
 export function createReading(baseDir: string, { env = process.env }: Pick<LoadOptions, "env">): Reading {
@@ -123,15 +128,22 @@ export function createReading(baseDir: string, { env = process.env }: Pick<LoadO
 async function checkTree(
   tree: MapNode,
   reading: Reading,
-  { catalogue, compile }: LoadOptions,
+  { catalogue, compile, scripts: loader }: LoadOptions,
+  isFile: boolean,
 ): Promise<LoadedConfig> {
   const { findings, sources, baseDir } = reading;
-  const schemas: JsonSchema[] = [gatewaySchema, ...[...catalogue.values()].map(({ schema }) => schema)];
-  const secrets = new Secrets(schemas);
   const isPartial = findings.some(({ code }) => PARTIAL.has(code));
-  const read = findings.length;
-  const checking = new Checking(tree, catalogue, secrets, findings, baseDir);
   const plain = toPlain(tree) as Record<string, unknown>;
+  const scripts = await loadScripts(tree, plain, reading, catalogue, isFile, loader);
+  const bundles = [...scripts.plugins.values(), ...scripts.stages.values()].filter((b) => b !== undefined);
+  const schemas: JsonSchema[] = [
+    gatewaySchema,
+    ...[...catalogue.values()].map(({ schema }) => schema),
+    ...bundles.map(({ manifest }) => manifest.schema),
+  ];
+  const secrets = new Secrets(schemas);
+  const read = findings.length;
+  const checking = new Checking(tree, catalogue, scripts, secrets, findings, baseDir);
   checking.applySchema(gatewaySchema, plain, "");
   const upstreams = asRecord(plain["upstreams"]);
   checkListeners(checking, plain);
@@ -152,12 +164,13 @@ async function checkTree(
     const more =
       compile === undefined || isPartial || sound.length === 0
         ? []
-        : await problemsOf(() => compile(createConfig(plain, sound, baseDir)));
+        : await problemsOf(() => compile(createConfig(plain, sound, bundles, baseDir)));
     throw new ConfigLoadError(diagnoser.diagnose([...left, ...more].slice(0, MAX_PROBLEMS)), places);
   }
   const config = createConfig(
     plain,
     routes.map((route) => route.config),
+    bundles,
     baseDir,
   );
   return {
@@ -222,12 +235,15 @@ function reduce(findings: readonly Finding[], tree: MapNode, isPartial: boolean)
 function createConfig(
   plain: Record<string, unknown>,
   routes: CheckedConfig["routes"],
+  bundles: readonly ScriptBundle[],
   baseDir: string,
 ): CheckedConfig {
   const { listeners, admin, log, threads, overload, drainTimeout, upstreams, stores } =
     plain as unknown as CheckedConfig & {
       drainTimeout: string;
     };
+  const used = new Set(routes.flatMap(({ stages }) => stages.map(({ script }) => script?.version)));
+  const scripts = bundles.filter(({ version }) => used.has(version));
   const content = {
     listeners,
     admin,
@@ -237,10 +253,13 @@ function createConfig(
     drainTimeoutMs: parseDuration(drainTimeout),
     upstreams,
     stores,
-    scripts: {},
+    scripts: Object.fromEntries(scripts.map((script) => [script.version, script])),
     routes,
     baseDir,
   };
-  const hash = createHash("sha256").update(JSON.stringify(content)).digest("hex");
+  // Stages have the versions of their scripts.
+  const hash = createHash("sha256")
+    .update(JSON.stringify({ ...content, scripts: undefined }))
+    .digest("hex");
   return { ...content, hash };
 }

@@ -3,7 +3,7 @@ import { createRequire } from "node:module";
 import { asRecord, type Checking } from "./checking.ts";
 import { childPointer } from "../pointer.ts";
 import type { Condition, StageConfig } from "./checked.ts";
-import { checkStages, type Item, type UseItem } from "./stages.ts";
+import { checkStages, type Item, type StageItem, type UseItem } from "./stages.ts";
 
 const require = createRequire(import.meta.url);
 /** Loaded only when there are versions to compare. */
@@ -169,37 +169,37 @@ export class Pipelines {
 
   /**
    * The stages of a list, `use` replaced by copies of what it names.
-   * @param show what to make of conditions and options, by pointer; copies by default
+   * @param make what to make of a stage and its condition, with those of the `use` it came through
+   * @param show what to make of conditions, by pointer; copies by default
    * @returns undefined when there are too many
    */
-  flatten(items: readonly Item[], show: Show = copy): StageConfig[] | undefined {
-    return this.#sizeOf(items) > MAX_STAGES ? undefined : this.#flatten(items, [], show);
+  flatten<T>(items: readonly Item[], make: MakeStage<T>, show: Show = copy): T[] | undefined {
+    return this.#sizeOf(items) > MAX_STAGES ? undefined : this.#flatten(items, [], make, show);
   }
 
-  #flatten(items: readonly Item[], outer: readonly Condition[], show: Show): StageConfig[] {
+  #flatten<T>(items: readonly Item[], outer: readonly Condition[], make: MakeStage<T>, show: Show): T[] {
     return items.flatMap((item) => {
       if (item.kind === "broken") return [];
       const own = item.kind === "stage" ? item.stage.when : item.when;
       const shown = own === undefined ? undefined : show(own, `${item.pointer}/when`);
       if (item.kind === "use") {
         if (this.#endless.has(item.pipeline)) return [];
-        return this.#flatten(this.get(item.pipeline), shown === undefined ? outer : [...outer, shown], show);
+        const all = shown === undefined ? outer : [...outer, shown];
+        return this.#flatten(this.get(item.pipeline), all, make, show);
       }
-      const { pointer, stage } = item;
-      const when = combine(shown, outer);
-      return [
-        {
-          plugin: show(stage.plugin, `${pointer}/plugin`),
-          name: show(stage.name, `${pointer}/name`),
-          ...(when === undefined ? {} : { when: structuredClone(when) }),
-          onError: show(stage.onError, `${pointer}/onError`),
-          options: show(stage.options, pointer),
-          pointer,
-        },
-      ];
+      return [make(item, structuredClone(combine(shown, outer)))];
     });
   }
 }
+
+/** A copy of a stage, with another condition. */
+export const copyStage: MakeStage<StageConfig> = ({ stage }, when) => {
+  const { plugin, name, when: _, ...rest } = structuredClone(stage);
+  return { plugin, name, ...(when === undefined ? {} : { when }), ...rest };
+};
+
+/** Makes something of a stage and its condition. */
+export type MakeStage<T> = (item: StageItem, when: Condition | undefined) => T;
 
 const copy: Show = (value) => structuredClone(value);
 

@@ -3,7 +3,7 @@
  * plugin, and wherever a value is checked, text with a reference such as `${env:NAME}` is taken as well.
  */
 import type { Catalogue, JsonSchema } from "../plugin.ts";
-import { gatewaySchema, STAGE_KEYS } from "./schema.ts";
+import { gatewaySchema, SCRIPT_KEYS, STAGE_KEYS } from "./schema.ts";
 
 const REFERENCE = "\\$\\{(env|file):";
 
@@ -18,7 +18,10 @@ export function publishGatewaySchema(catalogue: Catalogue): JsonSchema {
       shared[`${name}.${key}`] = relax(rename(definition, name));
     }
     const { properties, ...others } = relax(rename(rest, name));
-    const core = Object.fromEntries(STAGE_KEYS.filter((key) => key !== "use").map((key) => [key, true]));
+    const foreign: readonly string[] = name === "script" ? ["use"] : ["use", ...SCRIPT_KEYS];
+    const core = Object.fromEntries(
+      STAGE_KEYS.filter((key) => !foreign.includes(key)).map((key) => [key, true]),
+    );
     return {
       if: { properties: { plugin: { const: name } }, required: ["plugin"] },
       // biome-ignore lint/suspicious/noThenProperty: it is a keyword of JSON Schema

@@ -1,7 +1,7 @@
 /** Checks routes and makes their pipelines flat. */
 import { asList, asRecord, type Checking } from "./checking.ts";
 import { checkMatch } from "./conditions.ts";
-import { type Pipelines, TOO_MANY_STAGES } from "./pipelines.ts";
+import { copyStage, type Pipelines, TOO_MANY_STAGES } from "./pipelines.ts";
 import type { RouteConfig } from "./checked.ts";
 import { checkStages, createBalanceStage, type Item } from "./stages.ts";
 
@@ -30,7 +30,7 @@ export function checkRoutes(
       items.push(createBalanceStage(checking, upstream, `${pointer}/upstream`, upstreams));
     }
     checkTerminal(checking, pipelines, items, pipeline, pointer);
-    const stages = pipelines.flatten(items);
+    const stages = pipelines.flatten(items, copyStage);
     if (stages === undefined) checking.report("CONFIG_VALUE", TOO_MANY_STAGES, `${pointer}/pipeline`);
     return { config: { ...route, stages: stages ?? [], pointer } as unknown as RouteConfig, items };
   });

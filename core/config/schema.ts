@@ -7,9 +7,12 @@ import { METHOD } from "../methods.ts";
 import { duration, size, UNITS } from "../units.ts";
 import { overloadSchema } from "./overload-schema.ts";
 import { storeSchema } from "./stores-schema.ts";
+import { scriptGrantsSchema, scriptLimitsSchema } from "./script-schema.ts";
 import { upstreamSchema } from "./upstream-schema.ts";
 
 /** Of names: they appear in logs, metrics and pointers. */
+export const IS_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/;
+
 const NAME = {
   pattern: "^[A-Za-z0-9][A-Za-z0-9._-]*$",
   "x-expected": "a name of letters, digits, `.`, `_` and `-`",
@@ -65,11 +68,16 @@ export const stageSchema = {
     name: name("Name of the stage in logs and metrics; the plugin's name by default."),
     when: { $ref: "#/definitions/condition" },
     onError: onErrorSchema,
+    limits: scriptLimitsSchema,
+    grants: scriptGrantsSchema,
   },
 } as const;
 
+/** Keys of a stage that only scripts have. */
+export const SCRIPT_KEYS = ["limits", "grants"] as const;
+
 /** Keys of a stage that are the core's, not the plugin's. */
-export const STAGE_KEYS = ["plugin", "use", "name", "when", "onError"] as const;
+export const STAGE_KEYS = ["plugin", "use", "name", "when", "onError", ...SCRIPT_KEYS] as const;
 
 const cidrs = (description: string) =>
   ({ type: "array", items: { type: "string", minLength: 1 }, default: [], description }) as const;
@@ -306,6 +314,22 @@ export const gatewaySchema = {
       default: {},
       description:
         "Where stages keep what outlives a request, by name. There is always one called `main`: in memory, unless it is written here.",
+    },
+    pluginsDir: {
+      type: "string",
+      minLength: 1,
+      description:
+        "Folder of plugins in TypeScript or JavaScript, one a file, from the main file's folder; `plugins` by default.",
+    },
+    pluginPackages: {
+      type: "array",
+      items: {
+        type: "string",
+        pattern: "^(@[\\w.-]+/)?[\\w-][\\w.-]*$",
+        "x-expected": "the name of a package",
+      },
+      default: [],
+      description: "npm packages that scripts may import, with what these import themselves.",
     },
     pipelines: {
       type: "object",

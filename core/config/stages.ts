@@ -1,11 +1,13 @@
 /** Checks the stages of a list, each against the schema of its plugin. */
-import type { JsonSchema } from "../plugin.ts";
+import type { JsonSchema, Plugin } from "../plugin.ts";
 import { asList, asRecord, type Checking } from "./checking.ts";
 import { checkCondition } from "./conditions.ts";
 import { nearest } from "./nearest.ts";
 import { childPointer } from "../pointer.ts";
 import type { Condition, OnError, StageConfig } from "./checked.ts";
-import { STAGE_KEYS } from "./schema.ts";
+import { SCRIPT_KEYS, STAGE_KEYS } from "./schema.ts";
+import { readGrants, readLimits, refuseScriptKeys } from "./script-keys.ts";
+import { SCRIPT } from "./scripts.ts";
 import { findNode } from "./tree.ts";
 import { walkSchema } from "./walk-schema.ts";
 
@@ -18,6 +20,8 @@ export interface StageItem {
   /** True when it always answers. */
   readonly isTerminal: boolean;
   readonly pointer: string;
+  /** Of a script: what stands in the stage beside the core's keys, where that is more than options. */
+  readonly own?: Record<string, unknown>;
 }
 
 export interface UseItem {
@@ -131,24 +135,18 @@ function buildStage(
   pointer: string,
   upstreams: Record<string, unknown>,
 ): StageItem | undefined {
-  const plugin = checking.catalogue.get(name);
-  if (plugin === undefined) {
-    const known = checking.catalogue.keys();
-    checking.reportUnknown("CONFIG_UNKNOWN_PLUGIN", "plugin", name, `${pointer}/plugin`, known);
+  const { catalogue, scripts } = checking;
+  const plugin = catalogue.get(name);
+  if (plugin === undefined && !scripts.plugins.has(name)) {
+    const known = [...catalogue.keys(), ...scripts.plugins.keys()];
+    const hint = scripts.folder === undefined ? "" : `; there is no file ${scripts.folder}/${name}.ts`;
+    checking.reportUnknown("CONFIG_UNKNOWN_PLUGIN", "plugin", name, `${pointer}/plugin`, known, hint);
     return undefined;
   }
   const options: Record<string, unknown> = {};
   for (const [key, value] of Object.entries(item)) {
     if (!(STAGE_KEYS as readonly string[]).includes(key)) options[key] = value;
   }
-  const others = STAGE_KEYS.filter((key) => key !== "use" && key !== "plugin");
-  const isValid = checking.applySchema(plugin.schema, options, pointer, others);
-  checkReferences(checking, plugin.schema, options, pointer, upstreams);
-  if (plugin.guard === true && item["onError"] === "skip") {
-    const message = `"${name}" decides who may pass, so it cannot be skipped when it fails`;
-    checking.report("CONFIG_VALUE", message, `${pointer}/onError`);
-  }
-  if (!isValid) return undefined;
   const when = item["when"] as Condition | undefined;
   const stage: StageConfig = {
     plugin: name,
@@ -158,7 +156,66 @@ function buildStage(
     options,
     pointer,
   };
+  if (plugin === undefined || name === SCRIPT) {
+    return buildScript(checking, plugin, item, stage, upstreams);
+  }
+  const others = KEYS_BESIDE_OPTIONS.filter((key) => !(SCRIPT_KEYS as readonly string[]).includes(key));
+  const isValid = checkOptions(checking, plugin.schema, options, pointer, others, upstreams);
+  refuseScriptKeys(checking, item, name, pointer);
+  if (plugin.guard === true && item["onError"] === "skip") {
+    const message = `"${name}" decides who may pass, so it cannot be skipped when it fails`;
+    checking.report("CONFIG_VALUE", message, `${pointer}/onError`);
+  }
+  if (!isValid) return undefined;
   return { kind: "stage", stage, isTerminal: plugin.terminal === true && when === undefined, pointer };
+}
+
+const KEYS_BESIDE_OPTIONS = STAGE_KEYS.filter((key) => key !== "use" && key !== "plugin");
+
+function checkOptions(
+  checking: Checking,
+  schema: JsonSchema,
+  options: object,
+  pointer: string,
+  others: readonly string[],
+  upstreams: Record<string, unknown>,
+): boolean {
+  const isValid = checking.applySchema(schema, options, pointer, others);
+  checkReferences(checking, schema, options, pointer, upstreams);
+  return isValid;
+}
+
+/**
+ * Completes a stage that is a script.
+ * @param plugin the built-in one whose options name the script; undefined for a plugin file
+ */
+function buildScript(
+  checking: Checking,
+  plugin: Plugin | undefined,
+  item: Record<string, unknown>,
+  stage: StageConfig,
+  upstreams: Record<string, unknown>,
+): StageItem | undefined {
+  const { scripts } = checking;
+  const { plugin: name, pointer, options } = stage;
+  const bundle = plugin === undefined ? scripts.plugins.get(name) : scripts.stages.get(pointer);
+  const limits = readLimits(checking, item["limits"], `${pointer}/limits`);
+  const grants = readGrants(checking, item["grants"], `${pointer}/grants`, bundle?.name ?? name);
+  let at = pointer;
+  let others: readonly string[] = KEYS_BESIDE_OPTIONS;
+  if (plugin !== undefined) {
+    if (!checkOptions(checking, plugin.schema, options, pointer, others, upstreams)) return undefined;
+    stage.options = asRecord(options["options"]);
+    if (typeof item["name"] !== "string" && bundle !== undefined) stage.name = bundle.name;
+    at = `${pointer}/options`;
+    others = [];
+  }
+  if (bundle === undefined) return undefined; // its problems are known
+  if (!checkOptions(checking, bundle.manifest.schema, stage.options, at, others, upstreams)) return undefined;
+  stage.script = { version: bundle.version, limits, grants };
+  const own: Record<string, unknown> = { ...options };
+  for (const key of SCRIPT_KEYS) if (item[key] !== undefined) own[key] = item[key];
+  return { kind: "stage", stage, isTerminal: false, pointer, own };
 }
 
 function completeOnError(value: unknown): OnError {

@@ -5,6 +5,7 @@ import { loadConfigObject } from "../../../core/config/load.ts";
 import { gatewaySchema } from "../../../core/config/schema.ts";
 import { catalogue } from "../../../plugins/index.ts";
 import { parse } from "yaml";
+import { TempFolder } from "./temp-folder.ts";
 
 const text = readFileSync(resolve(import.meta.dirname, "../../../docs/configuration.md"), "utf8");
 const examples = [...text.matchAll(/^```yaml\n([\s\S]*?)^```$/gm)].map(([, yaml]) => yaml!);
@@ -12,7 +13,12 @@ const examples = [...text.matchAll(/^```yaml\n([\s\S]*?)^```$/gm)].map(([, yaml]
 describe("docs/configuration.md", () => {
   it("has examples that load", async () => {
     expect(examples).toHaveLength(2);
-    for (const yaml of examples) await loadConfigObject(parse(yaml), { catalogue, env: {} });
+    const folder = new TempFolder();
+    folder.write("plugins/README.md", "");
+    for (const yaml of examples) {
+      await loadConfigObject(parse(yaml), { catalogue, env: {}, baseDir: folder.path });
+    }
+    folder.remove();
   });
 
   it("shows every key of the gateway, its listeners, upstreams and routes", () => {

@@ -42,14 +42,14 @@ describe("loadConfig", () => {
     const { files, folders } = await load(`${HEAD}include: ["conf.d/*.yaml", "more/**/*.yaml"]\n${ROUTE}`);
     const paths = (...names: string[]): string[] => names.map((name) => join(folder.path, name));
     expect(files).toEqual(paths("gateway.yaml", "conf.d/a.yaml", "secret"));
-    expect(folders).toEqual(paths("conf.d", "more"));
+    expect(folders).toEqual(paths("conf.d", "more", "plugins"));
   });
 
   it("lists every folder that a ** may find files in", async () => {
     folder.write("conf/a/b/c.yaml", "");
     folder.write("conf/node_modules/d.yaml", "not: read");
     const { folders } = await load(`${HEAD}include: ["conf/**/*.yaml"]\n${ROUTE}`);
-    expect(folders).toEqual(["conf", "conf/a", "conf/a/b"].map((name) => join(folder.path, name)));
+    expect(folders).toEqual(["conf", "conf/a", "conf/a/b", "plugins"].map((name) => join(folder.path, name)));
   });
 
   it("names the files that were looked for when it refuses, so that their appearance can be seen", async () => {

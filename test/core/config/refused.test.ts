@@ -55,6 +55,7 @@ describe("refused configurations", () => {
       "CONFIG_NOT_FOUND",
       "CONFIG_OPTION_INVALID",
       "CONFIG_ROUTE_CONFLICT",
+      "CONFIG_SCRIPT_TYPES",
       "CONFIG_UNRESOLVED",
     ];
     const missing = Object.keys(CONFIG_CODES).filter((code) => !texts.includes(` ${code} `));
