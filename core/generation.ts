@@ -43,6 +43,11 @@ export interface Surroundings {
 /** What operators may look at through the admin listener: by collection, then by id. */
 export type ExposedThings = Map<string, Map<string, Exposed>>;
 
+/** What stages of one generation are built in. */
+export interface GenerationSurroundings extends Surroundings {
+  readonly exposed: ExposedThings;
+}
+
 /** A route that is ready to serve. */
 interface Route extends RouteInfo, Routable {
   /** Its place in the configuration. */
@@ -214,8 +219,9 @@ export async function buildGeneration(
     });
     const onTiming = config.log.stageTimings ? stageTimings(around.metrics) : undefined;
     const overload = openOverload(config, around, lease);
+    const inside = { ...around, exposed };
     for (const [index, route] of config.routes.entries()) {
-      routes.push(await buildRoute(route, index, config, hostFor, around, overload, onTiming, problems));
+      routes.push(await buildRoute(route, index, config, hostFor, inside, overload, onTiming, problems));
     }
     await stores.opened();
     let router: Router<Route> | undefined;
@@ -298,7 +304,7 @@ async function buildRoute(
   index: number,
   { scripts }: CheckedConfig,
   hostFor: (route: string, stage: string) => Host,
-  around: Surroundings,
+  around: GenerationSurroundings,
   overload: OverloadMonitor | undefined,
   onTiming: TimingListener | undefined,
   problems: Problem[],
@@ -363,7 +369,7 @@ async function buildStage(
   plugin: Plugin | undefined,
   scripts: CheckedConfig["scripts"],
   host: Host,
-  around: Surroundings,
+  around: GenerationSurroundings,
 ): Promise<Stage> {
   if (script === undefined) return plugin!.build(options as never, host);
   const { buildScriptStage } = await import("./script/stage.ts");

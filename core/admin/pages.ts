@@ -3,6 +3,7 @@ import type { Control } from "../control.ts";
 import { ConfigError } from "../errors.ts";
 import type { Exchange } from "../exchange.ts";
 import { type Reply, textReply } from "../reply.ts";
+import { type ScriptReading, showScript } from "../script/view.ts";
 import type { TargetChange } from "../upstream/admin.ts";
 import { json, unknown } from "./json.ts";
 import { heap, profile, threads } from "./thread-pages.ts";
@@ -36,6 +37,11 @@ const PAGES = {
   "/admin/circuit-breakers/:id": {
     guarded: true,
     methods: { GET: oneOf("circuit-breakers"), PATCH: changeOf("circuit-breakers") },
+  },
+  "/admin/scripts": { guarded: true, methods: { GET: listOf("scripts", showReading) } },
+  "/admin/scripts/:id": {
+    guarded: true,
+    methods: { GET: oneOf("scripts", showReading), PATCH: changeOf("scripts", showReading) },
   },
 } as const satisfies Record<string, Page>;
 
@@ -102,30 +108,45 @@ async function stats(control: Control): Promise<Reply> {
   });
 }
 
-/** All of a collection, as a list. */
-function listOf(collection: string): Answer {
-  return async (control) => json(200, Object.values(await control.inspect(collection)));
+/** How one of a collection is shown, by its id. */
+type Show = (id: string, thing: object) => object;
+
+function asItIs(_id: string, thing: object): object {
+  return thing;
 }
 
-function oneOf(collection: string): Answer {
-  return async (control, _x, [id = ""]) => {
+function showReading(id: string, reading: object): object {
+  return showScript(id, reading as ScriptReading);
+}
+
+/** All of a collection, as a list. */
+function listOf(collection: string, show: Show = asItIs): Answer {
+  return async (control) => {
     const all = await control.inspect(collection);
-    return Object.hasOwn(all, id) ? json(200, all[id]) : unknown(Object.keys(all));
+    return json(
+      200,
+      Object.entries(all).map(([id, thing]) => show(id, thing)),
+    );
   };
 }
 
-function changeOf(collection: string): Answer {
-  return async (control, x, [id = ""]) => {
+function oneOf(collection: string, show: Show = asItIs): Answer {
+  return async (control, _x, [id = ""]) => {
+    const all = await control.inspect(collection);
+    return Object.hasOwn(all, id) ? json(200, show(id, all[id]!)) : unknown(Object.keys(all));
+  };
+}
+
+function changeOf(collection: string, show: Show = asItIs): Answer {
+  return async (control, x, params) => {
     const patch = await readPatch(x);
     if (patch === undefined) return notJson();
     try {
-      const changed = await control.change(collection, id, patch);
-      return changed === undefined
-        ? unknown(Object.keys(await control.inspect(collection)))
-        : json(200, changed);
+      await control.change(collection, params[0] ?? "", patch);
     } catch (error) {
       return refused(error);
     }
+    return oneOf(collection, show)(control, x, params);
   };
 }
 

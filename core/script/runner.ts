@@ -24,6 +24,8 @@ export interface RunnerAround {
   readonly clock: Clock;
   readonly vitals: Vitals;
   readonly quarantine: Quarantine;
+  /** Told when it is closed. */
+  readonly registry: { remove(runner: ScriptRunner): void };
 }
 
 /** Longest result, beside what bodies need. */
@@ -115,7 +117,7 @@ export class ScriptRunner {
     const now = monotonicMs();
     const { quarantine } = this;
     const isProbe = quarantine.isImposed(now);
-    if (isProbe && !quarantine.tryProbe(now)) throw new GatewayError("SCRIPT_QUARANTINED");
+    if (isProbe && !quarantine.tryProbe(now)) throw this.count(new GatewayError("SCRIPT_QUARANTINED"));
     if (now - this.#sampledAt > SAMPLE_MS) this.#sample(now);
     const { isolate } = this.#keeper;
     const stage = this.#keeper.numberOf(run.stage);
@@ -153,6 +155,7 @@ export class ScriptRunner {
   close(): void {
     for (const run of this.#runs.values()) run.fail(new GatewayError("SCRIPT_THREW"));
     this.#keeper.close();
+    this.#around.registry.remove(this);
   }
 
   #sample(now: number): void {

@@ -31,6 +31,7 @@ export class ScriptStats {
 
   countError(error: LastError): void {
     this.errors.set(error.code, (this.errors.get(error.code) ?? 0) + 1);
-    this.lastError = error;
+    // Why it is in quarantine is worth more than that it is.
+    if (error.code !== "SCRIPT_QUARANTINED") this.lastError = error;
   }
 }

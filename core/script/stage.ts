@@ -5,10 +5,12 @@ import type { StageScript } from "./script.ts";
 import type { Exchange } from "../exchange.ts";
 import type { Handler, Host, Stage } from "../plugin.ts";
 import type { Reply } from "../reply.ts";
-import type { Surroundings } from "../generation.ts";
+import type { GenerationSurroundings } from "../generation.ts";
+import { exposeScript } from "./exposed-script.ts";
 import { applyToReply, applyToRequest } from "./edits.ts";
 import { HookRun } from "./hook-run.ts";
 import { Quarantine } from "./quarantine.ts";
+import { ScriptRegistry } from "./registry.ts";
 import { ScriptRunner } from "./runner.ts";
 import type { ScriptBundle } from "./script.ts";
 import { createScriptStage, type ScriptStage } from "./script-stage.ts";
@@ -23,17 +25,19 @@ export async function buildScriptStage(
   script: StageScript,
   options: unknown,
   host: Host,
-  around: Surroundings,
+  around: GenerationSurroundings,
 ): Promise<Stage> {
   const { limits, grants } = script;
   const key = keyOf(`script ${bundle.name}`, [bundle.version, limits.memoryBytes]);
+  const registry = host.keep("scripts", () => new ScriptRegistry(around.metrics));
   const runner = host.keep(key, () => {
     const quarantine = new Quarantine(around.shared, bundle.version);
-    return new ScriptRunner(bundle, limits.memoryBytes, { ...around, quarantine });
+    return registry.add(new ScriptRunner(bundle, limits.memoryBytes, { ...around, quarantine, registry }));
   });
   const stage = createScriptStage(bundle, limits, grants, options, host);
   await runner.addStage(stage);
   host.onClose(() => runner.removeStage(stage));
+  exposeScript(around.exposed, runner, host.route, around.log);
   const { request, response } = bundle.manifest.hooks;
   const hooks = new Hooks(runner, stage);
   if (!request) return (next) => async (x) => hooks.response(x, await next(x));

@@ -8,6 +8,7 @@ import type { DataThread, Prepared } from "../gateway.ts";
 import { listenerKeys } from "../listener-address.ts";
 import type { ObservedThread } from "../observe/observed-thread.ts";
 import type { Clock, Labels, Metrics } from "../plugin.ts";
+import { mergeCollections } from "../script/view.ts";
 import type { Feeds } from "../upstream/feed.ts";
 import { prepareAll } from "./prepare-all.ts";
 import { openProbed } from "./probe-address.ts";
@@ -126,11 +127,12 @@ export class ThreadGroup implements DataThread, PlaceOwner {
     return cut.reduce((sum, n) => sum + n, 0);
   }
 
-  /** What there is, of all threads; of what several have, the first one's word counts. */
+  /** What there is, of all threads; of what several have, the first one's word counts, save for what each counts. */
   async inspect(collection: string): Promise<Record<string, object>> {
     const all = await Promise.all(
       this.#threads.map((thread) => thread.inspect(collection).catch(() => ({}))),
     );
+    if (collection === "scripts") return mergeCollections(all);
     return Object.assign({}, ...all.toReversed()) as Record<string, object>;
   }
 

@@ -63,6 +63,7 @@ const GUARDED = [
   "/admin/upstreams/users/targets/a:1",
   "/admin/circuit-breakers",
   "/admin/circuit-breakers/x",
+  "/admin/scripts",
 ];
 const OPEN = ["/health/live", "/health/ready"];
 
