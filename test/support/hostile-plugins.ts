@@ -8,6 +8,7 @@ import {
   textReply,
 } from "../../core/plugin.ts";
 import { catalogue } from "../../plugins/index.ts";
+import { tally } from "./tally-plugin.ts";
 
 const schema = {
   type: "object",
@@ -95,4 +96,5 @@ export const hostileCatalogue = new Map([
   ...catalogue,
   [hostile.name, hostile as Plugin],
   [tellThread.name, tellThread],
+  [tally.name, tally as Plugin],
 ]);

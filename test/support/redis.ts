@@ -50,6 +50,15 @@ export class RedisServer {
     return (await run(cli, ["-p", String(this.port), ...command])).stdout.trim();
   }
 
+  /** Stops it, as a machine that hangs: its connections stay. */
+  freeze(): void {
+    this.#process?.kill("SIGSTOP");
+  }
+
+  thaw(): void {
+    this.#process?.kill("SIGCONT");
+  }
+
   async kill(): Promise<void> {
     const child = this.#process;
     this.#process = undefined;

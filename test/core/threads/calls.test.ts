@@ -1,12 +1,13 @@
 import { MessageChannel } from "node:worker_threads";
 import { expect, it, onTestFinished } from "vitest";
-import { ConfigError } from "../../../core/errors.ts";
+import { ConfigError, GatewayError } from "../../../core/errors.ts";
 import { type AnswerMessage, answerCall, Caller, type CallMessage } from "../../../core/threads/calls.ts";
 
 type Table = {
   add(a: number, b: number): Promise<number>;
   refuse(): number;
   fail(how: string): number;
+  beDown(): number;
 };
 
 /** A caller on one side of a real channel, a table on the other. */
@@ -17,6 +18,12 @@ function setUp() {
     add: async (a, b) => a + b,
     refuse: () => {
       throw new ConfigError("cannot", "/routes/0");
+    },
+    beDown: () => {
+      throw new GatewayError("STORE_UNAVAILABLE", {
+        headers: ["retry-after", "1"],
+        cause: new Error("no answer"),
+      });
     },
     fail: (how) => {
       if (how === "text") throw "a text";
@@ -48,6 +55,19 @@ it("fails as the other side did: with problems of the configuration, or with its
   const plain = await caller.call("fail", "text").catch((error: unknown) => error);
   expect(plain).toMatchObject({ message: "a text" });
   expect(plain).not.toHaveProperty("code");
+});
+
+it("fails with the gateway's own errors as such, and with what was underneath", async () => {
+  const caller = setUp();
+  const down = await caller.call("beDown").catch((error: unknown) => error);
+  expect(down).toBeInstanceOf(GatewayError);
+  expect(down).toMatchObject({
+    code: "STORE_UNAVAILABLE",
+    status: 503,
+    headers: ["retry-after", "1"],
+    detail: undefined,
+    cause: { message: "no answer" },
+  });
 });
 
 it("fails calls that wait, and those to come, when the other side is gone", async () => {

@@ -1,0 +1,204 @@
+/** What becomes of calls when Redis is away, slow, or not ours to use. */
+import { inspect } from "node:util";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { KeyValueStore } from "../../../core/store/store.ts";
+import { type RedisServer, startRedis, startRedisCluster } from "../../support/redis.ts";
+import { clusterOf, type OpenedStore, openStore, redisAt } from "../../support/stores.ts";
+
+const DOWN = "error: a store cannot be reached: calls fail until it can";
+const BACK = "info: a store can be reached again";
+
+const messages = ({ log }: OpenedStore): string[] =>
+  log.lines.map((line) => `${line.level}: ${line.message}`);
+const failureOf = (call: Promise<unknown>): Promise<Error> =>
+  call.then(
+    (value) => Promise.reject(new Error(`not a failure: ${inspect(value)}`)),
+    (error: Error) => error,
+  );
+const isUp = async ({ metrics }: OpenedStore): Promise<string | undefined> =>
+  /sluice_store_up\{store="main"\} (\d)/.exec((await metrics.render()).text)?.[1];
+
+/** Asks until there is an answer. */
+async function answered(store: KeyValueStore, keys: readonly string[] = ["any"]): Promise<void> {
+  await expect
+    .poll(
+      () =>
+        Promise.all(keys.map((key) => store.get(key))).then(
+          () => "answers",
+          () => "fails",
+        ),
+      {
+        timeout: 15_000,
+      },
+    )
+    .toBe("answers");
+}
+
+let server: RedisServer;
+let using: AsyncDisposableStack;
+beforeEach(async () => {
+  using = new AsyncDisposableStack();
+  server = using.use(await startRedis());
+});
+afterEach(() => using.disposeAsync());
+
+const open = async (more: object = {}): Promise<OpenedStore> =>
+  using.use(await openStore(redisAt(server.url, more)));
+
+describe("a store in Redis", () => {
+  it("fails at once without Redis, says so once, and is back without being told", async () => {
+    await server.kill();
+    const opened = await open();
+    for (let i = 0; i < 20; i++) {
+      const failure = await failureOf(opened.store.set("lost", "1"));
+      expect(failure).toMatchObject({ code: "STORE_UNAVAILABLE", headers: ["retry-after", "1"] });
+    }
+    expect(messages(opened)).toEqual([DOWN]);
+    expect(opened.log.lines[0]!.fields).toMatchObject({ store: "main", reason: /ECONNREFUSED/ });
+    expect(await isUp(opened)).toBe("0");
+    await server.start();
+    await answered(opened.store);
+    expect(messages(opened)).toEqual([DOWN, BACK]);
+    expect(await isUp(opened)).toBe("1");
+    expect(await opened.store.get("lost")).toBeUndefined();
+  });
+
+  it("outlives a Redis that is killed under calls and started again, scripts forgotten", async () => {
+    const opened = await open();
+    expect(await opened.store.incr("n", 1)).toBe(1);
+    const underWay = Array.from({ length: 100 }, () => opened.store.incr("n", 1).catch((e: Error) => e));
+    await server.kill();
+    for (const end of await Promise.all(underWay)) {
+      if (typeof end !== "number") expect(end).toMatchObject({ code: "STORE_UNAVAILABLE" });
+    }
+    await failureOf(opened.store.get("n"));
+    await server.start();
+    await answered(opened.store);
+    expect(await opened.store.incr("n", 5, { ttlMs: 60_000 })).toBe(5);
+    expect(messages(opened)).toEqual([DOWN, BACK]);
+  });
+
+  it("counts on when Redis forgets the script", async () => {
+    const { store } = await open();
+    await store.incr("n", 1);
+    await server.ask("script", "flush");
+    expect(await store.incr("n", 1)).toBe(2);
+  });
+
+  it("gives up a call whose time is over, and is well once Redis answers again", async () => {
+    const opened = await open({ timeout: "30ms" });
+    await answered(opened.store);
+    await server.ask("client", "pause", "300");
+    const began = performance.now();
+    const failure = await failureOf(opened.store.get("a"));
+    expect(failure).toMatchObject({ code: "STORE_UNAVAILABLE", cause: { message: "no answer in 30 ms" } });
+    expect(performance.now() - began).toBeLessThan(250);
+    await answered(opened.store);
+  });
+
+  it("gives up a connection that is silent, and takes another when Redis goes on", async () => {
+    const opened = await open({ timeout: "30ms" });
+    await answered(opened.store);
+    server.freeze();
+    await expect
+      .poll(async () => ((await failureOf(opened.store.get("a"))).cause as Error).message, {
+        timeout: 15_000,
+      })
+      .not.toBe("no answer in 30 ms");
+    expect(messages(opened)).toEqual([DOWN]);
+    server.thaw();
+    await answered(opened.store);
+    expect(messages(opened)).toEqual([DOWN, BACK]);
+  });
+
+  it("tells nobody its password, whatever Redis says of it", async () => {
+    await server.ask("config", "set", "requirepass", "right");
+    const url = server.url.replace("redis://", "redis://:hunter2@");
+    const opened = await open({ url });
+    const failure = await failureOf(opened.store.set("a", "1"));
+    expect(failure).toMatchObject({ code: "STORE_UNAVAILABLE" });
+    expect(opened.log.lines[0]!.fields).toMatchObject({ reason: /WRONGPASS/ });
+    const all = { hidden: inspect({ failure, lines: opened.log.lines }, { depth: 10, showHidden: true }) };
+    expect(all.hidden).not.toContain("hunter2");
+  });
+
+  it("uses the password, the database and the prefix that it is given", async () => {
+    await server.ask("config", "set", "requirepass", "p@ss:w");
+    const url = `${server.url.replace("redis://", "redis://:p%40ss%3Aw@")}/3`;
+    const { store } = await open({ url, keyPrefix: "mine:" });
+    await store.set("a", "1", { ttlMs: 60_000 });
+    expect(await server.ask("-a", "p@ss:w", "-n", "3", "keys", "*")).toBe("mine:a");
+  });
+
+  it("says of a key that holds something else that it cannot be used", async () => {
+    const opened = await open();
+    await server.ask("lpush", "sluice:list", "1");
+    expect(await failureOf(opened.store.get("list"))).toMatchObject({ code: "STORE_VALUE_INVALID" });
+    expect(await failureOf(opened.store.incr("list", 1))).toMatchObject({ code: "STORE_VALUE_INVALID" });
+    expect(messages(opened)).toEqual([]);
+  });
+
+  it("closes its connection, and says nothing of that", async () => {
+    const opened = await openStore(redisAt(server.url));
+    await opened.store.get("a");
+    await opened[Symbol.asyncDispose]();
+    await expect.poll(() => server.ask("client", "list")).not.toContain("name=sluice");
+    expect(messages(opened)).toEqual([]);
+    expect(await isUp(opened)).toBeUndefined();
+  });
+});
+
+describe("a store in a Redis cluster", () => {
+  /** Keys of all three nodes. */
+  const KEYS = Array.from({ length: 12 }, (_, i) => `key ${i}`);
+
+  it("fails while a node is away, and is back with it", async () => {
+    const cluster = using.use(await startRedisCluster());
+    const opened = using.use(await openStore(clusterOf(cluster.nodes, { timeout: "100ms" })));
+    for (const key of KEYS) await opened.store.set(key, "1");
+    await cluster.servers[1]!.kill();
+    const ends = await Promise.all(
+      KEYS.map((key) =>
+        opened.store.get(key).then(
+          () => "ok",
+          (error: { code: string }) => error.code,
+        ),
+      ),
+    );
+    expect(ends).toContain("STORE_UNAVAILABLE");
+    await cluster.servers[1]!.start();
+    await cluster.well();
+    await answered(opened.store, KEYS);
+  });
+
+  it("follows a slot that has moved", async () => {
+    const cluster = using.use(await startRedisCluster());
+    const opened = using.use(await openStore(clusterOf(cluster.nodes)));
+    await answered(opened.store, KEYS);
+    const [first, ...others] = cluster.servers;
+    // Of this slot: redis-cli gives each primary a third of them, in order.
+    expect(await first!.ask("cluster", "keyslot", "sluice:{b}")).toBe("3300");
+    const target = others[0]!;
+    const [from, to] = await Promise.all([first!, target].map((each) => each.ask("cluster", "myid")));
+    await target.ask("cluster", "setslot", "3300", "importing", from!);
+    await first!.ask("cluster", "setslot", "3300", "migrating", to!);
+    for (const each of [target, first!]) await each.ask("cluster", "setslot", "3300", "node", to!);
+    await cluster.well();
+    await opened.store.set("{b}", "1");
+    expect(await opened.store.get("{b}")).toBe("1");
+    expect(await target.ask("get", "sluice:{b}")).toBe("1");
+    expect(messages(opened)).toEqual([]);
+  });
+
+  it("fails at once without any node, and finds the cluster when it comes", async () => {
+    const cluster = using.use(await startRedisCluster());
+    await Promise.all(cluster.servers.map((each) => each.kill()));
+    const opened = using.use(await openStore(clusterOf(cluster.nodes)));
+    expect(await failureOf(opened.store.get("a"))).toMatchObject({ code: "STORE_UNAVAILABLE" });
+    expect(messages(opened)).toEqual([DOWN]);
+    await Promise.all(cluster.servers.map((each) => each.start()));
+    await cluster.well();
+    await answered(opened.store, KEYS);
+    expect(messages(opened)).toEqual([DOWN, BACK]);
+  });
+});
