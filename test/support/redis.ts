@@ -114,7 +114,7 @@ export async function startRedisCluster(): Promise<RedisCluster> {
 }
 
 /** A port that nobody listens on, nor on the one that is 10,000 higher: that is where nodes of a cluster talk. */
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   for (;;) {
     const port = await listenBriefly(0);
     if (port !== undefined && port < 55_000 && (await listenBriefly(port + 10_000)) !== undefined)

@@ -1,8 +1,14 @@
 /** What becomes of calls when Redis is away, slow, or not ours to use. */
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { getCACertificates, setDefaultCACertificates } from "node:tls";
 import { inspect } from "node:util";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { StoreConfig } from "../../../core/config/checked.ts";
 import type { KeyValueStore } from "../../../core/store/store.ts";
-import { type RedisServer, startRedis, startRedisCluster } from "../../support/redis.ts";
+import { type Authority, createAuthority } from "../../support/certificates.ts";
+import { freePort, type RedisServer, startRedis, startRedisCluster } from "../../support/redis.ts";
 import { clusterOf, type OpenedStore, openStore, redisAt } from "../../support/stores.ts";
 
 const DOWN = "error: a store cannot be reached: calls fail until it can";
@@ -145,6 +151,35 @@ describe("a store in Redis", () => {
     await expect.poll(() => server.ask("client", "list")).not.toContain("name=sluice");
     expect(messages(opened)).toEqual([]);
     expect(await isUp(opened)).toBeUndefined();
+  });
+});
+
+describe("a store in Redis behind TLS", () => {
+  /** Starts a Redis with a certificate for `localhost`. */
+  async function startWithTls(authority: Authority): Promise<StoreConfig> {
+    const folder = mkdtempSync(join(tmpdir(), "sluice-tls-"));
+    using.defer(() => rmSync(folder, { recursive: true }));
+    const { cert, key } = await authority.issue(["localhost"]);
+    const [certFile, keyFile] = [join(folder, "cert.pem"), join(folder, "key.pem")];
+    writeFileSync(certFile, cert);
+    writeFileSync(keyFile, key);
+    const port = String(await freePort());
+    const files = ["--tls-cert-file", certFile, "--tls-key-file", keyFile];
+    using.use(await startRedis("--tls-port", port, "--tls-auth-clients", "no", ...files));
+    return redisAt(`rediss://localhost:${port}`);
+  }
+
+  it("is used when its certificate is trusted, and only then", async () => {
+    const authority = await createAuthority();
+    const config = await startWithTls(authority);
+    const stranger = using.use(await openStore(config));
+    expect(await failureOf(stranger.store.get("a"))).toMatchObject({ code: "STORE_UNAVAILABLE" });
+    expect(stranger.log.lines[0]!.fields).toMatchObject({ reason: /certificate/ });
+    const trusted = getCACertificates("default");
+    using.defer(() => setDefaultCACertificates(trusted));
+    setDefaultCACertificates([...trusted, authority.cert]);
+    const { store } = using.use(await openStore(config));
+    expect(await store.incr("a", 1)).toBe(1);
   });
 });
 
