@@ -14,6 +14,9 @@ const BENCHES = [
   "failure",
   "restart",
   "shared-memory",
+  "script",
+  "script-memory",
+  "script-swap",
 ] as const;
 
 const verdicts: string[] = [];

@@ -1,7 +1,7 @@
 /** Starts what is measured: Sluice as its users run it, and the yardstick. */
-import { mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { type StartOptions, SUBJECT_CORE, Subject } from "./process.ts";
 
 const MAIN = join(import.meta.dirname, "..", "..", "core", "main.ts");
@@ -27,6 +27,8 @@ export interface SluiceOptions {
   core?: number | readonly number[];
   /** Reload when the file changes. */
   watch?: boolean;
+  /** More files in the folder of the configuration, by path. */
+  files?: Readonly<Record<string, string>>;
   /** Arguments for Node. */
   nodeArgs?: readonly string[];
   onLine?: (line: string) => void;
@@ -37,6 +39,10 @@ export async function startSluice(config: object, options: SluiceOptions = {}): 
   const folder = mkdtempSync(join(tmpdir(), "sluice-bench-"));
   const file = join(folder, "gateway.json");
   writeFileSync(file, JSON.stringify(config));
+  for (const [path, text] of Object.entries(options.files ?? {})) {
+    mkdirSync(join(folder, dirname(path)), { recursive: true });
+    writeFileSync(join(folder, path), text);
+  }
   const args = [...(options.nodeArgs ?? []), options.main ?? MAIN, "start", "-c", file];
   if (options.supervise !== true) args.push("--no-supervise");
   if (options.watch !== true) args.push("--no-watch");
@@ -58,10 +64,15 @@ export async function startSluice(config: object, options: SluiceOptions = {}): 
   };
 }
 
-/** Replaces a configuration file as editors do: written beside it and renamed. */
-export function saveConfig(file: string, config: object): void {
-  writeFileSync(`${file}.next`, JSON.stringify(config));
+/** Replaces a file as editors do: written beside it and renamed. */
+export function saveFile(file: string, text: string): void {
+  writeFileSync(`${file}.next`, text);
   renameSync(`${file}.next`, file);
+}
+
+/** As {@link saveFile}, for a configuration. */
+export function saveConfig(file: string, config: object): void {
+  saveFile(file, JSON.stringify(config));
 }
 
 /** Runs the yardstick in front of an upstream. */

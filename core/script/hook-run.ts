@@ -51,9 +51,10 @@ export class HookRun implements Abortable {
   wait(): Promise<string> {
     return new Promise((resolve, reject) => {
       this.#waiting = { resolve, reject };
-      const { wallMs } = this.stage.limits;
+      const { bundle, limits } = this.stage;
+      const { wallMs } = limits;
       this.#timer = setTimeout(() => {
-        const cause = new Error(`the hook has not settled after ${wallMs} ms`);
+        const cause = new Error(`script ${bundle.name}: the hook has not settled after ${wallMs} ms`);
         this.fail(new GatewayError("SCRIPT_TIMEOUT", { cause }));
       }, wallMs);
       this.x.onAbort(this);
