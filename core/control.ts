@@ -17,6 +17,7 @@ import type { Excuse } from "./observe/profiling.ts";
 import type { ObservedThread, OwnThread } from "./observe/observed-thread.ts";
 import type { Clock } from "./plugin.ts";
 import type { MemoryStores } from "./store/memory-stores.ts";
+import type { Watchdog } from "./script/watchdog.ts";
 import type { SocketStore } from "./threads/sockets.ts";
 import type { Keepers } from "./upstream/keepers.ts";
 
@@ -38,6 +39,8 @@ export interface ControlOptions {
   sockets: SocketStore;
   /** The control thread. */
   own: OwnThread;
+  /** Who is told of configurations that are about to serve; none in a program that a gateway is a part of. */
+  watchdog?: Pick<Watchdog, "follow" | "close"> | undefined;
   /** Who must not take this thread for one that hangs: a large configuration keeps it busy for seconds. */
   excuse?: Excuse | undefined;
 }
@@ -192,6 +195,7 @@ export class Control {
     await this.#options.keepers.close();
     this.metrics.close();
     this.#options.own.close();
+    this.#options.watchdog?.close();
     this.#state = "stopped";
     return cut;
   }
@@ -255,6 +259,7 @@ export class Control {
       throw error;
     }
     upstreams.activate();
+    this.#options.watchdog?.follow(config);
     prepared.activate();
     prepared.retired
       .then(() => Promise.all([upstreams.close(), closeStores()]))

@@ -10,6 +10,10 @@ import { MergedMetrics } from "./observe/merged-metrics.ts";
 import { GatewayMetrics } from "./observe/metrics.ts";
 import { OwnThread } from "./observe/observed-thread.ts";
 import type { Excuse } from "./observe/profiling.ts";
+import { type ImposeContext, imposeKilled, imposeStall, stillKilled } from "./script/impose.ts";
+import { type ScriptName, ScriptNames } from "./script/names.ts";
+import { Watchdog, type WatchdogOptions } from "./script/watchdog.ts";
+import { ownSystemId } from "./supervisor/thread-time.ts";
 import { canReusePort, countThreads } from "./threads/count.ts";
 import { ThreadGroup } from "./threads/thread-group.ts";
 import { createSharedMemory, SharedMemory } from "./threads/shared-memory.ts";
@@ -30,6 +34,8 @@ export interface Runtime {
   readonly log: RootLog;
   /** Data threads; with one, the calling thread does everything. */
   readonly threads: number;
+  /** Those of {@link RuntimeOptions.quarantined} that still are. */
+  readonly quarantined: readonly ScriptName[];
 }
 
 export interface RuntimeOptions {
@@ -41,6 +47,10 @@ export interface RuntimeOptions {
   readonly sockets?: ProcessSockets | undefined;
   /** Who must not take this thread for one that hangs. */
   readonly excuse?: Excuse | undefined;
+  /** File descriptor for notes that outlive the process. */
+  readonly note?: number | undefined;
+  /** Scripts that processes before this one ended with. */
+  readonly quarantined?: readonly ScriptName[] | undefined;
   /** Told when only the end of the process helps. */
   readonly onHopeless?: (reason: string) => void;
 }
@@ -53,8 +63,9 @@ export interface RuntimeOptions {
 export async function startRuntime(
   load: () => Promise<LoadedConfig>,
   catalogue: Catalogue,
-  { logTo, worker, sockets = NO_SOCKETS, excuse, onHopeless }: RuntimeOptions = {},
+  options: RuntimeOptions = {},
 ): Promise<Runtime> {
+  const { logTo, worker, sockets = NO_SOCKETS, excuse, note, quarantined = [], onHopeless } = options;
   // The log's settings are part of the configuration, so the first one is read before there is a log.
   let first: LoadedConfig | undefined = await load();
   const log = createLog(first.config.log, logTo);
@@ -76,36 +87,51 @@ export async function startRuntime(
   const stores = new MemoryStores(systemClock, counted);
   const shared = new SharedMemory(memory, isAlone ? 0 : threads);
   collectSharedCells(shared, counted, systemClock);
-  const data = isAlone
-    ? await openGateway({
-        ...common,
-        // The process that comes after this one may have more threads.
-        sockets: socketsOf(0, sockets),
-        ...(sockets !== NO_SOCKETS && (await canReusePort()) ? { sharesPorts: "with-successor" } : {}),
-        metrics: counted,
-        catalogue,
-        shared,
-        vitals: new Vitals(createVitals(1), 0),
-        openStore: createOpenStore({ ...common, metrics: counted, memory: (id) => stores.find(id) }),
-        random: Math.random,
-      })
+  const imposing = { shared, clock: systemClock, log };
+  imposeKilled(imposing, quarantined);
+  const vitals = createVitals(isAlone ? 1 : threads);
+  const scripts = new ScriptNames();
+  const own = new Vitals(vitals, 0);
+  if (isAlone) own.systemId = ownSystemId();
+  const group = isAlone
+    ? undefined
     : new ThreadGroup({
         ...common,
         threads,
         memory,
+        vitals,
+        scripts,
         entry: worker,
         calls: { askStore: async (id, call) => answerStore(stores.find(id), call) },
         onGone(thread) {
           keepers.forgetThread(thread);
           shared.forgetThread(thread);
         },
+        onBlamed: (script) => imposeStall(imposing, script),
         onHopeless: (thread) => onHopeless?.(`the data thread ${thread} cannot be ended`),
       });
+  // A program that a gateway is a part of is not ended for a script.
+  const watchdog = worker && watchScripts({ vitals, note, names: scripts, log }, group, imposing);
+  const data =
+    group ??
+    (await openGateway({
+      ...common,
+      // The process that comes after this one may have more threads.
+      sockets: socketsOf(0, sockets),
+      ...(sockets !== NO_SOCKETS && (await canReusePort()) ? { sharesPorts: "with-successor" } : {}),
+      metrics: counted,
+      catalogue,
+      shared,
+      vitals: own,
+      openStore: createOpenStore({ ...common, metrics: counted, memory: (id) => stores.find(id) }),
+      random: Math.random,
+    }));
   const control = new Control({
     ...common,
     data,
     keepers,
     stores,
+    watchdog,
     own: new OwnThread(name, counted, systemClock, excuse),
     excuse,
     async load() {
@@ -120,7 +146,30 @@ export async function startRuntime(
     await control.stop();
     throw error;
   }
-  return { control, log, threads: isAlone ? 1 : threads };
+  return {
+    control,
+    log,
+    threads: isAlone ? 1 : threads,
+    get quarantined() {
+      return stillKilled(imposing, quarantined);
+    },
+  };
+}
+
+/** Has scripts watched that keep a thread of the group, or this one when there is no group. */
+function watchScripts(
+  options: Pick<WatchdogOptions, "vitals" | "note" | "names" | "log">,
+  group: ThreadGroup | undefined,
+  imposing: ImposeContext,
+): Watchdog {
+  return new Watchdog({
+    ...options,
+    isOnlyThread: group === undefined,
+    onStall(stall) {
+      if (stall.script !== undefined) imposeStall(imposing, stall.script);
+      group?.giveUp(stall);
+    },
+  });
 }
 
 /** A control thread whose data threads serve needs nothing of what serves. */

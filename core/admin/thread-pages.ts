@@ -14,12 +14,13 @@ const DEFAULT_SECONDS = "10";
 
 export async function threads(control: Control): Promise<Reply> {
   const readings = await control.metrics.readings();
-  const all = control.threads.map(({ name, state, startedAt, replacements, lastReason }) => ({
+  const all = control.threads.map(({ name, state, startedAt, replacements, lastReason, runningScript }) => ({
     thread: name,
     state,
     startedAt: startedAt === undefined ? null : new Date(startedAt).toISOString(),
     replacements,
     lastReason: lastReason ?? null,
+    runningScript: runningScript ?? null,
     ...readings.get(name),
   }));
   return json(200, all);

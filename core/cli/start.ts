@@ -45,18 +45,21 @@ export async function start(options: StartOptions): Promise<Running> {
   const compile = compileOnce(catalogue);
   const scripts = new ScriptLoader();
   const load = (): ReturnType<typeof loadConfig> => loadConfig(path, { catalogue, compile, scripts });
-  const { control, log, threads } = await startRuntime(load, catalogue, {
+  const runtime = await startRuntime(load, catalogue, {
     worker,
     sockets: supervision,
     excuse: supervision && ((ms) => supervision.excuse(ms)),
+    note: supervision?.note,
+    quarantined: supervision?.quarantined,
     onHopeless(reason) {
-      log.error({ reason }, "the process is ended");
-      log.flush();
+      runtime.log.error({ reason }, "the process is ended");
+      runtime.log.flush();
       // Not by exiting: that waits for all threads.
       if (supervision === undefined) process.kill(process.pid, "SIGKILL");
       else supervision.giveUp(reason);
     },
   });
+  const { control, log, threads } = runtime;
   const lastCrash = supervision?.lastCrash;
   if (lastCrash) {
     control.lastCrash = { ...lastCrash, at: new Date(lastCrash.at).toISOString() };
@@ -70,7 +73,11 @@ export async function start(options: StartOptions): Promise<Running> {
     () => [[{}, supervision?.restarts ?? 0]],
   );
   if (watch) await control.watch();
-  supervision?.ready(threads === 1, () => ({ generation: control.generation, running: control.lastRoutes }));
+  supervision?.ready(threads === 1, () => ({
+    generation: control.generation,
+    running: control.lastRoutes,
+    quarantined: runtime.quarantined,
+  }));
   const { pid } = process;
   log.info(
     { config: path, watch, pid, listeners: control.urls, admin: control.adminUrl },

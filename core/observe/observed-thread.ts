@@ -15,6 +15,8 @@ export interface ObservedThread {
   /** How many there were before it, and why the last one ended. */
   readonly replacements: number;
   readonly lastReason: string | undefined;
+  /** Name of the script that it is in the middle of. */
+  readonly runningScript: string | undefined;
   readonly profiler: Profiler | undefined;
 }
 
@@ -25,6 +27,8 @@ export class OwnThread implements ObservedThread {
   readonly startedAt: number;
   readonly replacements = 0;
   readonly lastReason = undefined;
+  /** What it runs when it can be asked is the asking. */
+  readonly runningScript = undefined;
   readonly profiler: Profiler;
   readonly #health: ThreadHealth;
 

@@ -1,5 +1,6 @@
 /** A gateway process, as its supervisor sees it. */
 import { type ChildProcess, spawn } from "node:child_process";
+import type { Readable } from "node:stream";
 import { constants } from "node:os";
 import type { SocketHandle } from "./held-sockets.ts";
 import {
@@ -8,15 +9,18 @@ import {
   type FromSupervisor,
   HANDOVER,
   type Handover,
-  type Vitals,
+  type NamedScript,
 } from "./messages.ts";
-import { CONTROL_STALLED, REQUESTS_STALLED, readMainThread, ProcessWatch } from "./process-watch.ts";
+import { ProcessNotes } from "./process-notes.ts";
+import { CONTROL_STALLED, REQUESTS_STALLED, ProcessWatch } from "./process-watch.ts";
+import { readThreadTime } from "./thread-time.ts";
 
 /** Starts a gateway process; the sockets of the handover are its file descriptors from {@link FIRST_FD} on. */
 export type SpawnGateway = (handover: Handover, fds: readonly number[]) => ChildProcess;
 
-/** After standard input, output, error and the channel for messages. */
-const FIRST_FD = 4;
+/** Standard input, output, error and the channel for messages come before. */
+const NOTE_FD = 4;
+const FIRST_FD = 5;
 
 /** Exit status of shells for what cannot be run; above it are signals. */
 export const CANNOT_RUN = 127;
@@ -33,16 +37,19 @@ export const spawnGateway: SpawnGateway = (handover, fds) => {
   for (const name of OWN_VARIABLES) delete env[name];
   return spawn(process.execPath, [...process.execArgv, ...process.argv.slice(1)], {
     env,
-    stdio: ["inherit", "inherit", "inherit", "ipc", ...fds],
+    stdio: ["inherit", "inherit", "inherit", "ipc", "pipe", ...fds],
   });
 };
 
 export class GatewayProcess {
   readonly pid: number;
   readonly #child: ChildProcess;
+  readonly #notes: ProcessNotes;
   readonly #startedAt = performance.now();
   #readyAt: number | undefined;
-  #vitals: Vitals = { generation: 0, running: [] };
+  #vitals = { generation: 0, running: [] as readonly string[] };
+  /** Scripts of the handover that it must not run, as of the last sign of life. */
+  #quarantined: readonly NamedScript[];
   #watch: ProcessWatch | undefined;
   /** Why it was killed. */
   #killedFor: string | undefined;
@@ -55,24 +62,32 @@ export class GatewayProcess {
    */
   constructor(
     start: SpawnGateway,
-    handover: Omit<Handover, "sockets">,
+    handover: Omit<Handover, "sockets" | "note">,
     sockets: readonly [key: string, fd: number][],
     onMessage: (message: FromGateway, handle: SocketHandle | undefined) => void,
     onEnd: () => void,
   ) {
     const keys = sockets.map(([key], i): [string, number] => [key, FIRST_FD + i]);
     const child = start(
-      { ...handover, sockets: keys },
+      { ...handover, sockets: keys, note: NOTE_FD },
       sockets.map(([, fd]) => fd),
     );
     this.#child = child;
     this.pid = child.pid ?? 0;
-    const end = (reason: string, status: number): void => {
-      if (this.#end !== undefined) return;
-      this.#end = { reason: this.#killedFor ?? reason, status };
+    this.#quarantined = handover.quarantined ?? [];
+    let isTold = false;
+    const finish = (): void => {
       // What it said before it ended may still be on the way.
-      if (child.connected) child.once("disconnect", onEnd);
-      else onEnd();
+      const isOver = this.#end !== undefined && !child.connected && this.#notes.isOver;
+      if (!isOver || isTold) return;
+      isTold = true;
+      onEnd();
+    };
+    this.#notes = new ProcessNotes(child.stdio?.[NOTE_FD] as Readable | undefined, finish);
+    child.on("disconnect", finish);
+    const end = (reason: string, status: number): void => {
+      this.#end ??= { reason: this.#killedFor ?? reason, status };
+      finish();
     };
     child.on("exit", (code, signal) => {
       if (signal === null) end(`exit status ${code}`, code!);
@@ -99,12 +114,17 @@ export class GatewayProcess {
   }
 
   get reason(): string {
-    return this.#end?.reason ?? "runs";
+    return this.#notes.stalled ?? this.#end?.reason ?? "runs";
   }
 
   /** Exit status, or 128 and the number of the signal that ended it, or {@link CANNOT_RUN}. */
   get status(): number {
     return this.#end?.status ?? 0;
+  }
+
+  /** Scripts that it must not run, and no process after it. */
+  get quarantined(): readonly NamedScript[] {
+    return this.#quarantined;
   }
 
   crashNote(): CrashNote {
@@ -114,6 +134,7 @@ export class GatewayProcess {
       reason: this.reason,
       uptimeSeconds: Math.round(performance.now() - this.#startedAt) / 1000,
       ...this.#vitals,
+      scripts: this.#notes.scripts,
     };
   }
 
@@ -139,12 +160,13 @@ export class GatewayProcess {
     if (message.type === "ready") {
       this.#readyAt = performance.now();
       const limits = message.stallable ? REQUESTS_STALLED : CONTROL_STALLED;
-      this.#watch = new ProcessWatch(limits, () => readMainThread(this.pid));
+      this.#watch = new ProcessWatch(limits, () => readThreadTime(this.pid, this.pid));
     }
     if (message.type === "excuse") this.#watch?.excuse(message.ms);
     if (message.type === "ready" || message.type === "beat") {
-      const { generation, running } = message;
+      const { generation, running, quarantined = [] } = message;
       this.#vitals = { generation, running };
+      this.#quarantined = quarantined;
     }
   }
 }

@@ -13,6 +13,26 @@ export interface Handover {
   lastCrash: CrashNote | null;
   /** Listening sockets that are open already: key and file descriptor. */
   sockets: [key: string, fd: number][];
+  /** File descriptor for {@link ProcessNote}s, a line each, as JSON. */
+  note?: number;
+  /** Scripts that processes ended with. */
+  quarantined?: readonly NamedScript[];
+}
+
+/** A script, by what is needed to know it again and to speak of it. */
+export interface NamedScript {
+  readonly name: string;
+  readonly version: string;
+  readonly file: string;
+}
+
+/** What is written down while a process lives, to be known when it has ended. */
+export interface ProcessNote {
+  readonly thread: number;
+  /** The script that has been running on that thread for a while; none by now when it is left out. */
+  readonly script?: NamedScript | undefined;
+  /** Why the process ends itself. */
+  readonly stalled?: string;
 }
 
 /** What is known of a gateway process that ended without being asked. */
@@ -27,12 +47,16 @@ export interface CrashNote {
   generation: number;
   /** What it ran then, such as the route whose request began last on a thread. */
   running: readonly string[];
+  /** Scripts that were in the middle of a call, each for longer than most take. */
+  scripts: readonly NamedScript[];
 }
 
 /** What a gateway process tells with every sign of life. */
 export interface Vitals {
   generation: number;
   running: readonly string[];
+  /** Those of the handover's scripts that are still not to run. */
+  quarantined?: readonly NamedScript[];
 }
 
 /** What a gateway process says. */

@@ -2,7 +2,7 @@
  * Tells a stalled thread from one that waits for a core. Time is counted in checks, not on a clock: when the
  * whole machine, or a container, was asleep, nothing was checked either.
  */
-import { readFileSync } from "node:fs";
+import type { ThreadTime } from "./thread-time.ts";
 
 /** How often {@link ProcessWatch.check} is to be called. A gateway process gives signs of life as often. */
 export const CHECK_MS = 500;
@@ -19,13 +19,6 @@ export interface StallLimits {
 export const REQUESTS_STALLED: StallLimits = { cpuMs: 2000, asleepMs: 10_000 };
 /** For a thread that only controls others. */
 export const CONTROL_STALLED: StallLimits = { cpuMs: 30_000, asleepMs: 30_000 };
-
-/** What the kernel says of a thread. */
-export interface ThreadTime {
-  cpuMs: number;
-  /** `R` runs or waits for a core, `S` sleeps, `D` waits for a disk, `T` and `t` are stopped by somebody. */
-  state: string;
-}
 
 export class ProcessWatch {
   readonly #limits: StallLimits;
@@ -68,21 +61,6 @@ export class ProcessWatch {
     if (cpuMs >= this.#limits.cpuMs) return `stalled: busy for ${cpuMs / 1000} s without a sign of life`;
     if (isAsleep && silentMs >= this.#limits.asleepMs)
       return `stalled: no sign of life for ${silentMs / 1000} s`;
-    return undefined;
-  }
-}
-
-/** Milliseconds of a clock tick in /proc: 100 a second on all of Linux. */
-const TICK_MS = 10;
-
-/** The main thread of a process; undefined where the kernel does not tell. */
-export function readMainThread(pid: number): ThreadTime | undefined {
-  try {
-    const stat = readFileSync(`/proc/${pid}/task/${pid}/stat`, "latin1");
-    // The name in parentheses may hold spaces; behind it come the state and, as 12th and 13th, the CPU time.
-    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-    return { state: fields[0]!, cpuMs: (Number(fields[11]) + Number(fields[12])) * TICK_MS };
-  } catch {
     return undefined;
   }
 }

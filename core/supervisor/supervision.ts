@@ -9,6 +9,7 @@ import {
   type FromSupervisor,
   HANDOVER,
   type Handover,
+  type NamedScript,
   type StopMode,
   type Vitals,
 } from "./messages.ts";
@@ -32,6 +33,10 @@ export class Supervision implements ProcessSockets {
   readonly restarts: number;
   /** The last of them. */
   readonly lastCrash: CrashNote | null;
+  /** File descriptor for notes that outlive this process; undefined with a supervisor that reads none. */
+  readonly note: number | undefined;
+  /** Scripts that processes before this one ended with. */
+  readonly quarantined: readonly NamedScript[];
   readonly #inherited: Map<string, number>;
   /** What to say about sockets when it serves; undefined from then on. */
   #waiting: (() => void)[] | undefined = [];
@@ -44,6 +49,8 @@ export class Supervision implements ProcessSockets {
     this.kind = handover.kind;
     this.restarts = handover.restarts;
     this.lastCrash = handover.lastCrash;
+    this.note = handover.note;
+    this.quarantined = handover.quarantined ?? [];
     this.#inherited = new Map(handover.sockets.filter(([, fd]) => isSocket(fd)));
   }
 

@@ -5,7 +5,7 @@
  */
 import { CANNOT_RUN, GatewayProcess, type SpawnGateway } from "./gateway-process.ts";
 import { HeldSockets, type SocketHandle } from "./held-sockets.ts";
-import type { CrashNote, FromGateway, Handover } from "./messages.ts";
+import type { CrashNote, FromGateway, Handover, NamedScript } from "./messages.ts";
 import { MAX_CRASHES, RestartPolicy } from "./restart-policy.ts";
 import { CHECK_MS } from "./process-watch.ts";
 import { type Notify, reloading } from "./systemd.ts";
@@ -42,6 +42,8 @@ export class Supervisor {
   #restart: NodeJS.Timeout | undefined;
   #restarts = 0;
   #lastCrash: CrashNote | null = null;
+  /** Scripts that processes ended with. */
+  #quarantined: readonly NamedScript[] = [];
   #hasServed = false;
   /** The exit status, once it is to end. */
   #status: number | undefined;
@@ -93,7 +95,8 @@ export class Supervisor {
   }
 
   #start(kind: Handover["kind"]): GatewayProcess {
-    const handover = { kind, restarts: this.#restarts, lastCrash: this.#lastCrash };
+    const quarantined = this.#current?.quarantined ?? this.#quarantined;
+    const handover = { kind, restarts: this.#restarts, lastCrash: this.#lastCrash, quarantined };
     const started: GatewayProcess = new GatewayProcess(
       this.#options.spawn,
       handover,
@@ -174,6 +177,8 @@ export class Supervisor {
     }
     this.#restarts++;
     this.#lastCrash = crashed.crashNote();
+    const { scripts } = this.#lastCrash;
+    this.#quarantined = [...crashed.quarantined.filter((one) => !isIn(scripts, one)), ...scripts];
     const delayMs = this.#policy.onCrash(crashed.servedMs);
     if (delayMs === undefined) {
       this.#options.say(
@@ -184,8 +189,10 @@ export class Supervisor {
     }
     const { uptimeSeconds } = this.#lastCrash;
     const when = delayMs === 0 ? "now" : `in ${delayMs} ms`;
+    const names = scripts.map(({ name }) => name).join(", ");
+    const ran = names === "" ? "" : `; it ran the script ${names}`;
     this.#options.say(
-      `the gateway (process ${crashed.pid}) ended unexpectedly after ${uptimeSeconds} s: ${crashed.reason}; starting it again ${when}`,
+      `the gateway (process ${crashed.pid}) ended unexpectedly after ${uptimeSeconds} s: ${crashed.reason}${ran}; starting it again ${when}`,
     );
     this.#options.notify({ STATUS: `Starting again after a crash: ${crashed.reason}` });
     // The process of an upgrade that is under way takes over when it is ready.
@@ -226,4 +233,8 @@ export class Supervisor {
     clearInterval(this.#checks);
     this.#ended.resolve(status);
   }
+}
+
+function isIn(scripts: readonly NamedScript[], { version }: NamedScript): boolean {
+  return scripts.some((each) => each.version === version);
 }

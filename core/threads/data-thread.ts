@@ -21,6 +21,7 @@ import type {
 import { receiveFeeds, type RemoteFeed } from "./remote-feed.ts";
 import { RemoteSockets } from "./remote-sockets.ts";
 import { SharedMemory } from "./shared-memory.ts";
+import { ownSystemId } from "../supervisor/thread-time.ts";
 import { Vitals } from "./vitals.ts";
 
 /** Time between two signs of life. */
@@ -34,6 +35,7 @@ export function serveDataThread(port: MessagePort, start: DataThreadStart, catal
   const metrics = new GatewayMetrics();
   const health = new ThreadHealth(metrics, systemClock);
   const vitals = new Vitals(start.vitals, thread);
+  vitals.systemId = ownSystemId();
   const own = profileOwnThread((ms) => vitals.beat(monotonicMs() + ms));
   const sockets = new RemoteSockets(start.sockets, port);
   const control = new Caller<ControlThreadCalls>(port);

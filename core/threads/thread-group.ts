@@ -9,19 +9,21 @@ import { listenerKeys } from "../listener-address.ts";
 import type { ObservedThread } from "../observe/observed-thread.ts";
 import type { Clock, Labels, Metrics } from "../plugin.ts";
 import { mergeCollections } from "../script/view.ts";
+import type { ScriptName, ScriptNames } from "../script/names.ts";
+import type { FromWatchdog } from "../script/watchdog.ts";
 import type { Feeds } from "../upstream/feed.ts";
 import { prepareAll } from "./prepare-all.ts";
 import { openProbed } from "./probe-address.ts";
 import { RouteNames } from "./route-names.ts";
 import { StallWatch } from "./stall-watch.ts";
 import { type PlaceContext, type PlaceOwner, ThreadPlace } from "./thread-place.ts";
-import { createVitals } from "./vitals.ts";
 import type { WorkerThread } from "./worker-thread.ts";
 
-export interface ThreadGroupOptions extends Omit<PlaceContext, "vitals"> {
+export interface ThreadGroupOptions extends PlaceContext {
   /** How many, at least one. */
   readonly threads: number;
   readonly clock: Clock;
+  readonly scripts: ScriptNames;
 }
 
 /** What the group serves. */
@@ -42,18 +44,19 @@ export class ThreadGroup implements DataThread, PlaceOwner {
   readonly #watch: StallWatch<WorkerThread>;
   readonly #ends: readonly (() => void)[];
   readonly #routes = new RouteNames();
+  readonly #scripts: ScriptNames;
   #serving: Serving | undefined;
   #urls: string[] = [];
 
-  constructor({ threads, clock, ...options }: ThreadGroupOptions) {
-    const context = { ...options, vitals: createVitals(threads) };
+  constructor({ threads, clock, scripts, ...context }: ThreadGroupOptions) {
+    this.#scripts = scripts;
     this.#places = Array.from({ length: threads }, (_, number) => new ThreadPlace(number, context, this));
     this.#watch = new StallWatch(
       clock,
       () => this.#threads,
       (thread, silentMs) => thread.giveUp("stall", `it has not come round for ${Math.round(silentMs)} ms`),
     );
-    this.#ends = collectThreads(options.metrics.own, this.#places);
+    this.#ends = collectThreads(context.metrics.own, this.#places);
   }
 
   get urls(): string[] {
@@ -182,6 +185,19 @@ export class ThreadGroup implements DataThread, PlaceOwner {
 
   lastRoute({ vitals }: WorkerThread): string | undefined {
     return this.#routes.lastOf(vitals);
+  }
+
+  /** The script that a thread runs, if it is known by name. */
+  runningScript({ vitals }: WorkerThread): ScriptName | undefined {
+    const call = vitals.runningScript;
+    return call && this.#scripts.get(call.id);
+  }
+
+  /** A script keeps a thread, which is given up if it still does. */
+  giveUp({ thread: number, sequence, script, ranMs }: FromWatchdog): void {
+    const thread = this.#places[number]?.thread;
+    if (thread?.vitals.runningScript?.sequence !== sequence) return;
+    thread.giveUp("stall", `the script ${script?.name ?? "(unknown)"} has kept it for ${ranMs} ms`);
   }
 
   /** Keys of listeners that are open; before the first configuration those that a process before this one had. */

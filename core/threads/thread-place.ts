@@ -8,6 +8,7 @@ import type { ObservedThread } from "../observe/observed-thread.ts";
 import type { Profiler } from "../observe/profiling.ts";
 import { pause } from "../pause.ts";
 import type { ControlThreadCalls } from "./messages.ts";
+import type { ScriptName } from "../script/names.ts";
 import type { SharedMemoryHandle } from "./shared-memory.ts";
 import { type KeptSockets, type ProcessSockets, prefixOf, socketsOf } from "./sockets.ts";
 import { findStuckAt } from "./stuck-at.ts";
@@ -32,6 +33,8 @@ export interface PlaceContext {
   readonly calls: ControlThreadCalls;
   /** Told of each thread that is gone, before another takes its number: what it held is free. */
   onGone(thread: number): void;
+  /** Told of a script that a thread was in the middle of when it died: it is not to run on others. */
+  onBlamed(script: ScriptName): void;
   /** Told of a thread that cannot even be ended: only the end of the process helps. */
   onHopeless(thread: number): void;
 }
@@ -44,6 +47,8 @@ export interface PlaceOwner {
   bringUp(thread: WorkerThread): Promise<void>;
   /** Name of the route whose request began last on a thread. */
   lastRoute(thread: WorkerThread): string | undefined;
+  /** The script that a thread runs. */
+  runningScript(thread: WorkerThread): ScriptName | undefined;
 }
 
 export class ThreadPlace implements ObservedThread {
@@ -97,6 +102,10 @@ export class ThreadPlace implements ObservedThread {
 
   get replacements(): number {
     return [...this.deaths.values()].reduce((sum, count) => sum + count, 0);
+  }
+
+  get runningScript(): string | undefined {
+    return this.thread && this.#owner.runningScript(this.thread)?.name;
   }
 
   get profiler(): Profiler | undefined {
@@ -160,12 +169,16 @@ export class ThreadPlace implements ObservedThread {
   async #onDeath(thread: WorkerThread, { reason, message }: Death): Promise<void> {
     if (this.#closing.signal.aborted) return;
     const { number } = this;
-    const { log, metrics, onGone, onHopeless } = this.#context;
+    const { log, metrics, onGone, onBlamed, onHopeless } = this.#context;
     const route = this.#owner.lastRoute(thread);
-    const at = reason === "stall" ? await findStuckAt(thread.worker) : undefined;
+    const running = this.#owner.runningScript(thread);
+    if (running !== undefined) onBlamed(running);
+    const { name: script, file } = running ?? {};
+    const isStuck = reason === "stall" && running === undefined;
+    const at = isStuck ? await findStuckAt(thread.worker) : undefined;
     this.deaths.set(reason, (this.deaths.get(reason) ?? 0) + 1);
     this.lastReason = reason;
-    log.error({ thread: number, reason, route, at }, `a data thread is replaced: ${message}`);
+    log.error({ thread: number, reason, route, script, file, at }, `a data thread is replaced: ${message}`);
     this.#failures = performance.now() - thread.bornAt < STABLE_MS ? this.#failures + 1 : 0;
     const ending = this.#end(thread);
     this.#ending = ending;
@@ -182,10 +195,12 @@ export class ThreadPlace implements ObservedThread {
     const { sockets } = this.#context;
     const prefix = prefixOf(this.number);
     const isEnded = await thread.end();
+    // The process ends, and the one that comes after it serves who waits there.
+    if (!isEnded) return false;
     // While there is a pause, who connects is better served by other threads.
-    if (isEnded && this.#failures <= 1) this.#sockets = await sockets.handBack(prefix);
+    if (this.#failures <= 1) this.#sockets = await sockets.handBack(prefix);
     else sockets.dropAll(prefix);
-    return isEnded;
+    return true;
   }
 
   /** Starts a thread that serves what the others do, unless somebody else takes care of the place. */

@@ -11,6 +11,7 @@ const ROUTE = 3;
 const SCRIPT = 4;
 const CALL = 5;
 const CALLED_AT = 3;
+const SYSTEM_ID = 8;
 
 /** A call of a script that is under way. */
 export interface RunningScript {
@@ -25,6 +26,11 @@ export interface RunningScript {
 /** The memory for so many threads. */
 export function createVitals(threads: number): SharedArrayBuffer {
   return new SharedArrayBuffer(threads * BYTES);
+}
+
+/** Those of all threads that there is memory for. */
+export function allVitals(memory: SharedArrayBuffer): Vitals[] {
+  return Array.from({ length: memory.byteLength / BYTES }, (_, thread) => new Vitals(memory, thread));
 }
 
 export class Vitals {
@@ -44,6 +50,15 @@ export class Vitals {
 
   beat(now: number): void {
     this.#times[BEAT_AT] = now;
+  }
+
+  /** What the system calls the thread, see `ownSystemId`; 0 when that is not known. */
+  get systemId(): number {
+    return this.#words[SYSTEM_ID]!;
+  }
+
+  set systemId(id: number) {
+    this.#words[SYSTEM_ID] = id;
   }
 
   /** The route of the request that began last: its generation, and its place there. Undefined before the first. */

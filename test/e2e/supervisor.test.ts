@@ -6,7 +6,7 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { readMainThread } from "../../core/supervisor/process-watch.ts";
+import { readThreadTime } from "../../core/supervisor/thread-time.ts";
 import { ask } from "../support/ask.ts";
 import { MAIN, type RunningCli, startCli } from "../support/cli.ts";
 import { startLoad } from "../support/load.ts";
@@ -65,8 +65,9 @@ async function startSlow() {
 
 /** Waits until the main thread of a process runs and does nothing else. */
 async function hangs(pid: number): Promise<void> {
-  const before = readMainThread(pid)!.cpuMs;
-  while (readMainThread(pid)!.cpuMs - before < 200) await new Promise((resolve) => setTimeout(resolve, 20));
+  const before = readThreadTime(pid, pid)!.cpuMs;
+  while (readThreadTime(pid, pid)!.cpuMs - before < 200)
+    await new Promise((resolve) => setTimeout(resolve, 20));
 }
 
 /** The parent of a process; undefined when that has ended. */

@@ -1,7 +1,13 @@
 /** A child process that does what a test says. */
 import type { ChildProcess } from "node:child_process";
 import { EventEmitter } from "node:events";
-import type { FromGateway, FromSupervisor, Handover } from "../../core/supervisor/messages.ts";
+import type {
+  FromGateway,
+  FromSupervisor,
+  Handover,
+  ProcessNote,
+  Vitals,
+} from "../../core/supervisor/messages.ts";
 
 export class FakeSocket {
   isClosed = false;
@@ -25,6 +31,9 @@ export class FakeChild extends EventEmitter {
   readonly kills: string[] = [];
   readonly handover: Handover;
   readonly fds: readonly number[];
+  /** What it writes its notes to. */
+  readonly notes = new EventEmitter();
+  readonly stdio = [null, null, null, null, this.notes];
 
   constructor(handover: Handover, fds: readonly number[]) {
     super();
@@ -45,8 +54,17 @@ export class FakeChild extends EventEmitter {
     this.emit("message", message, socket);
   }
 
+  /** Writes a note. @param pieces how many parts it comes in */
+  write(note: ProcessNote, pieces = 1): void {
+    const bytes = Buffer.from(`${JSON.stringify(note)}\n`);
+    for (let i = 0; i < pieces; i++) {
+      const at = (part: number): number => Math.floor((bytes.length * part) / pieces);
+      this.notes.emit("data", bytes.subarray(at(i), at(i + 1)));
+    }
+  }
+
   /** Serves from now on. */
-  ready(vitals: { generation?: number; running?: string[] } = {}): void {
+  ready(vitals: Partial<Vitals> = {}): void {
     this.say({ type: "ready", stallable: true, generation: 1, running: [], ...vitals });
   }
 
@@ -58,6 +76,7 @@ export class FakeChild extends EventEmitter {
   /** Has ended, and nothing more will come of it. */
   end(status: number | null, signal: NodeJS.Signals | null = null): void {
     this.exit(status, signal);
+    this.notes.emit("close");
     this.connected = false;
     this.emit("disconnect");
   }

@@ -7,6 +7,11 @@ import {
   type Reply,
   textReply,
 } from "../../core/plugin.ts";
+import { workerData } from "node:worker_threads";
+import { monotonicMs } from "../../core/clock.ts";
+import { scriptId } from "../../core/script/script.ts";
+import type { DataThreadStart } from "../../core/threads/messages.ts";
+import { Vitals } from "../../core/threads/vitals.ts";
 import { catalogue } from "../../plugins/index.ts";
 import { tally } from "./tally-plugin.ts";
 
@@ -46,6 +51,7 @@ const hostile: Plugin<Options> = {
     const served = host.metrics.counter("sluice_test_served_total", "Answers.");
     return () => (x) => {
       if (x.path === "/stall") for (;;);
+      if (x.path === "/script") runScript(thread);
       if (x.path === "/exit") process.exit(3);
       if (x.path === "/memory") return eat();
       if (x.path === "/block") Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
@@ -82,6 +88,15 @@ const tellThread: Plugin = {
     return reply;
   },
 };
+
+/** A script that nothing stops. */
+export const STALLING = { name: "stalling", version: "5ca1ab1e".repeat(8), file: "plugins/stalling.ts" };
+
+function runScript(thread: number): never {
+  const { vitals } = workerData as DataThreadStart;
+  new Vitals(vitals, thread).enterScript(scriptId(STALLING.version), monotonicMs());
+  for (;;);
+}
 
 function nobodyCatches(): never {
   throw new Error("nobody catches this");

@@ -4,7 +4,8 @@ import { Agent, get, type IncomingMessage } from "node:http";
 import { loadConfigObject } from "../../core/config/load.ts";
 import type { Control } from "../../core/control.ts";
 import { startRuntime } from "../../core/runtime.ts";
-import { hostileCatalogue } from "./hostile-plugins.ts";
+import type { ScriptBundle } from "../../core/script/script.ts";
+import { hostileCatalogue, STALLING } from "./hostile-plugins.ts";
 
 type Line = Record<string, unknown>;
 
@@ -55,7 +56,10 @@ export async function startThreaded(source: object): Promise<ThreadedGateway> {
     },
   };
   const loaded = { source };
-  const load = () => loadConfigObject(loaded.source, { catalogue: hostileCatalogue });
+  const load = async () => {
+    const { config, ...rest } = await loadConfigObject(loaded.source, { catalogue: hostileCatalogue });
+    return { ...rest, config: { ...config, scripts: { [STALLING.version]: STALLING as ScriptBundle } } };
+  };
   const worker = new URL("./hostile-worker.ts", import.meta.url);
   const { control } = await startRuntime(load, hostileCatalogue, { logTo, worker });
   return Object.assign(loaded, {

@@ -22,6 +22,7 @@ function observe(
     startedAt: STARTED_AT,
     replacements: 0,
     lastReason: undefined,
+    runningScript: undefined,
     profiler: new Profiler(thread),
     ...more,
   };
@@ -35,7 +36,7 @@ async function setUp(token = "") {
     metrics: new MergedMetrics(own, "control"),
     threads: [
       observe("control", new FakeProfiledThread()),
-      observe("0", thread),
+      observe("0", thread, { runningScript: "greet" }),
       observe("1", new FakeProfiledThread(), {
         state: "replacing",
         startedAt: undefined,
@@ -75,13 +76,28 @@ describe("the page of threads", () => {
       startedAt: "2026-01-02T03:04:05.000Z",
       replacements: 0,
       lastReason: null,
+      runningScript: null,
     };
     expect(await read("/admin/threads")).toEqual([
       200,
       [
         { thread: "control", ...all, ...reading, activeRequests: 1 },
-        { thread: "0", ...all, ...reading, activeRequests: 3, heap: { usedBytes: 5000, totalBytes: 0 } },
-        { thread: "1", state: "replacing", startedAt: null, replacements: 2, lastReason: "stall" },
+        {
+          thread: "0",
+          ...all,
+          ...reading,
+          runningScript: "greet",
+          activeRequests: 3,
+          heap: { usedBytes: 5000, totalBytes: 0 },
+        },
+        {
+          thread: "1",
+          state: "replacing",
+          startedAt: null,
+          replacements: 2,
+          lastReason: "stall",
+          runningScript: null,
+        },
       ],
     ]);
   });

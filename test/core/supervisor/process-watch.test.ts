@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { ProcessWatch, REQUESTS_STALLED, readMainThread } from "../../../core/supervisor/process-watch.ts";
+import { ProcessWatch, REQUESTS_STALLED } from "../../../core/supervisor/process-watch.ts";
 
 /** A watch over a thread that is as `state` says and uses `share` of the time between two checks. */
 function setUp(state: string | undefined, share: number) {
@@ -63,20 +63,5 @@ describe("a process is not stalled", () => {
 
   it("while somebody has stopped it, or it waits for a disk", () => {
     for (const state of ["T", "t", "D"]) expect(setUp(state, 0).checksUntilStalled()).toBe(Infinity);
-  });
-});
-
-describe("the kernel", () => {
-  it("tells how much time the main thread has used, and no other", () => {
-    const before = readMainThread(process.pid)!;
-    const end = performance.now() + 60;
-    while (performance.now() < end);
-    const after = readMainThread(process.pid)!;
-    expect(after.state).toBe("R");
-    expect(after.cpuMs).toBeGreaterThan(before.cpuMs);
-  });
-
-  it("tells nothing of a process that has ended", () => {
-    expect(readMainThread(2 ** 22 + 1)).toBeUndefined();
   });
 });

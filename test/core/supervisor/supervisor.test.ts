@@ -10,6 +10,8 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
+const GREET = { name: "greet", version: "c0ffee", file: "plugins/greet.ts" };
+
 function setUp() {
   const children: FakeChild[] = [];
   const said: string[] = [];
@@ -48,7 +50,7 @@ describe("the first process", () => {
   it("begins with nothing", () => {
     const { last } = setUp();
     expect([last.handover, last.fds]).toEqual([
-      { kind: "start", restarts: 0, lastCrash: null, sockets: [] },
+      { kind: "start", restarts: 0, lastCrash: null, sockets: [], note: 4, quarantined: [] },
       [],
     ]);
   });
@@ -71,6 +73,7 @@ describe("the first process", () => {
     const { last, said, status } = setUp();
     last.pid = undefined;
     last.connected = false;
+    last.notes.emit("close");
     last.emit("error", new Error("spawn node ENOENT"));
     expect(await status()).toBe(127);
     expect(said).toEqual(["the gateway did not start: could not be started: spawn node ENOENT"]);
@@ -103,9 +106,11 @@ describe("a process that ends without being asked", () => {
     vi.advanceTimersByTime(2500);
     first.exit(null, "SIGABRT");
     first.say({ type: "beat", generation: 7, running: ["users"] });
-    expect(gateway.children).toHaveLength(1);
     first.connected = false;
     first.emit("disconnect");
+    first.write({ thread: 1, script: GREET }, 3);
+    expect(gateway.children).toHaveLength(1);
+    first.notes.emit("close");
     expect(gateway.last.handover).toEqual({
       kind: "restart",
       restarts: 1,
@@ -116,8 +121,11 @@ describe("a process that ends without being asked", () => {
         uptimeSeconds: 2.5,
         generation: 7,
         running: ["users"],
+        scripts: [GREET],
       },
       sockets: [],
+      note: 4,
+      quarantined: [GREET],
     });
   });
 
@@ -162,8 +170,8 @@ describe("sockets", () => {
     gateway.last.end(1);
     expect(gateway.last.fds).toEqual([20, 21]);
     expect(gateway.last.handover.sockets).toEqual([
-      ["a", 4],
-      ["b", 5],
+      ["a", 5],
+      ["b", 6],
     ]);
     gateway.last.ready();
     gateway.last.say({ type: "drop", keys: ["a", "unknown"] });

@@ -1,5 +1,6 @@
 /** Real threads, real sockets, and plugins that hang, eat memory and end their thread. */
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { STALLING } from "../../support/hostile-plugins.ts";
 import {
   type Connection,
   connectTo,
@@ -124,6 +125,31 @@ describe("a data thread", () => {
       expect(await other.ask()).toBe("1 one");
     },
   );
+
+  it("that runs a script which nothing stops is replaced soon, and all leave that script alone", async () => {
+    const [victim, other] = await connectBoth();
+    const lost = victim.ask("script").catch((error: unknown) => error);
+    const { script, version, file } = { ...STALLING, script: STALLING.name };
+    expect(await gateway.logged((line) => line["reason"] === "stall")).toMatchObject({
+      level: "error",
+      script,
+      version,
+      file,
+      forMs: 30_000,
+      msg: "script quarantined: a thread was lost while it ran",
+    });
+    expect(await gateway.logged((line) => line["thread"] === 0 && line["reason"] === "stall")).toMatchObject({
+      level: "error",
+      route: "all",
+      script,
+      file,
+      msg: expect.stringMatching(/^a data thread is replaced: .* for \d{4,5} ms$/),
+    });
+    expect(await lost).toBeInstanceOf(Error);
+    expect(await other.ask()).toBe("1 one");
+    await gateway.logged(isReplaced);
+    expect(await readMetric('sluice_thread_replacements_total{reason="stall"}')).toBe(1);
+  });
 
   it("that fills its heap is replaced, and the process goes on", async () => {
     const [victim, other] = await connectBoth();
