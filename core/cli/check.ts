@@ -53,9 +53,9 @@ export async function check(options: CheckOptions, io: CommandIo, tools: CheckTo
     if (error instanceof ConfigLoadError) files = error.files;
     diagnostics = diagnosticsOf(error, loaded);
   }
-  const typed = (await tools.checkTypes?.(files)) ?? [];
-  // What is wrong with the types of a file that cannot even be read as a script is told already.
+  // What cannot even be read as a script is told already, and would hide the types of others.
   const broken = new Set(diagnostics.map(({ file }) => file));
+  const typed = (await tools.checkTypes?.(files.filter((file) => !broken.has(file)))) ?? [];
   diagnostics = [...diagnostics, ...typed.filter(({ file }) => !broken.has(file))];
   const isValid = diagnostics.length === 0;
   if (options.format === "json") {

@@ -4,6 +4,7 @@ import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, join, relative, resolve } from "node:path";
 import { MAIN_FILES } from "../config/find.ts";
 import { readPluginsDir } from "../config/plugins-dir.ts";
+import { DEFAULT_FOLDER } from "../config/scripts.ts";
 import type { Catalogue } from "../plugin.ts";
 import { COMPILER_OPTIONS, COPY, DECLARATIONS } from "../script/type-check.ts";
 import type { CommandIo } from "./check.ts";
@@ -98,7 +99,7 @@ async function findFolder({ file }: PluginOptions, io: CommandIo): Promise<strin
     io.writeError(`There is no ${file}\n`);
     return undefined;
   }
-  return known === undefined ? join(io.cwd, "plugins") : readPluginsDir(resolve(io.cwd, known));
+  return known === undefined ? join(io.cwd, DEFAULT_FOLDER) : readPluginsDir(resolve(io.cwd, known));
 }
 
 /** The folder and those that it is in. */

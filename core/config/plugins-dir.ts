@@ -2,9 +2,7 @@
 import { dirname, resolve } from "node:path";
 import { readTree } from "./include.ts";
 import { createReading } from "./load.ts";
-
-/** Where plugins are when the configuration does not say, beside its main file. */
-const DEFAULT_FOLDER = "plugins";
+import { DEFAULT_FOLDER } from "./scripts.ts";
 
 /** The absolute path of the folder. @param file the main file, which need not be there */
 export async function readPluginsDir(file: string): Promise<string> {

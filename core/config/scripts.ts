@@ -25,7 +25,7 @@ export interface ConfigScripts {
 export const SCRIPT = "script";
 
 /** Where plugin files are, beside the main file. */
-const DEFAULT_FOLDER = "plugins";
+export const DEFAULT_FOLDER = "plugins";
 
 const EXTENSIONS: ReadonlySet<string> = new Set([".ts", ".mts", ".js", ".mjs"]);
 
