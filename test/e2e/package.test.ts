@@ -2,7 +2,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
-import { mkdir, readFile, readdir, writeFile } from "node:fs/promises";
+import { mkdir, readFile, readdir, rm, writeFile } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 import { createInterface } from "node:readline";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -78,7 +78,7 @@ describe("the package", { timeout: 60_000 }, () => {
     expect(await listFiles(join(installed.packageFolder, "dist"))).toEqual(expected.sort());
     for (const folder of ["docs", "examples", "schemas"]) {
       const files = await listFiles(join(installed.packageFolder, folder));
-      expect(files.filter((path) => !/\.(md|svg|yaml|json|d\.ts)$/.test(path))).toEqual([]);
+      expect(files.filter((path) => !/\.(md|svg|yaml|json|ts)$/.test(path))).toEqual([]);
     }
   });
 
@@ -160,8 +160,19 @@ console.log(status, schema.title);
       stdout: "",
       stderr: "",
     });
+    await write("greet.yaml", CONFIG.replace("[{ plugin", "[{ plugin: greet, greeting: hi }, { plugin"));
+    expect(await npxSluice("check", "-c", "greet.yaml")).toMatchObject({
+      status: 0,
+      stdout: "greet.yaml is valid: 1 route, 0 upstreams, 2 stages\n",
+    });
+    const source = await readFile(join(installed.folder, "plugins/greet.ts"), "utf8");
+    await write("plugins/wrong.ts", source.replace("ctx.options.greeting", "process.pid"));
+    const wrong = await npxSluice("check", "-c", "greet.yaml");
+    expect(wrong.status).toBe(1);
+    expect(wrong.stdout).toMatch(/^plugins\/wrong\.ts:18:35 error CONFIG_SCRIPT_TYPES .*'process'/);
+    await rm(join(installed.folder, "plugins/wrong.ts"));
     await mkdir(join(installed.folder, "bare"));
-    await write("bare/greet.ts", await readFile(join(installed.folder, "plugins/greet.ts"), "utf8"));
+    await write("bare/greet.ts", source);
     const bare = ["--ignoreConfig", "--noEmit", "--strict", "--module", "nodenext", "--types", ""];
     expect(await run(tsc, [...bare, "--skipLibCheck", "bare/greet.ts"], installed.folder)).toEqual({
       status: 0,
