@@ -4,6 +4,7 @@
  */
 import type { Log } from "../log.ts";
 import type { HookRun } from "./hook-run.ts";
+import { compareData, createRandom, createUuid, hashData, signData } from "./host-crypto.ts";
 import { parseUrl, setUrlPart } from "./host-url.ts";
 
 /** Asks of one call of a hook; more are refused. */
@@ -15,13 +16,20 @@ const LEVELS = ["debug", "info", "warn", "error"] as const satisfies readonly (k
 type HostCall = (run: HookRun, argument: string) => string;
 
 export const HOST_CALLS: Readonly<Record<string, HostCall>> = {
+  __proto__: null as never,
+  equal: compareData,
+  hash: hashData,
+  hmac: signData,
   log: writeLog,
   meta: describeRequest,
   now: (run) => String(run.stage.host.clock.now()),
+  random: createRandom,
+  uuid: createUuid,
 };
 
 /** What may be asked without a call of a hook, such as while the script is loaded. */
 export const FREE_CALLS: Readonly<Record<string, (argument: string) => string>> = {
+  __proto__: null as never,
   url: parseUrl,
   "url-set": setUrlPart,
 };

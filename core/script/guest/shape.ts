@@ -41,8 +41,13 @@ export interface Guest {
   /** One character for each byte. */
   toLatin1(bytes: Uint8Array): string;
   fromLatin1(text: string): Uint8Array;
-  /** Text or bytes to the latin1 text of its bytes. @throws TypeError */
+  /** Text or bytes for the host: `t` and the text, or `b` and a character for each byte. @throws TypeError */
   dataOf(value: unknown, what: string): string;
+  /** Bytes, or those of a text. @throws TypeError */
+  bytesOf(value: unknown, what: string): Uint8Array;
+  toBase64(bytes: Uint8Array, alphabet: "base64" | "base64url"): string;
+  /** As `atob`, but gives bytes. @throws TypeError */
+  fromBase64(text: string): Uint8Array;
   createHeaders(block: string, isFixed: boolean): object;
   /** Lines of edits that were made to headers so far. */
   headerEdits(headers: object): string;

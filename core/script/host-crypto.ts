@@ -1,0 +1,68 @@
+/**
+ * Cryptography for scripts: an isolate has none. Data comes as `t` and a text, or `b` and a character for each byte; what
+ * a granted secret stands for is put in here, and never goes back.
+ */
+import { createHmac, hash, randomBytes, randomUUID, timingSafeEqual } from "node:crypto";
+import type { HookRun } from "./hook-run.ts";
+import { isSecret, secretText } from "./host-secrets.ts";
+
+const HASHES: ReadonlySet<unknown> = new Set(["sha1", "sha256", "sha384", "sha512"]);
+const ENCODINGS: ReadonlySet<unknown> = new Set(["hex", "base64", "base64url"]);
+const MOST_RANDOM_BYTES = 65_536;
+
+/** @param argument JSON `[algorithm, data, encoding]` */
+export function hashData(_run: HookRun, argument: string): string {
+  const [algorithm, data, encoding] = JSON.parse(argument) as unknown[];
+  return hash(algorithmOf(algorithm), bytesOf(data), encodingOf(encoding));
+}
+
+/** @param argument JSON `[algorithm, key, data, encoding]`; a key that is a secret is `[name, prefix]` */
+export function signData(run: HookRun, argument: string): string {
+  const [algorithm, key, data, encoding] = JSON.parse(argument) as unknown[];
+  const hmac = createHmac(algorithmOf(algorithm), keyOf(run, key));
+  return hmac.update(bytesOf(data)).digest(encodingOf(encoding));
+}
+
+/** @param argument JSON of both, each as a key is given */
+export function compareData(run: HookRun, argument: string): string {
+  const [a, b] = (JSON.parse(argument) as unknown[]).map((each) => keyOf(run, each)) as [Buffer, Buffer];
+  // Those of different lengths are compared all the same: the time must not tell whether they are.
+  const isSame = timingSafeEqual(a, a.length === b.length ? b : Buffer.alloc(a.length));
+  return isSame && a.length === b.length ? "1" : "0";
+}
+
+export function createUuid(): string {
+  return randomUUID();
+}
+
+/** @param argument how many bytes */
+export function createRandom(_run: HookRun, argument: string): string {
+  const length = Number(argument);
+  if (!Number.isInteger(length) || length < 0 || length > MOST_RANDOM_BYTES) {
+    throw new Error(`randomBytes takes a length from 0 to ${MOST_RANDOM_BYTES}`);
+  }
+  return randomBytes(length).toString("latin1");
+}
+
+function algorithmOf(name: unknown): string {
+  if (HASHES.has(name)) return name as string;
+  throw new Error(`There is no algorithm ${quote(name)}; there are ${[...HASHES].join(", ")}`);
+}
+
+function encodingOf(name: unknown): "hex" | "base64" | "base64url" {
+  if (ENCODINGS.has(name)) return name as "hex" | "base64" | "base64url";
+  throw new Error(`There is no encoding ${quote(name)}; there are ${[...ENCODINGS].join(", ")}`);
+}
+
+function quote(value: unknown): string {
+  return JSON.stringify(String(value).slice(0, 50));
+}
+
+function keyOf(run: HookRun, key: unknown): Buffer {
+  return isSecret(key) ? Buffer.from(secretText(run, key)) : bytesOf(key);
+}
+
+function bytesOf(data: unknown): Buffer {
+  if (typeof data !== "string") throw new TypeError("Data must be a string or a Uint8Array");
+  return Buffer.from(data.slice(1), data.startsWith("b") ? "latin1" : "utf8");
+}
