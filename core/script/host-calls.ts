@@ -5,7 +5,9 @@
 import type { Log } from "../log.ts";
 import type { HookRun } from "./hook-run.ts";
 import { compareData, createRandom, createUuid, hashData, signData } from "./host-crypto.ts";
+import { askStore } from "./host-kv.ts";
 import { parseUrl, setUrlPart } from "./host-url.ts";
+import { tellMetric } from "./script-metrics.ts";
 
 /** Asks of one call of a hook; more are refused. */
 export const MAX_CALLS = 1000;
@@ -22,6 +24,7 @@ export const HOST_CALLS: Readonly<Record<string, HostCall>> = {
   hmac: signData,
   log: writeLog,
   meta: describeRequest,
+  metric: tellMetric,
   now: (run) => String(run.stage.host.clock.now()),
   random: createRandom,
   uuid: createUuid,
@@ -35,7 +38,10 @@ export const FREE_CALLS: Readonly<Record<string, (argument: string) => string>> 
 };
 
 /** Answers to what takes time. */
-export const SLOW_CALLS: Readonly<Record<string, (run: HookRun, argument: string) => Promise<string>>> = {};
+export const SLOW_CALLS: Readonly<Record<string, (run: HookRun, argument: string) => Promise<string>>> = {
+  __proto__: null as never,
+  kv: askStore,
+};
 
 function writeLog(run: HookRun, argument: string): string {
   if (argument.length > MAX_LOG_CHARS) throw new Error(`a log line can have ${MAX_LOG_CHARS} characters`);

@@ -1,5 +1,7 @@
 /** What a stage gives the script that it is, beside the message: one for each stage and generation. */
 import type { Host } from "../plugin.ts";
+import type { KeyValueStore } from "../store/store.ts";
+import { ScriptMetrics } from "./script-metrics.ts";
 import type { ScriptBundle, ScriptGrants, ScriptLimits } from "./script.ts";
 
 export interface ScriptStage {
@@ -8,6 +10,9 @@ export interface ScriptStage {
   readonly grants: ScriptGrants;
   readonly options: unknown;
   readonly host: Host;
+  readonly metrics: ScriptMetrics;
+  /** The store that is granted. */
+  readonly store: KeyValueStore | undefined;
   /** For calls on this thread. */
   readonly syncOptions: { readonly timeout: number };
   /** For calls on a thread of their own. */
@@ -30,6 +35,8 @@ export function createScriptStage(
     grants,
     options,
     host,
+    metrics: host.keep(`metrics of script ${bundle.name}`, () => new ScriptMetrics(bundle.name)),
+    store: grants.kv === undefined ? undefined : host.stores.get(grants.kv.store),
     syncOptions: { timeout: limits.cpuMs },
     asyncOptions: { timeout: limits.cpuMs * DEMOTED_FACTOR },
   };

@@ -33,7 +33,8 @@ export async function openScript(source: string, init: ScriptInit = {}): Promise
   const file = `plugins/${name}.ts`;
   const manifest = await readManifest(code, { file, map: NO_MAP });
   const version = (++versions).toString(16).padStart(7, "0").padEnd(64, "a");
-  const around = { ...surroundings(new Map()), log: host.log, clock: host.clock, shared: host.shared };
+  const { log, clock, shared } = host;
+  const around = { ...surroundings(new Map()), exposed: new Map(), log, clock, shared };
   const stage = await buildScriptStage(
     { name, version, file, code, map: NO_MAP, manifest },
     {
