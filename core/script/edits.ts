@@ -54,6 +54,7 @@ export function parseEdits(text: string): Edits {
       case "s":
       case "a": {
         const colon = rest.indexOf(":");
+        if (colon === -1) refuse("a header has no value");
         const name = rest.slice(0, colon);
         const value = rest.slice(colon + 1);
         checkName(name);
