@@ -2,7 +2,7 @@
  * Makes one script of a file and what it imports. The only door to esbuild, whose process is started with the first
  * script and ended when there was nothing to do for a while.
  */
-import { extname, join } from "node:path";
+import { extname, isAbsolute, join } from "node:path";
 import type { BuildFailure, BuildOptions, Message, OnResolveArgs, Plugin, PluginBuild } from "esbuild";
 import { type Place, Source } from "../config/source.ts";
 import { type BundleCode, BundleProblem, Imports, type Resolution, VIRTUAL } from "./imports.ts";
@@ -136,7 +136,9 @@ function createPlugin(imports: Imports): Plugin {
       build.onResolve({ filter: /.*/ }, (args) =>
         args.pluginData === ASKED ? undefined : imports.resolve(args, () => resolveByNpm(args, build)),
       );
-      build.onLoad({ filter: /.*/, namespace: VIRTUAL }, () => ({ contents: MODULE }));
+      build.onLoad({ filter: /.*/, namespace: VIRTUAL }, ({ path }) => ({
+        contents: path === NOTHING ? "module.exports = {};" : MODULE,
+      }));
       build.onLoad({ filter: /.*/, namespace: "file" }, ({ path }) => imports.read(path));
     },
   };
@@ -145,6 +147,8 @@ function createPlugin(imports: Imports): Plugin {
 /** What `sluice/plugin` is to a script. */
 const MODULE = "export const definePlugin = (definition) => definition;";
 
+const NOTHING = "nothing";
+
 /** Marks look-ups of our own. */
 const ASKED = Symbol("asked");
 
@@ -152,9 +156,9 @@ const ASKED = Symbol("asked");
 async function resolveByNpm(args: OnResolveArgs, build: PluginBuild): Promise<Resolution> {
   const { path, importer, resolveDir, kind, namespace } = args;
   const found = await build.resolve(path, { importer, resolveDir, kind, namespace, pluginData: ASKED });
-  return found.errors.length > 0 || found.external
-    ? undefined
-    : { path: found.path, namespace: found.namespace };
+  if (found.errors.length > 0 || found.external) return undefined;
+  // A package can say that it does without.
+  return isAbsolute(found.path) ? { path: found.path } : { path: NOTHING, namespace: VIRTUAL };
 }
 
 /** A map whose sources are paths, not parts of a URL. */

@@ -107,7 +107,7 @@ export class Imports {
       return refuse("A script cannot import while it runs", "import at the top of the file");
     }
     const isOfPackage = importer.includes(`${sep}node_modules${sep}`);
-    if (/^(node:|[^./]+$)/.test(path) && isBuiltin(path) && !this.#packages.includes(path)) {
+    if (path.startsWith("node:") || (isBuiltin(path) && !this.#packages.includes(packageOf(path)))) {
       return (isOfPackage && (await byNpm())) || refuseBuiltin(path);
     }
     if (/^[a-z][a-z0-9+.-]*:/i.test(path) || path.startsWith("//")) {
@@ -138,10 +138,7 @@ export class Imports {
   }
 
   #findPackage(path: string, folder: string): Resolution {
-    const name = path
-      .split("/")
-      .slice(0, path.startsWith("@") ? 2 : 1)
-      .join("/");
+    const name = packageOf(path);
     if (!this.#packages.includes(name)) {
       if (name === "sluice") return refuse("Scripts import `sluice/plugin`, and nothing else of it");
       return refuse(
@@ -173,6 +170,11 @@ export class Imports {
     this.sources.set(path, new Source(path, contents));
     return { contents, loader, resolveDir: dirname(path) };
   }
+}
+
+function packageOf(path: string): string {
+  const parts = path.split("/");
+  return parts.slice(0, path.startsWith("@") ? 2 : 1).join("/");
 }
 
 function refuseBuiltin(path: string): Refusal {
