@@ -157,8 +157,9 @@ function checkSchema(schema: JsonSchema): void {
   try {
     adoptSchema(schema);
   } catch (error) {
-    const words = (error as Error).message.replace(/^schema is invalid: data|^strict mode: /, "");
-    throw new SchemaError(`The schema is not valid: ${words}`);
+    const [words = ""] = (error as Error).message.split(", data/");
+    const plain = words.replace(/^schema is invalid: data|^strict mode: /, "");
+    throw new SchemaError(`The schema is not valid: ${plain}`);
   }
 }
 

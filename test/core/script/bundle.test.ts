@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { SourceMap } from "node:module";
 import vm from "node:vm";
 import { afterAll, afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -288,12 +289,22 @@ describe("what is refused", () => {
 
 describe("esbuild's process", () => {
   it("ends when there was nothing to do for a while, and is started again", async () => {
-    const short = new Bundler(1);
     const file = folder.write("a.ts", "export default 1;");
-    const children = () => process.getActiveResourcesInfo().filter((name) => name === "ProcessWrap").length;
+    const { pid } = process;
+    const children = () => readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").split(" ").length - 1;
+    await bundle(file);
+    const before = children();
+    const short = new Bundler(1);
     for (let i = 0; i < 2; i++) {
       await short.bundle({ file }, { baseDir: folder.path, packages: [] });
-      await expect.poll(children).toBe(0);
+      await expect.poll(children).toBe(before - 1);
     }
+  });
+
+  it("ends when a bundler is closed, unless another one uses it", async () => {
+    const file = folder.write("a.ts", "export default 1;");
+    const running = bundle(file);
+    await new Bundler().close();
+    expect(run(await running)).toBe(1);
   });
 });
