@@ -195,8 +195,7 @@ function connectionOptions(
     protocol: 2 as const,
     connectTimeout: CONNECT_MS,
     socketTimeout: Math.max(SILENCE_MS, SILENT_CALLS * parseDuration(timeout)),
-    maxRetriesPerRequest: 0,
-    autoResendUnfulfilledCommands: false,
+    maxRetriesPerRequest: 0, // what has no answer when the connection goes has failed
     disableClientInfo: true,
     connectionName: "sluice",
     // A primary that has become a replica: its name may lead to another one by now.
