@@ -24,6 +24,7 @@ import type { Vitals } from "./threads/vitals.ts";
 import { compileRewrite } from "./rewrite.ts";
 import { parseSize } from "./units.ts";
 import type { Feeds } from "./upstream/feed.ts";
+import type { OpenConnections } from "./upstream/pool.ts";
 import { LiveUpstream } from "./upstream/upstream.ts";
 
 /** What generations of one gateway share. */
@@ -35,6 +36,8 @@ export interface Surroundings {
   readonly kept: KeepStore;
   readonly shared: SharedState;
   readonly vitals: Vitals;
+  /** Instead of sockets, for tests of configurations. */
+  readonly openConnections?: OpenConnections;
   readonly openStore: OpenStore;
   /** A number from 0 up to 1. */
   random(): number;

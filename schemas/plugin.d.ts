@@ -348,69 +348,140 @@ declare module "sluice/plugin" {
 }
 
 declare module "sluice/test" {
-  /** A reply of a fake upstream. */
+  /** Headers to send: a name has one value, or several lines. */
+  export type TestHeaders = { readonly [name: string]: string | readonly string[] };
+
+  /** A reply of a fake upstream, or of a server that a script asks. */
   export interface TestReplyInit {
     /** 200 by default. */
     readonly status?: number;
-    readonly headers?: { readonly [name: string]: string | readonly string[] };
+    readonly headers?: TestHeaders;
     /** Text or bytes are sent as they are, anything else as JSON. */
     readonly body?: unknown;
   }
 
-  /** A request as the fake upstream got it. */
-  export interface UpstreamRequest {
+  /** A message with its body at hand. */
+  interface TestMessage {
+    text(): string;
+    json(): any;
+    bytes(): Uint8Array;
+  }
+
+  /** A request as a fake upstream got it. */
+  export interface UpstreamRequest extends TestMessage {
     readonly method: string;
     /** Path and query. */
     readonly url: string;
     /** Names in lower case; several lines joined by `, `. */
     readonly headers: { readonly [name: string]: string };
-    readonly body: string;
   }
 
-  /** The upstream of that name, in memory. */
+  /** A reply, or what makes it of the request. */
+  export type TestReply =
+    | TestReplyInit
+    | ((request: UpstreamRequest) => TestReplyInit | Promise<TestReplyInit>);
+
+  /** How an upstream fails: nothing listens, the connection breaks before the reply, or no reply comes in time. */
+  export type TestFailure = "connect" | "reset" | "timeout";
+
+  /** The upstream of that name, in memory. All of its targets give the same replies. */
   export interface TestUpstream {
     /** What it replies from now on; a bare 200 by default. */
-    reply(reply: TestReplyInit | ((request: UpstreamRequest) => TestReplyInit)): void;
+    reply(reply: TestReply): void;
+    /** What it replies to the next request that has no such reply yet, before what {@link reply} says. */
+    replyOnce(reply: TestReply): void;
+    /** It fails from now on. */
+    fail(failure: TestFailure): void;
+    /** It fails the next request that has no such reply yet. */
+    failOnce(failure: TestFailure): void;
     /** Requests that came to it so far. */
     readonly requests: readonly UpstreamRequest[];
+    /** The last of them. */
+    readonly last: UpstreamRequest | undefined;
   }
 
   export interface TestRequestInit {
     /** `GET` by default. */
     readonly method?: string;
-    readonly headers?: { readonly [name: string]: string };
-    readonly body?: string | Uint8Array;
+    readonly headers?: TestHeaders;
+    /** Text or bytes are sent as they are, anything else as JSON. */
+    readonly body?: unknown;
+    /** Address of the client; `127.0.0.1` by default. */
+    readonly ip?: string;
+    /** Who asks, as a stage before the script would have found out. */
+    readonly consumer?: {
+      readonly name: string;
+      readonly roles?: readonly string[];
+      readonly tier?: string;
+      readonly claims?: { readonly [name: string]: unknown };
+    };
   }
 
-  /** What the client got. */
+  /** What the client got. Its body can be read as often as you like. */
   export interface TestResponse {
     readonly status: number;
     readonly headers: {
       get(name: string): string | null;
       has(name: string): boolean;
       getSetCookie(): string[];
+      entries(): IterableIterator<[name: string, value: string]>;
     };
     text(): Promise<string>;
     json(): Promise<any>;
     bytes(): Promise<Uint8Array>;
   }
 
-  /** A gateway in memory with the real sandbox: nothing listens, and the upstreams are fakes. */
+  /** A line that a script wrote with `ctx.log` or `console`. */
+  export interface TestLogLine {
+    readonly level: "debug" | "info" | "warn" | "error";
+    /** Name of the script. */
+    readonly script: string;
+    readonly message: string;
+    readonly fields: { readonly [name: string]: unknown };
+  }
+
+  /** Time as scripts and stores know it. It stands still unless it is moved; limits and timeouts go by the real one. */
+  export interface TestClock {
+    /** Milliseconds since the Unix epoch. */
+    now(): number;
+    advance(ms: number): void;
+  }
+
+  /** A gateway in memory with the real sandbox and pipeline: nothing listens, and nothing is asked on the network. */
   export interface TestGateway {
-    /** Sends a request. @param url path and query, such as `/users/7?full=1` */
+    /**
+     * Sends a request.
+     * @param url path and query, such as `/users/7?full=1`, or all of a URL
+     */
     fetch(url: string, init?: TestRequestInit): Promise<TestResponse>;
     /** @throws Error for a name that the configuration does not have */
     upstream(name: string): TestUpstream;
+    /** What scripts have logged so far. */
+    readonly logs: readonly TestLogLine[];
+    readonly clock: TestClock;
+    /** What scripts have counted so far, such as `{ 'sluice_script_greet_hits{kind="a"}': 1 }`. */
+    metrics(): Promise<{ [series: string]: number }>;
     close(): Promise<void>;
+  }
+
+  export interface TestGatewayOptions {
+    /** Where `${env:NAME}` of the configuration looks; the environment of the process by default. */
+    readonly env?: { readonly [name: string]: string | undefined };
+    /** What the clock shows at first, in milliseconds since the Unix epoch; the first moment of 2026 by default. */
+    readonly now?: number;
   }
 
   /**
    * Makes one.
-   * @param config path of a configuration, or the configuration as an object; `apiVersion` and `listeners` may be left
-   * out. Paths in an object start from the current folder, and so does the folder of the plugins
-   * @throws Error listing every problem of the configuration
+   * @param config path of a configuration, or the configuration as an object, of which only `routes` are needed: without
+   * `upstreams` there are those that the routes name. Paths in an object start from the current folder, where plugins are
+   * in the folder `plugins`
+   * @throws Error listing every problem of the configuration, as `sluice check` does
    */
-  export type CreateTestGateway = (config: string | object) => Promise<TestGateway>;
+  export type CreateTestGateway = (
+    config: string | object,
+    options?: TestGatewayOptions,
+  ) => Promise<TestGateway>;
 
   export const createTestGateway: CreateTestGateway;
   export {};

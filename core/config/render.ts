@@ -52,7 +52,8 @@ export function renderPlace({ file, line, column, pointer }: Diagnostic, cwd: st
   return line === undefined ? name : `${name}:${line}:${column}`;
 }
 
-function renderExcerpt({ text, start, end }: Excerpt, line: number, colour: boolean): string {
+/** A line of a file with carets below what is meant. */
+export function renderExcerpt({ text, start, end }: Excerpt, line: number, colour: boolean): string {
   const { red, dim } = colour ? COLOURS : PLAIN;
   const gutter = String(line).padStart(5);
   // Tabs stay tabs and wide characters take two columns, so that the carets stand below what they mean.

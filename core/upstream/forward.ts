@@ -6,13 +6,13 @@ import type { Exchange } from "../exchange.ts";
 import { Reply } from "../reply.ts";
 import { toUpstreamFailure } from "./failure.ts";
 import { outgoingHeaders, VIA } from "./outgoing-headers.ts";
-import type { Pool, PoolController, PoolHandler } from "./pool.ts";
+import type { Connections, PoolController, PoolHandler } from "./pool.ts";
 import { replyHeaders, replyTrailers } from "./reply-headers.ts";
 import { Upload } from "./upload.ts";
 
 /** Where to send: a target's pool, and what precedes every path. */
 export interface Destination {
-  readonly pool: Pool;
+  readonly pool: Connections;
   /** Path of the target's URL without a slash at its end; empty for none. */
   readonly basePath: string;
   /** Host header for the target. */

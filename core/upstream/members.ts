@@ -5,7 +5,7 @@ import { keyOf, type KeepStore, type Lease } from "../keep.ts";
 import { parseDuration, parseSize } from "../units.ts";
 import type { ConnectorTls } from "./connector.ts";
 import type { FedTarget } from "./feed.ts";
-import { Pool } from "./pool.ts";
+import { type OpenConnections, Pool } from "./pool.ts";
 import { HttpTarget, type TargetGroup } from "./target.ts";
 import { serialOf } from "./target-record.ts";
 import { parseTarget } from "./target-url.ts";
@@ -18,6 +18,7 @@ export interface MembersContext {
   readonly view: UpstreamView;
   readonly kept: KeepStore;
   readonly log: Log;
+  readonly openConnections: OpenConnections | undefined;
   /** How to speak TLS to targets. */
   tls(): ConnectorTls;
 }
@@ -66,9 +67,10 @@ export class Members {
   }
 
   #open(fed: FedTarget): Member {
-    const { config, group, view, kept } = this.#context;
+    const { config, group, view, kept, openConnections } = this.#context;
     const address = parseTarget(fed.url);
-    const tls = address.origin.startsWith("https:") ? this.#context.tls() : undefined;
+    const tls =
+      openConnections === undefined && address.origin.startsWith("https:") ? this.#context.tls() : undefined;
     const options = {
       origin: address.origin,
       socketPath: address.socketPath,
@@ -81,7 +83,10 @@ export class Members {
     };
     const lease = kept.lease();
     const key = keyOf(`pool ${group.name} ${address.origin}`, [options, tls && (config.tls ?? {})]);
-    const pool = lease.keep(key, () => new Pool({ ...options, tls }));
+    const pool = lease.keep(
+      key,
+      () => openConnections?.(group.name, { ...options, tls }) ?? new Pool({ ...options, tls }),
+    );
     return { target: new HttpTarget(address, pool, view.acquire(fed), fed.weight, group), lease };
   }
 

@@ -20,6 +20,17 @@ export interface PoolOptions extends ConnectorOptions {
   maxHeaderBytes: number;
 }
 
+/** Connections to a target. */
+export interface Connections {
+  /** Sends a request; its handler hears of everything, failures included. */
+  dispatch(request: PoolRequest, handler: PoolHandler): void;
+  /** Lets requests that are in flight or wait end, then closes the connections. */
+  close(): Promise<void>;
+}
+
+/** Opens connections to a target of the upstream of that name. */
+export type OpenConnections = (upstream: string, options: PoolOptions) => Connections;
+
 /** A request to dispatch. */
 export interface PoolRequest {
   method: string;
@@ -82,7 +93,7 @@ class PooledClient extends Client {
   handler: PoolHandler | undefined;
 }
 
-export class Pool {
+export class Pool implements Connections {
   readonly #options: PoolOptions;
   readonly #connector: Connector;
   /** undici drops a connection when the next request has another name, the Host's by default. The connector decides. */
@@ -101,7 +112,6 @@ export class Pool {
     this.#serverName = options.tls === undefined ? undefined : "target";
   }
 
-  /** Sends a request; its handler hears of everything, failures included. */
   dispatch(request: PoolRequest, handler: PoolHandler): void {
     if (this.#closed) return handler.onResponseError(null, new PoolClosed("the pool is closed"));
     const client = this.#idle.pop() ?? this.#open();
@@ -114,7 +124,6 @@ export class Pool {
     return this.#clients.size;
   }
 
-  /** Lets requests that are in flight or wait end, then closes the connections. */
   async close(): Promise<void> {
     this.#closed = true;
     if (this.#waiting.size > 0) await new Promise<void>((resolve) => (this.#onNoneWaiting = resolve));

@@ -6,7 +6,7 @@ import type { DurationStats } from "../observe/request-stats.ts";
 import type { Target } from "../plugin.ts";
 import type { Reply } from "../reply.ts";
 import { type Destination, forward } from "./forward.ts";
-import type { Pool } from "./pool.ts";
+import type { Connections } from "./pool.ts";
 import type { TargetState } from "./target-state.ts";
 import type { TargetAddress } from "./target-url.ts";
 import type { RequestWatch } from "./view.ts";
@@ -22,7 +22,7 @@ export class HttpTarget implements Target, Destination {
   readonly upstream: string;
   readonly id: string;
   readonly url: string;
-  readonly pool: Pool;
+  readonly pool: Connections;
   readonly basePath: string;
   readonly host: string;
   readonly state: TargetState;
@@ -31,7 +31,13 @@ export class HttpTarget implements Target, Destination {
   weight: number;
   readonly #group: TargetGroup;
 
-  constructor(address: TargetAddress, pool: Pool, state: TargetState, weight: number, group: TargetGroup) {
+  constructor(
+    address: TargetAddress,
+    pool: Connections,
+    state: TargetState,
+    weight: number,
+    group: TargetGroup,
+  ) {
     this.upstream = group.name;
     this.id = state.id;
     this.url = state.url;

@@ -18,6 +18,7 @@ import { OutlierDetector } from "./health/passive.ts";
 import { Members } from "./members.ts";
 import type { HttpTarget, TargetGroup } from "./target.ts";
 import { connectorTls } from "./tls.ts";
+import type { OpenConnections } from "./pool.ts";
 import { UpstreamRecord } from "./upstream-record.ts";
 import { type RequestWatch, UpstreamView } from "./view.ts";
 
@@ -28,6 +29,8 @@ export interface UpstreamContext {
   readonly log: Log;
   readonly metrics: GatewayMetrics;
   readonly shared: SharedState;
+  /** Instead of sockets, for tests of configurations. */
+  readonly openConnections?: OpenConnections | undefined;
 }
 
 export class LiveUpstream implements Upstream, TargetGroup {
@@ -46,7 +49,7 @@ export class LiveUpstream implements Upstream, TargetGroup {
 
   /** @param config checked, also by who opened the feed */
   constructor(name: string, config: UpstreamConfig, feed: Feed, context: UpstreamContext) {
-    const { kept, clock, log, metrics, shared } = context;
+    const { kept, clock, log, metrics, shared, openConnections } = context;
     this.name = name;
     this.stats = metrics.upstream(name);
     this.#feed = feed;
@@ -59,7 +62,7 @@ export class LiveUpstream implements Upstream, TargetGroup {
       () => new UpstreamView(name, record, log, clock),
     );
     const tls = () => connectorTls(config.tls, this.#lease);
-    this.#members = new Members({ config, group: this, view: this.#view, kept, log, tls });
+    this.#members = new Members({ config, group: this, view: this.#view, kept, log, openConnections, tls });
     this.#eligibility = new Eligibility(eligibilityOptions(config), record, clock);
     const { passive } = config.health;
     this.#detector = passive && new OutlierDetector(compilePassive(passive, []), clock, record);

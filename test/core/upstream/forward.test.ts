@@ -538,7 +538,7 @@ describe("forward", () => {
     const x = exchange();
     x.abort(new GatewayError("CLIENT_CLOSED"));
     expect((await failure(forward(x, to))).code).toBe("CLIENT_CLOSED");
-    expect(to.pool.size).toBe(0);
+    expect((to.pool as Pool).size).toBe(0);
   });
 
   it("gives a request up while it waits for its head, and hangs up", async () => {
