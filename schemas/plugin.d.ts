@@ -225,10 +225,10 @@ declare module "sluice/plugin" {
     histogram(name: string): { observe(value: number, labels?: Labels): void };
   }
 
-  /** A value of a granted secret. Its text cannot be read: it is for {@link ScriptCrypto.hmac} and headers of fetch. */
+  /** A value of a granted secret. Its text cannot be read: it is for {@link ScriptCrypto} and headers of fetch. */
   export interface Secret {
     readonly __secret: string;
-    /** A header value for fetch: the secret behind a prefix, such as `Bearer `. */
+    /** The secret behind a prefix, such as `Bearer ` in a header. */
     withPrefix(prefix: string): Secret;
   }
 
@@ -246,7 +246,7 @@ declare module "sluice/plugin" {
       encoding?: Encoding,
     ): string;
     /** Compares in a time that does not depend on where they differ. */
-    timingSafeEqual(a: string | Uint8Array, b: string | Uint8Array): boolean;
+    timingSafeEqual(a: string | Uint8Array | Secret, b: string | Uint8Array | Secret): boolean;
     /** A random UUID (version 4). */
     randomUUID(): string;
     /** @param length from 0 to 65,536 */
