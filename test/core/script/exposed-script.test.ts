@@ -19,7 +19,7 @@ beforeEach(() => {
   around.exposed.clear();
   version++;
   onTestFinished(() => {
-    for (const kept of host.kept.values()) (kept as { close(): void }).close();
+    for (const kept of host.kept.values()) (kept as { close?(): void }).close?.();
   });
 });
 
