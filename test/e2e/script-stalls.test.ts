@@ -1,0 +1,115 @@
+/** Scripts that run what no time limit cuts: what is lost, who hears of it, and what happens to the script. */
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, it, onTestFinished } from "vitest";
+import { type RunningCli, startCli } from "../support/cli.ts";
+
+type Line = Record<string, unknown>;
+
+const config = (threads: number): object => ({
+  apiVersion: "sluice/v1",
+  listeners: [{ address: "127.0.0.1:0" }],
+  admin: { address: "127.0.0.1:0" },
+  threads,
+  routes: [
+    {
+      name: "scripted",
+      match: { path: "/scripted" },
+      pipeline: [{ plugin: "filler" }, { plugin: "respond", body: "scripted" }],
+    },
+    { name: "plain", match: { path: "/plain" }, pipeline: [{ plugin: "respond", body: "plain" }] },
+  ],
+});
+
+/** Fills an array when it is asked to, for minutes: V8 interrupts nothing of that. */
+const source = (value: number): string => `
+import { definePlugin } from "sluice/plugin";
+export default definePlugin({
+  request(req) {
+    if (req.headers.has("x-stall")) new Array(1e9).fill(${value});
+  },
+});
+`;
+
+interface Gateway {
+  readonly cli: RunningCli;
+  /** Status and text of a reply; what went wrong when there is none. */
+  ask(path: string, headers?: Record<string, string>): Promise<string>;
+  write(source: string): void;
+}
+
+async function start(threads: number, args: string[] = []): Promise<Gateway> {
+  const folder = mkdtempSync(join(tmpdir(), "sluice-stalls-"));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  const write = (text: string): void => writeFileSync(join(folder, "plugins", "filler.ts"), text);
+  mkdirSync(join(folder, "plugins"));
+  write(source(1));
+  writeFileSync(join(folder, "gateway.json"), JSON.stringify(config(threads)));
+  const cli = await startCli(["-c", join(folder, "gateway.json"), ...args]);
+  onTestFinished(() => cli[Symbol.asyncDispose]());
+  const ask = async (path: string, headers: Record<string, string> = {}): Promise<string> => {
+    try {
+      const reply = await fetch(new URL(path, cli.url), { headers: { connection: "close", ...headers } });
+      const text = await reply.text();
+      return `${reply.status} ${text.startsWith("{") ? (JSON.parse(text) as { code: string }).code : text}`;
+    } catch (error) {
+      return String((error as Error).cause ?? error);
+    }
+  };
+  return { cli, ask, write };
+}
+
+const isServingAfter = (first: number) => (line: Line) =>
+  line["msg"] === "sluice is serving" && line["pid"] !== first;
+const named = { script: "filler", file: "plugins/filler.ts" };
+
+it.each([1, 2])(
+  "a stall costs the process with %i threads, and the script is not run again until it is another",
+  async (threads) => {
+    const { cli, ask, write } = await start(threads);
+    expect([await ask("/scripted"), await ask("/plain")]).toEqual(["200 scripted", "200 plain"]);
+    const first = cli.gatewayPid;
+    const lost = ask("/scripted", { "x-stall": "1" });
+    const stalled = await cli.logged((line) => line["reason"] === "stall" && line["thread"] !== undefined);
+    expect(stalled).toMatchObject({
+      ...named,
+      level: "error",
+      msg: expect.stringMatching(/the script filler has kept (it|the thread) for \d{4,5} ms$/),
+    });
+    await cli.logged(isServingAfter(first));
+    expect(await lost).not.toMatch(/^200/);
+    const quarantined = await cli.logged((line) => line["reason"] === "killed");
+    expect(quarantined).toMatchObject({ ...named, level: "error" });
+    const crash = await cli.logged((line) => String(line["msg"]).includes("started again"));
+    expect(crash).toMatchObject({ level: "error", scripts: [{ name: "filler", file: "plugins/filler.ts" }] });
+    await cli.complained(/; it ran the script filler; starting it again/);
+    for (let i = 0; i < 4; i++) {
+      expect([await ask("/scripted"), await ask("/plain")]).toEqual(["500 SCRIPT_QUARANTINED", "200 plain"]);
+    }
+    write(source(2));
+    await expect.poll(() => ask("/scripted"), { timeout: 10_000 }).toBe("200 scripted");
+  },
+  60_000,
+);
+
+it("other threads serve while one is stalled", async () => {
+  const { cli, ask } = await start(2);
+  const lost = ask("/scripted", { "x-stall": "1" });
+  const { thread } = await cli.logged((line) => line["reason"] === "stall" && line["thread"] !== undefined);
+  // Where a connection goes is for the system to say: some reach the other thread at once.
+  const answers = await Promise.all(Array.from({ length: 16 }, () => ask("/plain")));
+  expect(answers.filter((answer) => answer === "200 plain").length).toBeGreaterThan(0);
+  const served = await cli.logged((line) => line["msg"] === "request" && line["route"] === "plain");
+  expect(served["thread"]).not.toBe(thread);
+  await lost;
+}, 60_000);
+
+it("a stall of the only thread ends a process that has no supervisor", async () => {
+  const { cli, ask } = await start(1, ["--no-supervise"]);
+  const lost = ask("/scripted", { "x-stall": "1" });
+  await cli.ended;
+  expect(cli.process.signalCode).toBe("SIGKILL");
+  expect(cli.lines.at(-1)).toMatchObject({ ...named, level: "error", thread: 0, reason: "stall" });
+  expect(await lost).not.toMatch(/^200/);
+}, 60_000);
