@@ -1,8 +1,9 @@
 /**
  * What a hook gave back, made true. It is input: whatever the guest runtime has checked is checked again here, for a
  * script may have changed what it runs on. Lines of edits, each a letter and its text:
- * `s`, `a` `name:value` set and append a header, `d` name deletes it, `u` url, `c` status, `b` a body (`t` text, `j` JSON,
- * `x` bytes, each as a JSON string), `R` status begins a reply of its own, `S` JSON is the script's state.
+ * `s`, `a` `name:value` set and append a header, `d` name deletes it, `u` url, `c` status, `R` status begins a reply of
+ * its own, `S` JSON is the script's state. `b` is a body: a kind (`t` text, `j` JSON, `x` bytes, a character each), its
+ * length in characters, `:`, and the body.
  */
 import { BytesBody } from "../body.ts";
 import { GatewayError } from "../errors.ts";
@@ -45,6 +46,14 @@ export function parseEdits(text: string): Edits {
   let state: string | undefined;
   let at = 0;
   while (at < text.length) {
+    if (text[at] === "b") {
+      const [type, chars, start] = parseBodyHead(text, at + 1);
+      const value = text.slice(start, start + chars);
+      at = start + chars + 1;
+      if (text[at - 1] !== "\n") refuse("a body is cut off");
+      body = { type: BODY_TYPES[type]!, bytes: Buffer.from(value, type === "x" ? "latin1" : "utf8") };
+      continue;
+    }
     const end = text.indexOf("\n", at);
     if (end === -1) refuse("its edits are cut off");
     const rest = text.slice(at + 1, end);
@@ -76,9 +85,6 @@ export function parseEdits(text: string): Edits {
       case "R":
         reply = parseStatus(rest);
         break;
-      case "b":
-        body = parseBody(rest);
-        break;
       case "S":
         if (rest.length > MAX_STATE_CHARS) refuse(`its state is larger than ${MAX_STATE_CHARS} characters`);
         state = parseState(rest);
@@ -99,11 +105,14 @@ function parseStatus(text: string): number {
   return /^[2-5]\d\d$/.test(text) ? Number(text) : refuse("a status is not from 200 to 599");
 }
 
-function parseBody(text: string): Edits["body"] {
-  const type = BODY_TYPES[text[0] ?? ""];
-  const value = fromJson(text.slice(1));
-  if (type === undefined || typeof value !== "string") return refuse("a body is not valid");
-  return { type, bytes: Buffer.from(value, text[0] === "x" ? "latin1" : "utf8") };
+/** `t12:` */
+function parseBodyHead(text: string, at: number): [type: string, chars: number, start: number] {
+  const colon = text.indexOf(":", at);
+  const type = text[at]!;
+  const digits = text.slice(at + 1, colon);
+  if (colon === -1 || !Object.hasOwn(BODY_TYPES, type) || !/^\d{1,9}$/.test(digits))
+    refuse("a body is not valid");
+  return [type, Number(digits), colon + 1];
 }
 
 function parseState(text: string): string {

@@ -13,6 +13,7 @@ import { Quarantine } from "./quarantine.ts";
 import { ScriptRegistry } from "./registry.ts";
 import { ScriptRunner } from "./runner.ts";
 import type { ScriptBundle } from "./script.ts";
+import { joinTimers } from "./timer-slack.ts";
 import { createScriptStage, type ScriptStage } from "./script-stage.ts";
 
 /**
@@ -31,6 +32,7 @@ export async function buildScriptStage(
   const key = keyOf(`script ${bundle.name}`, [bundle.version, limits.memoryBytes]);
   const registry = host.keep("scripts", () => new ScriptRegistry(around.metrics));
   const runner = host.keep(key, () => {
+    joinTimers();
     const quarantine = new Quarantine(around.shared, bundle.version);
     return registry.add(new ScriptRunner(bundle, limits.memoryBytes, { ...around, quarantine, registry }));
   });

@@ -9,15 +9,21 @@ export function guestMessages(g: Guest): void {
     kind = "body-json";
   }
 
+  /** Its length is told, so that its text needs no escapes. */
+  const lineOf = (kind: string, text: string): string => `b${kind}${text.length}:${text}\n`;
+
   g.bodyLine = (value) => {
-    if (value === undefined || value === null) return 'bx""\n';
-    if (typeof value === "string") return `bt${stringify(value)}\n`;
-    if (value instanceof Uint8Array) return `bx${stringify(g.toLatin1(value))}\n`;
-    if (value instanceof ArrayBuffer) return `bx${stringify(g.toLatin1(new Uint8Array(value)))}\n`;
+    if (value === undefined || value === null) return lineOf("x", "");
+    if (typeof value === "string") return lineOf("t", value);
+    if (value instanceof Uint8Array) return lineOf("x", g.toLatin1(value));
+    if (value instanceof ArrayBuffer) return lineOf("x", g.toLatin1(new Uint8Array(value)));
     const json = stringify(value);
     if (json === undefined) throw new TypeError(`A body cannot be a ${typeof value}`);
-    return `bj${stringify(json)}\n`;
+    return lineOf("j", json);
   };
+
+  /** In JSON that could be written otherwise: blanks, escapes, numbers with an exponent or a zero at the end. */
+  const LOOSE = /[:,{[]\s|\\|\d[eE]|\.\d*0(?!\d)/;
 
   /** A body as JSON: parsed when asked for; sent on anew when it means something else then. */
   class JsonBody implements GuestBody {
@@ -51,12 +57,11 @@ export function guestMessages(g: Guest): void {
       if (this.#value === undefined) return this.#text === "" ? "" : g.bodyLine(undefined);
       const json = stringify(this.#value);
       if (json === undefined) throw new TypeError(`A JSON body cannot be a ${typeof this.#value}`);
-      if (json === this.#text || this.#means(json)) return "";
-      return `bj${stringify(json)}\n`;
+      return json === this.#text || this.#means(json) ? "" : lineOf("j", json);
     }
     /** The text may be spaced otherwise. */
     #means(json: string): boolean {
-      if (json.length > this.#text.length) return false;
+      if (json.length > this.#text.length || !LOOSE.test(this.#text)) return false;
       try {
         return stringify(parse(this.#text)) === json;
       } catch {

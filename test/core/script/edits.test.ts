@@ -29,9 +29,9 @@ describe("edits of a request", () => {
   });
 
   it.each([
-    ['bt"h\\u00e4"\n', "hä"],
-    ['bj"{\\"a\\":1}"\n', '{"a":1}'],
-    ['bx"\\u0000\\u00ff"\n', "\0\xff"],
+    ["bt2:hä\n", "hä"],
+    ['bj7:{"a":1}\n', '{"a":1}'],
+    ["bx3:\0\xff\n\n", "\0\xff\n"],
   ])("replace the body by %j", async (edits, body) => {
     const x = exchange({ method: "POST", body: "old" });
     applyToRequest(x, edits, "s");
@@ -52,7 +52,7 @@ describe("edits of a request", () => {
   });
 
   it("make a reply of their own, with a type for its body", async () => {
-    const made = applyToRequest(exchange(), 'R201\nax-y:1\nax-y:2\nbj"{}"\n', "s")!;
+    const made = applyToRequest(exchange(), "R201\nax-y:1\nax-y:2\nbj2:{}\n", "s")!;
     expect(made.status).toBe(201);
     expect(made.headers.raw).toEqual([
       "x-y",
@@ -68,7 +68,7 @@ describe("edits of a request", () => {
   });
 
   it.each([204, 205, 304])("make a reply without a body for status %i", (status) => {
-    const made = applyToRequest(exchange(), `R${status}\nbt"gone"\n`, "s")!;
+    const made = applyToRequest(exchange(), `R${status}\nbt4:gone\n`, "s")!;
     expect([made.body, made.headers.raw]).toEqual([null, []]);
   });
 });
@@ -77,7 +77,7 @@ describe("edits of a reply", () => {
   it("change status, headers and body, and drop the reason", async () => {
     const given = reply(200, { "content-type": "text/plain" }, "old");
     given.reason = "Fine";
-    applyToReply(exchange(), given, 'sx-a:1\nc404\nbt"new"\n', "s");
+    applyToReply(exchange(), given, "sx-a:1\nc404\nbt3:new\n", "s");
     expect([given.status, given.reason, given.headers.get("x-a"), await bodyText(given)]).toEqual([
       404,
       undefined,
@@ -112,9 +112,13 @@ describe("edits that a script has forged", () => {
     ["R199\n", "an informational reply"],
     ["R600\n", "a status that does not exist"],
     ["R2000\n", "a status of four digits"],
-    ['bq"x"\n', "a kind of body that does not exist"],
-    ["bt{\n", "a body that is no JSON"],
-    ["bt5\n", "a body that is no text"],
+    ["bq1:x\n", "a kind of body that does not exist"],
+    ["bt1:xy\n", "a body that is longer than it says"],
+    ["bt5:x\n", "a body that is cut off"],
+    ["bt:x\n", "a body without a length"],
+    ["bt-1:x\n", "a body of a negative length"],
+    ["bt1e9:x\n", "a body of an odd length"],
+    ["bconstructor1:x\n", "a body of a kind that is not its own"],
     ["S5\n", "a state that is no object"],
     ["S{\n", "a state that is no JSON"],
     ["zz\n", "an edit that does not exist"],
