@@ -5,6 +5,7 @@
 import type { Log } from "../log.ts";
 import type { HookRun } from "./hook-run.ts";
 import { compareData, createRandom, createUuid, hashData, signData } from "./host-crypto.ts";
+import { fetchForScript } from "./host-fetch.ts";
 import { askStore } from "./host-kv.ts";
 import { parseUrl, setUrlPart } from "./host-url.ts";
 import { tellMetric } from "./script-metrics.ts";
@@ -40,6 +41,7 @@ export const FREE_CALLS: Readonly<Record<string, (argument: string) => string>> 
 /** Answers to what takes time. */
 export const SLOW_CALLS: Readonly<Record<string, (run: HookRun, argument: string) => Promise<string>>> = {
   __proto__: null as never,
+  fetch: fetchForScript,
   kv: askStore,
 };
 

@@ -1,9 +1,7 @@
-/**
- * Cryptography for scripts: an isolate has none. Data comes as `t` and a text, or `b` and a character for each byte; what
- * a granted secret stands for is put in here, and never goes back.
- */
+/** Cryptography for scripts: an isolate has none. What a granted secret stands for is put in here, and never goes back. */
 import { createHmac, hash, randomBytes, randomUUID, timingSafeEqual } from "node:crypto";
 import type { HookRun } from "./hook-run.ts";
+import { bytesOf } from "./host-data.ts";
 import { isSecret, secretText } from "./host-secrets.ts";
 
 const HASHES: ReadonlySet<unknown> = new Set(["sha1", "sha256", "sha384", "sha512"]);
@@ -60,9 +58,4 @@ function quote(value: unknown): string {
 
 function keyOf(run: HookRun, key: unknown): Buffer {
   return isSecret(key) ? Buffer.from(secretText(run, key)) : bytesOf(key);
-}
-
-function bytesOf(data: unknown): Buffer {
-  if (typeof data !== "string") throw new TypeError("Data must be a string or a Uint8Array");
-  return Buffer.from(data.slice(1), data.startsWith("b") ? "latin1" : "utf8");
 }

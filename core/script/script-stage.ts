@@ -1,8 +1,9 @@
 /** What a stage gives the script that it is, beside the message: one for each stage and generation. */
 import type { Host } from "../plugin.ts";
 import type { KeyValueStore } from "../store/store.ts";
+import { FetchClient } from "./host-fetch.ts";
 import { ScriptMetrics } from "./script-metrics.ts";
-import type { ScriptBundle, ScriptGrants, ScriptLimits } from "./script.ts";
+import type { FetchGrant, ScriptBundle, ScriptGrants, ScriptLimits } from "./script.ts";
 
 export interface ScriptStage {
   readonly bundle: ScriptBundle;
@@ -11,6 +12,8 @@ export interface ScriptStage {
   readonly options: unknown;
   readonly host: Host;
   readonly metrics: ScriptMetrics;
+  /** Sends requests as granted. */
+  readonly fetch: FetchClient | undefined;
   /** The store that is granted. */
   readonly store: KeyValueStore | undefined;
   /** For calls on this thread. */
@@ -36,10 +39,17 @@ export function createScriptStage(
     options,
     host,
     metrics: host.keep(`metrics of script ${bundle.name}`, () => new ScriptMetrics(bundle.name)),
+    fetch: grants.fetch === undefined ? undefined : openFetch(grants.fetch, host),
     store: grants.kv === undefined ? undefined : host.stores.get(grants.kv.store),
     syncOptions: { timeout: limits.cpuMs },
     asyncOptions: { timeout: limits.cpuMs * DEMOTED_FACTOR },
   };
+}
+
+function openFetch(grant: FetchGrant, host: Host): FetchClient {
+  const client = new FetchClient(grant);
+  host.onClose(() => client.close());
+  return client;
 }
 
 /** The stage as the guest knows it. */

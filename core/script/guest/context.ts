@@ -19,17 +19,23 @@ export function guestContext(g: Guest): void {
   delete (ScriptReply as Partial<typeof ScriptReply>).linesOf;
   g.replyLines = linesOf;
 
+  /** By name, or as pairs, such as other headers. */
+  type HeadersInit = Readonly<Record<string, unknown>> | Iterable<readonly [string, unknown]>;
+  const entriesOf = (headers: HeadersInit = {}): (readonly [string, unknown])[] =>
+    Symbol.iterator in headers
+      ? [...(headers as Iterable<readonly [string, unknown]>)]
+      : Object.entries(headers);
+
   interface ReplyInit {
     readonly status?: unknown;
-    readonly headers?: Readonly<Record<string, string | readonly string[]>>;
+    readonly headers?: HeadersInit;
     readonly body?: unknown;
   }
 
-  const createReply = ({ status = 200, headers = {}, body }: ReplyInit = {}): ScriptReply => {
-    const list = g.createHeaders("", false) as { append(name: string, value: string): void };
-    for (const [name, values] of Object.entries(headers)) {
-      for (const value of Array.isArray(values) ? (values as string[]) : [values as string])
-        list.append(name, value);
+  const createReply = ({ status = 200, headers, body }: ReplyInit = {}): ScriptReply => {
+    const list = g.createHeaders("", false) as { append(name: string, value: unknown): void };
+    for (const [name, values] of entriesOf(headers)) {
+      for (const value of Array.isArray(values) ? (values as unknown[]) : [values]) list.append(name, value);
     }
     return new ScriptReply(`R${g.statusOf(status)}\n${g.headerEdits(list)}${g.bodyLine(body)}`);
   };
@@ -114,16 +120,13 @@ export function guestContext(g: Guest): void {
 
   interface FetchInit {
     readonly method?: unknown;
-    readonly headers?: Readonly<Record<string, unknown>>;
+    readonly headers?: HeadersInit;
     readonly body?: unknown;
     readonly timeoutMs?: unknown;
   }
 
   const fetchFor = async (run: number, url: unknown, init: FetchInit = {}): Promise<object> => {
-    const headers = Object.entries(init.headers ?? {}).map(([name, value]) => [
-      name,
-      partsOf(value) ?? String(value),
-    ]);
+    const headers = entriesOf(init.headers).map(([name, value]) => [name, partsOf(value) ?? String(value)]);
     const body = init.body === undefined ? undefined : g.dataOf(init.body, "body");
     const { method = "GET", timeoutMs } = init;
     const request = { url: String(url), method: String(method), headers, body, timeoutMs };
@@ -133,7 +136,10 @@ export function guestContext(g: Guest): void {
       string,
     ];
     const bytes = (): Uint8Array => g.fromLatin1(latin1);
-    const text = (): string => g.utf8Decode(bytes());
+    const text = (): string => {
+      const decoded = /[^\0-\x7f]/.test(latin1) ? g.utf8Decode(bytes()) : latin1;
+      return decoded.startsWith("\ufeff") ? decoded.slice(1) : decoded;
+    };
     return freeze({
       status,
       ok: status >= 200 && status < 300,
