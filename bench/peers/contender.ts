@@ -1,15 +1,18 @@
 /** What is compared: Sluice and its peers. One file in `contenders/` each, or each kind; `contenders/index.ts` lists them. */
 import type { Server } from "../support/gateways.ts";
 
+/** How headers are edited: by configuration alone, or by a script. */
+export type Edits = "configured" | "script";
+
 export interface Contender {
   readonly name: string;
   /** True of Sluice: what the others are compared with. */
   readonly isOwn?: true;
   /**
-   * True when it also sets `x-tenant: acme` and `x-source: gateway` on requests and `x-served-by` on replies. These are
+   * Set when it also sets `x-tenant: acme` and `x-source: gateway` on requests and `x-served-by` on replies. These are
    * in the scenario of the bare proxy only, beside Sluice doing the same.
    */
-  readonly edits?: true;
+  readonly edits?: Edits;
   /** How another configuration gets into it while it runs. */
   readonly reloadedBy: string;
   /** Its version, or why it cannot take part. */

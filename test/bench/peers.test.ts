@@ -57,10 +57,14 @@ describe("drawChart", () => {
 });
 
 describe("the line-up", () => {
-  it("has names of its own, and Sluice to compare with, bare and with edits", () => {
+  it("has names of its own, and Sluice to compare with, bare, with edits and with a script", () => {
     const names = contenders.map(({ name }) => name);
     expect(new Set(names).size).toBe(names.length);
-    expect(contenders.filter(({ isOwn }) => isOwn).map(({ edits }) => edits)).toEqual([undefined, true]);
+    expect(contenders.filter(({ isOwn }) => isOwn).map(({ edits }) => edits)).toEqual([
+      undefined,
+      "configured",
+      "script",
+    ]);
   });
 
   it("has all scenarios that there are files of", () => {

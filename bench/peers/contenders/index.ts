@@ -4,7 +4,7 @@ import { caddy, krakend, traefik } from "./go.ts";
 import { haproxy } from "./haproxy.ts";
 import { nginxBare, nginxJs, nginxLua } from "./nginx.ts";
 import { expressGateway, fastGateway, fastifyHttpProxy, httpProxy } from "./packages.ts";
-import { sluiceBare, sluiceEdits } from "./sluice.ts";
+import { sluiceBare, sluiceEdits, sluiceScript } from "./sluice.ts";
 
 export const contenders: readonly Contender[] = [
   sluiceBare,
@@ -18,6 +18,7 @@ export const contenders: readonly Contender[] = [
   httpProxy,
   expressGateway,
   sluiceEdits,
+  sluiceScript,
   nginxJs,
   nginxLua,
 ];

@@ -28,7 +28,7 @@ const nginx = (name: string, script?: Script): Contender =>
     sections: script === undefined ? [] : [script.section],
     values: (path) => ({ MODULES: modulesOf(path) }),
     args: (folder) => ["-p", folder, "-c", `${folder}/nginx.conf`],
-    ...(script === undefined ? {} : { edits: true }),
+    ...(script === undefined ? {} : { edits: "script" as const }),
     reloadedBy: "nginx -s reload",
     reload: ({ subject }) => subject.signal("SIGHUP"), // what nginx -s reload sends
   });

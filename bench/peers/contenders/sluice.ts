@@ -13,6 +13,17 @@ const EDITS = {
   response: { headers: { set: { "x-served-by": "sluice" } } },
 };
 
+/** The same in a script. */
+const SCRIPT = `import { definePlugin } from "sluice/plugin";
+export default definePlugin({
+  request(req) {
+    req.headers.set("x-tenant", "acme");
+    req.headers.set("x-source", "gateway");
+  },
+  response(res) { res.headers.set("x-served-by", "sluice"); },
+});
+`;
+
 function configOf({ upstream, revision, threads = 1, port = 0 }: StartOptions, stages: object[]): object {
   const pipeline = [...stages];
   if (revision !== undefined) {
@@ -50,4 +61,7 @@ const sluice = (name: string, stages: object[], more: Partial<Contender>): Conte
 });
 
 export const sluiceBare = sluice("Sluice", [], {});
-export const sluiceEdits = sluice("Sluice + transform", [EDITS], { edits: true });
+export const sluiceEdits = sluice("Sluice + transform", [EDITS], { edits: "configured" });
+export const sluiceScript = sluice("Sluice + script", [{ plugin: "script", source: SCRIPT }], {
+  edits: "script",
+});

@@ -57,7 +57,7 @@ function describe(
   return {
     name: contender.name,
     isOwn: contender.isOwn === true,
-    edits: contender.edits === true,
+    edits: contender.edits,
     ...summarize(samples),
     /** CPU time of Sluice in that of this contender. */
     ratio: ownSamples && !contender.isOwn ? round(ratioOf(ownSamples, samples)) : undefined,
