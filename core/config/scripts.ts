@@ -162,7 +162,7 @@ function findStages(plain: Record<string, unknown>, { baseDir, findings }: Readi
         const name = own ?? SCRIPT;
         wanted.push({
           name,
-          entry: { source, name: `${name} (inline)` },
+          entry: { source, name: `${name}.inline` },
           from: { pointer, key: "source" },
         });
       }

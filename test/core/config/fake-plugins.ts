@@ -1,6 +1,7 @@
 /** Plugins that only have schemas, so that tests of configuration do not depend on the real ones. */
 import type { Catalogue, JsonSchema, Plugin } from "../../../core/plugin.ts";
 import { UNITS } from "../../../core/units.ts";
+import { script } from "../../../plugins/script.ts";
 
 const map = (properties: JsonSchema["properties"], more: object = {}): JsonSchema => ({
   type: "object",
@@ -104,6 +105,7 @@ const PLUGINS = [
   plugin("choose", choose),
   plugin("exclusive", exclusive),
   plugin("respond", respond, true),
+  script,
   plugin("stamp", stamp),
 ];
 

@@ -140,12 +140,12 @@ describe("a bundle", () => {
     folder.write("lib.ts", "export const a: number = 7;");
     const entry = {
       source: 'import { a } from "./lib";\nexport default a as number;',
-      name: "greet (inline)",
+      name: "greet.inline",
     };
     const bundled = await bundler.bundle(entry, { baseDir: folder.path, packages: [] });
     expect(run(bundled)).toBe(7);
-    expect(JSON.parse(bundled.map).sources).toEqual(["greet (inline)", "lib.ts"]);
-    expect(bundled.inputs).not.toContain(`${folder.path}/greet (inline)`);
+    expect(JSON.parse(bundled.map).sources).toEqual(["greet.inline", "lib.ts"]);
+    expect(bundled.inputs).not.toContain(`${folder.path}/greet.inline`);
   });
 });
 

@@ -91,7 +91,7 @@ describe("a loaded script", () => {
   });
 
   it("is made once for several stages", async () => {
-    const entry = { source: `export default { ${HOOK} };`, name: "script (inline)" };
+    const entry = { source: `export default { ${HOOK} };`, name: "script.inline" };
     const [a, b] = await load({ name: "script", entry }, { name: "script", entry }, { name: "other", entry });
     expect(a?.bundle).toBe(b?.bundle);
     expect(bundler.count).toBe(2);
