@@ -70,6 +70,14 @@ describe("published schemas", () => {
     expect(check(smallest({ plugin: "greet", greeting: "hello" }))).toEqual([]);
   });
 
+  it("accept limits and grants on scripts only", () => {
+    const keys = { limits: { cpu: "20ms" }, grants: { fetch: ["a.example"], secrets: { A: "${env:A}" } } };
+    expect(check(smallest({ plugin: "greet", ...keys }))).toEqual([]);
+    expect(check(smallest({ plugin: "script", file: "a.ts", ...keys }))).toEqual([]);
+    expect(check(smallest({ plugin: "stamp", ...keys }))).not.toEqual([]);
+    expect(check(smallest({ plugin: "greet", limits: { cpu: 20 } }))).not.toEqual([]);
+  });
+
   it("flag a stage that is neither a plugin nor a use, and a use with options", () => {
     expect(check(smallest({ text: "a" }))).not.toEqual([]);
     expect(check(smallest({ use: "public@^1", when: { method: "GET" } }))).toEqual([]);
