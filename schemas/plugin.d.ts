@@ -193,7 +193,10 @@ declare module "sluice/plugin" {
   export interface ReplyInit {
     /** From 200 to 599; 200 by default. */
     readonly status?: number;
-    readonly headers?: { readonly [name: string]: string | readonly string[] };
+    /** By name, or other headers. */
+    readonly headers?:
+      | { readonly [name: string]: string | readonly string[] }
+      | Iterable<readonly [string, string]>;
     /** Text or bytes are sent as they are, anything else as JSON. */
     readonly body?: unknown;
   }
@@ -260,7 +263,10 @@ declare module "sluice/plugin" {
 
   export interface FetchInit {
     readonly method?: string;
-    readonly headers?: { readonly [name: string]: string | Secret };
+    /** By name, or other headers. */
+    readonly headers?:
+      | { readonly [name: string]: string | Secret }
+      | Iterable<readonly [string, string | Secret]>;
     readonly body?: string | Uint8Array;
     /** Milliseconds for the whole of it; the grant's at most. */
     readonly timeoutMs?: number;

@@ -91,8 +91,8 @@ describe("published schemas", () => {
       };
     };
     const [{ enum: names, enumDescriptions }] = schema.definitions.stage.properties.plugin.anyOf;
-    expect(names).toEqual(["balance", "choose", "exclusive", "respond", "stamp"]);
-    expect(enumDescriptions).toHaveLength(5);
+    expect(names).toEqual(["balance", "choose", "exclusive", "respond", "script", "stamp"]);
+    expect(enumDescriptions).toHaveLength(6);
   });
 
   it("keep the definitions of plugins apart", () => {
