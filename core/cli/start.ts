@@ -45,6 +45,10 @@ export async function start(options: StartOptions): Promise<Running> {
   const compile = compileOnce(catalogue);
   const scripts = new ScriptLoader();
   const load = (): ReturnType<typeof loadConfig> => loadConfig(path, { catalogue, compile, scripts });
+  /** A thread of this process cannot be ended. */
+  let isHopeless = false;
+  // Not by exiting: that waits for all threads.
+  const kill = (): void => void process.kill(process.pid, "SIGKILL");
   const runtime = await startRuntime(load, catalogue, {
     worker,
     sockets: supervision,
@@ -52,10 +56,10 @@ export async function start(options: StartOptions): Promise<Running> {
     note: supervision?.note,
     quarantined: supervision?.quarantined,
     onHopeless(reason) {
-      runtime.log.error({ reason }, "the process is ended");
+      runtime.log.error({ reason }, "the process is to end");
       runtime.log.flush();
-      // Not by exiting: that waits for all threads.
-      if (supervision === undefined) process.kill(process.pid, "SIGKILL");
+      isHopeless = true;
+      if (supervision === undefined) kill();
       else supervision.giveUp(reason);
     },
   });
@@ -65,6 +69,8 @@ export async function start(options: StartOptions): Promise<Running> {
     control.lastCrash = { ...lastCrash, at: new Date(lastCrash.at).toISOString() };
     if (supervision.kind === "restart")
       log.error(control.lastCrash, "the gateway ended unexpectedly and was started again");
+    if (supervision.kind === "replacement")
+      log.error(control.lastCrash, "this process takes the place of one that lost a thread");
   }
   control.metrics.own.collect(
     "sluice_process_restarts_total",
@@ -98,6 +104,7 @@ export async function start(options: StartOptions): Promise<Running> {
       if (cut > 0) log.warn({ cut }, "requests were cut off at drainTimeout");
       log.info({ pid }, "stopped");
       await log.drain();
+      if (isHopeless) kill();
     },
     onBug(error) {
       control.metrics.own.countError("INTERNAL");

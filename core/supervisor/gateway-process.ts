@@ -53,6 +53,8 @@ export class GatewayProcess {
   #watch: ProcessWatch | undefined;
   /** Why it was killed. */
   #killedFor: string | undefined;
+  /** Why another is to take its place. */
+  #givenUpFor: string | undefined;
   /** How it ended: exit status, or 128 and the number of the signal. */
   #end: { reason: string; status: number } | undefined;
 
@@ -108,13 +110,18 @@ export class GatewayProcess {
     return this.#readyAt !== undefined && this.#end === undefined;
   }
 
+  /** Another is to take its place: its end is no news. */
+  get isGivenUp(): boolean {
+    return this.#givenUpFor !== undefined;
+  }
+
   /** How long it has served, in milliseconds. */
   get servedMs(): number {
     return this.#readyAt === undefined ? 0 : performance.now() - this.#readyAt;
   }
 
   get reason(): string {
-    return this.#notes.stalled ?? this.#end?.reason ?? "runs";
+    return this.#notes.stalled ?? this.#givenUpFor ?? this.#end?.reason ?? "runs";
   }
 
   /** Exit status, or 128 and the number of the signal that ended it, or {@link CANNOT_RUN}. */
@@ -141,6 +148,10 @@ export class GatewayProcess {
   send(message: FromSupervisor, handle?: SocketHandle): void {
     // One that ends at this moment hears nothing any more; its end is told otherwise.
     if (this.#child.connected) this.#child.send(message, handle as never, () => {});
+  }
+
+  giveUp(reason: string): void {
+    this.#givenUpFor = reason;
   }
 
   kill(reason: string): void {

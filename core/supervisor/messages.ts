@@ -5,9 +5,12 @@ export const HANDOVER = "SLUICE_HANDOVER";
 
 /** What a gateway process begins with. */
 export interface Handover {
-  /** Why it is started: for the first time, after one that ended unexpectedly, or beside one for an upgrade. */
-  kind: "start" | "restart" | "upgrade";
-  /** Processes that ended without being asked, so far. */
+  /**
+   * Why it is started: for the first time, after one that ended unexpectedly, beside one for an upgrade, or beside one
+   * that cannot go on for long.
+   */
+  kind: "start" | "restart" | "upgrade" | "replacement";
+  /** Processes that ended without being asked or were given up, so far. */
   restarts: number;
   /** The last of them; null when there is none. */
   lastCrash: CrashNote | null;
@@ -66,7 +69,7 @@ export type FromGateway =
   | ({ type: "beat" } & Vitals)
   /** It will give no sign of life for up to so many milliseconds; 0 when that is over. */
   | { type: "excuse"; ms: number }
-  /** Only its end helps. */
+  /** A part of it is lost, and only its end helps. The rest serves until another process does. */
   | { type: "giveUp"; reason: string }
   /** A reload that it was asked for is over. */
   | { type: "reloaded"; result: string }

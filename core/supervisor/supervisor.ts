@@ -85,17 +85,34 @@ export class Supervisor {
     if (this.#status !== undefined) return;
     if (this.#next !== undefined) return this.#tell("warn", "no upgrade: one is under way");
     if (this.#current?.isReady !== true) return this.#tell("warn", "no upgrade: no gateway serves now");
-    const next = this.#start("upgrade");
+    const { pid } = this.#startNext("upgrade");
+    this.#tell("info", "upgrade: a new process starts", { pid });
+  }
+
+  /** Starts another process beside one that has lost a part of itself, which serves with the rest until then. */
+  #replace(lost: GatewayProcess, reason: string): void {
+    if (lost.isGivenUp) return; // another thread of it
+    const isAlone = lost === this.#current && lost.isReady && this.#next === undefined;
+    if (!isAlone || this.#status !== undefined) return lost.kill(reason);
+    lost.giveUp(reason);
+    this.#remember(lost);
+    const { pid } = this.#startNext("replacement");
+    this.#tell("error", "the process is replaced: a new one starts", { pid, reason });
+  }
+
+  /** Starts a process that is to take over from the one that serves. */
+  #startNext(kind: "upgrade" | "replacement"): GatewayProcess {
+    const next = this.#start(kind);
     this.#next = next;
-    this.#tell("info", "upgrade: a new process starts", { pid: next.pid });
     this.#upgradeLimit = setTimeout(
       () => next.kill(`not ready after ${UPGRADE_LIMIT_MS / 1000} s`),
       UPGRADE_LIMIT_MS,
     );
+    return next;
   }
 
   #start(kind: Handover["kind"]): GatewayProcess {
-    const quarantined = this.#current?.quarantined ?? this.#quarantined;
+    const quarantined = kind === "upgrade" ? this.#current!.quarantined : this.#quarantined;
     const handover = { kind, restarts: this.#restarts, lastCrash: this.#lastCrash, quarantined };
     const started: GatewayProcess = new GatewayProcess(
       this.#options.spawn,
@@ -123,7 +140,7 @@ export class Supervisor {
         if (counts) this.#held.drop(message.keys);
         return;
       case "giveUp":
-        return from.kill(message.reason);
+        return this.#replace(from, message.reason);
       case "handBack":
         return from.send({ type: "socket", key: message.key }, this.#held.get(message.key));
       case "reloaded":
@@ -140,10 +157,7 @@ export class Supervisor {
       this.#next = undefined;
       this.#current = from;
       old?.send({ type: "stop", mode: "handover" });
-      this.#tell("info", "upgrade: the new process serves, the old one drains", {
-        old: old?.pid,
-        new: from.pid,
-      });
+      this.#tell("info", "the new process serves, the old one drains", { old: old?.pid, new: from.pid });
     }
     this.#hasServed = true;
     this.#notifyReady("Serving");
@@ -151,10 +165,11 @@ export class Supervisor {
 
   #onEnd(process: GatewayProcess): void {
     this.#processes.delete(process);
-    if (this.#status !== undefined) return this.#end(this.#status === 0 ? process.status : this.#status);
+    const status = process.isGivenUp ? 0 : process.status;
+    if (this.#status !== undefined) return this.#end(this.#status === 0 ? status : this.#status);
     if (process === this.#next) this.#onUpgradeFailed(process);
     else if (process === this.#current) this.#onCrash(process);
-    else if (process.status !== 0) {
+    else if (status !== 0) {
       const fields = { pid: process.pid, reason: process.reason };
       this.#tell("warn", "the old process of an upgrade ended before it had drained", fields);
     }
@@ -164,6 +179,8 @@ export class Supervisor {
     clearTimeout(this.#upgradeLimit);
     this.#next = undefined;
     if (this.#current === undefined) return this.#startAgain();
+    // It goes on in part only: better without it, and then as after a crash.
+    if (this.#current.isGivenUp) return this.#current.kill(reason);
     this.#tell("error", "upgrade failed: the new process ended, the old one goes on", { pid, reason });
   }
 
@@ -175,10 +192,7 @@ export class Supervisor {
         this.#options.say(`the gateway did not start: ${crashed.reason}`);
       return this.#end(crashed.status || CRASH_LOOP_STATUS);
     }
-    this.#restarts++;
-    this.#lastCrash = crashed.crashNote();
-    const { scripts } = this.#lastCrash;
-    this.#quarantined = [...crashed.quarantined.filter((one) => !isIn(scripts, one)), ...scripts];
+    if (!crashed.isGivenUp) this.#remember(crashed);
     const delayMs = this.#policy.onCrash(crashed.servedMs);
     if (delayMs === undefined) {
       this.#options.say(
@@ -187,7 +201,7 @@ export class Supervisor {
       this.#held.dropAll();
       return this.#end(CRASH_LOOP_STATUS);
     }
-    const { uptimeSeconds } = this.#lastCrash;
+    const { uptimeSeconds, scripts } = crashed.crashNote();
     const when = delayMs === 0 ? "now" : `in ${delayMs} ms`;
     const names = scripts.map(({ name }) => name).join(", ");
     const ran = names === "" ? "" : `; it ran the script ${names}`;
@@ -199,6 +213,14 @@ export class Supervisor {
     if (this.#next !== undefined) return;
     if (delayMs === 0) this.#startAgain();
     else this.#restart = setTimeout(() => this.#startAgain(), delayMs);
+  }
+
+  /** Keeps what those that come after a process are to know of it. */
+  #remember(crashed: GatewayProcess): void {
+    this.#restarts++;
+    this.#lastCrash = crashed.crashNote();
+    const { scripts } = this.#lastCrash;
+    this.#quarantined = [...crashed.quarantined.filter((one) => !isIn(scripts, one)), ...scripts];
   }
 
   #startAgain(): void {

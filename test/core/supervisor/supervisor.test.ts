@@ -136,15 +136,6 @@ describe("a process that ends without being asked", () => {
     expect(gateway.last.handover).toMatchObject({ kind: "restart", lastCrash: { reason: "exit status 0" } });
   });
 
-  it("may be one that asked for it", () => {
-    const gateway = setUp();
-    gateway.last.ready();
-    const [first] = gateway.children;
-    first!.say({ type: "giveUp", reason: "the data thread 1 cannot be ended" });
-    expect(first!.kills).toEqual(["SIGKILL"]);
-    expect(gateway.last.handover.lastCrash?.reason).toBe("the data thread 1 cannot be ended");
-  });
-
   it("may be one that hangs", () => {
     const gateway = setUp();
     gateway.last.ready();
