@@ -17,6 +17,7 @@ Usage
                                                         say everything that is wrong with a configuration
   sluice dump [-c FILE] [--effective] [--format yaml|json]
                                                         show the configuration as one document, secrets masked
+  sluice test [-c FILE] [--watch] [PATHS]               run the tests beside the plugins
   sluice plugin new NAME [-c FILE]                      begin a plugin: its file, its test, types for the editor
   sluice plugin types [FOLDER] [-c FILE]                write the types that an editor needs beside the plugins
   sluice version                                        print the version
@@ -24,6 +25,7 @@ Usage
 Options
   -c, --config FILE   the configuration; gateway.yaml, gateway.yml or gateway.json in this folder by default
       --no-watch      do not reload when a file of the configuration changes
+      --watch         run the tests again when something changes
       --no-supervise  run the gateway in this process, and end with it
       --no-types      do not check the types of plugins
       --effective     with defaults filled in and pipelines flat
@@ -46,7 +48,7 @@ interface Arguments {
   /** What follows the command. */
   rest: string[];
   file: string | undefined;
-  watch: boolean;
+  watch: boolean | undefined;
   supervise: boolean;
   types: boolean;
   effective: boolean;
@@ -64,7 +66,7 @@ function readArguments(argv: string[]): Arguments {
     allowNegative: true,
     options: {
       config: { type: "string", short: "c" },
-      watch: { type: "boolean", default: true },
+      watch: { type: "boolean" },
       supervise: { type: "boolean", default: true },
       types: { type: "boolean", default: true },
       effective: { type: "boolean", default: false },
@@ -75,7 +77,7 @@ function readArguments(argv: string[]): Arguments {
   });
   const [first = "help", ...rest] = positionals;
   const command = values.help ? "help" : values.version ? "version" : first;
-  const unexpected = rest[command === "plugin" ? 2 : 0];
+  const unexpected = command === "test" ? undefined : rest[command === "plugin" ? 2 : 0];
   if (unexpected !== undefined) throw new UsageError(`Unexpected argument '${unexpected}'`);
   const { config: file, watch, supervise, types, effective, format } = values;
   return { command, rest, file, watch, supervise, types, effective, format };
@@ -107,13 +109,20 @@ async function run(argv: string[]): Promise<number> {
     format,
   } = readArguments(argv);
   switch (command) {
+    case "test": {
+      const { test } = await import("./cli/test.ts");
+      return test({ file, paths: rest, watch: watch ?? false }, out);
+    }
     case "start": {
       if (isSupervised && process.env[HANDOVER] === undefined) {
         const { supervise } = await import("./supervisor/supervise.ts");
         return supervise();
       }
       const { serve } = await import("./cli/serve.ts");
-      return serve({ file, watch, catalogue: await loadCatalogue(), worker: WORKER }, stdio(process.stderr));
+      return serve(
+        { file, watch: watch ?? true, catalogue: await loadCatalogue(), worker: WORKER },
+        stdio(process.stderr),
+      );
     }
     case "check": {
       const as = oneOf(format, ["text", "json"]);

@@ -41,8 +41,7 @@ import { createTestGateway } from "sluice/test";
 
 test("${name} greets the upstream and marks the reply", async () => {
   const gw = await createTestGateway({
-${pluginsDir}    upstreams: { app: { targets: ["http://app.test"] } },
-    routes: [
+${pluginsDir}    routes: [
       { name: "all", match: {}, pipeline: [{ plugin: "${name}", greeting: "hi" }], upstream: "app" },
     ],
   });

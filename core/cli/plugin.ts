@@ -27,7 +27,7 @@ export async function writeTypes(
   options: PluginOptions & { folder?: string | undefined },
   io: CommandIo,
 ): Promise<0 | 1> {
-  const found = options.folder ?? (await findFolder(options, io));
+  const found = options.folder ?? (await findPlugins(options, io))?.folder;
   if (found === undefined) return 1;
   const folder = resolve(io.cwd, found);
   await mkdir(folder, { recursive: true });
@@ -60,8 +60,9 @@ export async function writePlugin(
   io: CommandIo,
   catalogue: Catalogue,
 ): Promise<0 | 1> {
-  const folder = await findFolder(options, io);
-  if (folder === undefined) return 1;
+  const plugins = await findPlugins(options, io);
+  if (plugins === undefined) return 1;
+  const { folder, baseDir } = plugins;
   const problem = problemOf(name, folder, io.cwd, catalogue);
   if (problem !== undefined) {
     io.writeError(`${problem}\n`);
@@ -69,7 +70,7 @@ export async function writePlugin(
   }
   await mkdir(folder, { recursive: true });
   await write(join(folder, `${name}.ts`), renderPlugin(name), io);
-  await write(join(folder, `${name}.test.ts`), renderTest(name, relative(io.cwd, folder)), io);
+  await write(join(folder, `${name}.test.ts`), renderTest(name, relative(baseDir, folder)), io);
   await writeTypes({ ...options, folder }, io);
   io.write(`
 Add it to the pipeline of a route:
@@ -92,14 +93,24 @@ function problemOf(name: string, folder: string, cwd: string, catalogue: Catalog
   return taken && `${relative(cwd, taken)} is there already`;
 }
 
-/** The folder of plugins: what the configuration says, `plugins` where there is none. */
-async function findFolder({ file }: PluginOptions, io: CommandIo): Promise<string | undefined> {
+/** Where plugins are. */
+export interface PluginsPlace {
+  /** What the configuration says; `plugins` where there is none. */
+  readonly folder: string;
+  /** Folder of the configuration, which paths in it start from. */
+  readonly baseDir: string;
+}
+
+/** Finds them; says so and gives nothing when there is no such configuration. */
+export async function findPlugins({ file }: PluginOptions, io: CommandIo): Promise<PluginsPlace | undefined> {
   const known = [file, ...MAIN_FILES].find((name) => name !== undefined && existsSync(resolve(io.cwd, name)));
   if (file !== undefined && known !== file) {
     io.writeError(`There is no ${file}\n`);
     return undefined;
   }
-  return known === undefined ? join(io.cwd, DEFAULT_FOLDER) : readPluginsDir(resolve(io.cwd, known));
+  if (known === undefined) return { folder: join(io.cwd, DEFAULT_FOLDER), baseDir: io.cwd };
+  const main = resolve(io.cwd, known);
+  return { folder: await readPluginsDir(main), baseDir: dirname(main) };
 }
 
 /** The folder and those that it is in. */

@@ -73,7 +73,7 @@ Add it to the pipeline of a route:
     folder.write("conf/my.yaml", "pluginsDir: ../own\nnonsense: 1\n");
     expect(await create("greet", { file: "conf/my.yaml" })).toBe(0);
     expect(said.out).toContain("wrote  own/greet.ts\n");
-    expect(read("own/greet.test.ts")).toContain('    pluginsDir: "own",\n');
+    expect(read("own/greet.test.ts")).toContain('    pluginsDir: "../own",\n');
     folder.write("gateway.yaml", "include: [more.yaml]\n");
     folder.write("more.yaml", "pluginsDir: scripts\n");
     expect(await create("greet")).toBe(0);
