@@ -192,7 +192,9 @@ describe("tests", () => {
     expect(tests.length).toBeGreaterThan(30);
     expect(tests.filter((file) => !globs.some((glob) => matchesGlob(file, glob)))).toEqual([]);
     const elsewhere = list("{core,plugins,bench,examples}/**/*.test.ts");
-    expect(elsewhere.filter((file) => !file.includes("node_modules/"))).toEqual([]);
+    // Those of example plugins are for `sluice test`, which test/e2e/example-plugins.test.ts runs.
+    const ours = elsewhere.filter((file) => !/node_modules\/|^examples\/plugins\//.test(file));
+    expect(ours).toEqual([]);
   });
 
   it("are all run", () => {
@@ -349,6 +351,33 @@ function findCycles(graph: ReadonlyMap<string, readonly string[]>): string[] {
   for (const file of graph.keys()) visit(file, []);
   return cycles;
 }
+
+describe("example plugins", () => {
+  const files = list("examples/plugins/*.ts");
+
+  it("have a test each, and a stage in examples/plugins.yaml", () => {
+    const plugins = files.filter((file) => !file.endsWith(".test.ts"));
+    expect(plugins.length).toBeGreaterThanOrEqual(12);
+    const config = read("examples/plugins.yaml");
+    for (const file of plugins) {
+      const name = basename(file, ".ts");
+      expect(files).toContain(`examples/plugins/${name}.test.ts`);
+      expect(config).toMatch(new RegExp(`plugin: ${name}\\b`));
+    }
+  });
+
+  it("say what they do, and how a stage has them", () => {
+    const silent = files
+      .filter((file) => !file.endsWith(".test.ts"))
+      .filter(
+        (file) =>
+          !new RegExp(`^/\\*\\*\n \\* \\S[^]*\n \\*   - plugin: ${basename(file, ".ts")}\n[^]*? \\*/`).test(
+            read(file),
+          ),
+      );
+    expect(silent).toEqual([]);
+  });
+});
 
 describe("source files", () => {
   /** Longer than two concepts should be, and why. */

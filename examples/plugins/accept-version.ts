@@ -22,11 +22,17 @@ export default definePlugin({
   request(req, ctx) {
     const { vendor, versions, fallback = Math.max(...versions) } = ctx.options;
     const pattern = new RegExp(`application/vnd\\.${vendor}\\.v(\\d+)\\+json`, "gi");
-    const wanted = [...(req.headers.get("accept") ?? "").matchAll(pattern)].map(([, digits]) => Number(digits));
+    const wanted = [...(req.headers.get("accept") ?? "").matchAll(pattern)].map(([, digits]) =>
+      Number(digits),
+    );
     const version = wanted.length === 0 ? fallback : wanted.find((one) => versions.includes(one));
     if (version === undefined) {
       const types = versions.map((one) => `application/vnd.${vendor}.v${one}+json`);
-      return ctx.reply({ status: 406, headers: { vary: "Accept" }, body: { error: "no such version", types } });
+      return ctx.reply({
+        status: 406,
+        headers: { vary: "Accept" },
+        body: { error: "no such version", types },
+      });
     }
     req.path = `/v${version}${req.path}`;
     ctx.state["version"] = version;

@@ -13,10 +13,11 @@ export default definePlugin({
   },
 
   response(res, ctx) {
-    if (!/[/+]json\b/i.test(res.headers.get("content-type") ?? "")) return;
+    const isJson = /[/+]json\b/i.test(res.headers.get("content-type") ?? "");
+    if (!isJson || res.body === undefined) return;
     const { since, ...meta } = ctx.state["meta"];
     const key = res.status < 400 ? "data" : "error";
-    res.body = { [key]: res.body ?? null, meta: { ...meta, tookMs: ctx.now() - since } };
+    res.body = { [key]: res.body, meta: { ...meta, tookMs: ctx.now() - since } };
     res.headers.set("content-type", "application/json");
   },
 });

@@ -29,7 +29,10 @@ export default definePlugin({
     if (given === null || (req.method !== "POST" && req.method !== "PATCH")) return;
     const who = req.consumer?.name ?? req.ip;
     const key = ctx.crypto.hash("sha256", JSON.stringify([who, req.route, given]));
-    const request = ctx.crypto.hash("sha256", `${req.method} ${req.url} ${ctx.crypto.hash("sha256", req.body)}`);
+    const request = ctx.crypto.hash(
+      "sha256",
+      `${req.method} ${req.url} ${ctx.crypto.hash("sha256", req.body)}`,
+    );
     const lock: Kept = { request };
     const ttlMs = 1000 * ctx.options.lockSeconds;
     if (await ctx.kv.set(key, JSON.stringify(lock), { ifAbsent: true, ttlMs })) {
@@ -37,12 +40,17 @@ export default definePlugin({
       return;
     }
     const kept: Kept = JSON.parse((await ctx.kv.get(key)) ?? JSON.stringify(lock));
-    if (kept.request !== request) return ctx.reply({ status: 422, body: { error: "the key is of another request" } });
+    if (kept.request !== request)
+      return ctx.reply({ status: 422, body: { error: "the key is of another request" } });
     if (kept.reply === undefined) {
       return ctx.reply({ status: 409, headers: { "retry-after": "1" }, body: { error: "it is under way" } });
     }
     const { status, type, location, body } = kept.reply;
-    const headers = { "idempotency-replayed": "true", ...(type && { "content-type": type }), ...(location && { location }) };
+    const headers = {
+      "idempotency-replayed": "true",
+      ...(type && { "content-type": type }),
+      ...(location && { location }),
+    };
     return ctx.reply({ status, headers, body: ctx.crypto.base64.decode(body) });
   },
 

@@ -10,7 +10,12 @@ export default definePlugin({
   schema: {
     type: "object",
     properties: {
-      root: { type: "string", pattern: "^[A-Za-z_][\\w.-]*$", default: "response", description: "Outermost." },
+      root: {
+        type: "string",
+        pattern: "^[A-Za-z_][\\w.-]*$",
+        default: "response",
+        description: "Outermost.",
+      },
     },
     additionalProperties: false,
   },
@@ -47,5 +52,7 @@ const ESCAPES: Record<string, string> = { "&": "&amp;", "<": "&lt;", ">": "&gt;"
 
 /** XML has no control characters, not even escaped ones. */
 function escapeXml(text: string): string {
-  return text.replaceAll(/[^\t\n\r\x20-\ufffd]/g, "").replaceAll(/[&<>"]/g, (character) => ESCAPES[character]!);
+  return text
+    .replaceAll(/[^\t\n\r\x20-\ufffd]/g, "")
+    .replaceAll(/[&<>"]/g, (character) => ESCAPES[character]!);
 }

@@ -25,7 +25,8 @@ export default definePlugin({
     const time = parts.find(([name]) => name === "t")?.[1] ?? "";
     const signatures = parts.filter(([name]) => name === "v1").map(([, value = ""]) => value);
     if (!/^\d{1,12}$/.test(time) || signatures.length === 0) return refuse("the signature is missing");
-    if (Math.abs(ctx.now() / 1000 - Number(time)) > toleranceSeconds) return refuse("the signature is too old");
+    if (Math.abs(ctx.now() / 1000 - Number(time)) > toleranceSeconds)
+      return refuse("the signature is too old");
 
     const prefix = new TextEncoder().encode(`${time}.`);
     const signed = new Uint8Array(prefix.length + req.body.length);

@@ -8,7 +8,7 @@ interface Selection {
 
 // Block strings, strings, names, numbers, `...`, and single characters; comments, commas and blanks are left out.
 const TOKEN =
-  /"""(?:\\"""|[^])*?"""|"(?:\\.|[^"\\\n])*"|[_A-Za-z]\w*|-?[\d.][\w.+-]*(?<!\.\.\.)|\.\.\.|#[^\n\r]*|[^\s,\ufeff]/g;
+  /"""(?:\\"""|[\s\S])*?"""|"(?:\\.|[^"\\\n])*"|[_A-Za-z]\w*|-?\d[\d.eE+-]*|\.\.\.|#[^\n\r]*|[^\s,\ufeff]/g;
 
 const MOST_NESTED = 200;
 
@@ -114,7 +114,12 @@ function measure(
     if (before === "open") fail(`the fragment "${name}" uses itself`);
     if (typeof before === "number") return before;
     known.set(name, "open");
-    const depth = measure(fragments.get(name) ?? fail(`there is no fragment "${name}"`), fragments, known, fail);
+    const depth = measure(
+      fragments.get(name) ?? fail(`there is no fragment "${name}"`),
+      fragments,
+      known,
+      fail,
+    );
     known.set(name, depth);
     return depth;
   });
