@@ -54,6 +54,8 @@ export interface Guest {
   createBody(kind: string, text: string): GuestBody;
   /** @param onChange called whenever it was changed */
   createSearchParams(text: string, onChange: () => void): object;
+  /** Has params be those of a text, without calling whoever is told of changes. */
+  refillSearchParams(params: object, text: string): void;
   /** Lines of edits for a body given as a value. */
   bodyLine(value: unknown): string;
   createRequest(

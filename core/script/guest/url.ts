@@ -2,6 +2,8 @@
 import type { Guest } from "./shape.ts";
 
 export function guestUrl(g: Guest): void {
+  const { parse, stringify } = JSON;
+
   const decode = (text: string): string => {
     const plain = text.replaceAll("+", " ");
     if (!plain.includes("%")) return plain;
@@ -25,19 +27,34 @@ export function guestUrl(g: Guest): void {
       )
       .replaceAll(" ", "+");
 
+  /** As the web takes texts: half a pair of surrogates is no character. */
+  const textOf = (value: unknown): string => String(value).toWellFormed();
+
+  const pairOf = (pair: unknown): [string, string] => {
+    const both = [...(pair as Iterable<unknown>)];
+    if (both.length !== 2) throw new TypeError("URLSearchParams takes pairs of a name and a value");
+    return [textOf(both[0]), textOf(both[1])];
+  };
+
   class URLSearchParams {
     #pairs: [string, string][] = [];
     #onChange: (() => void) | undefined;
 
-    constructor(init: unknown = "", onChange?: () => void) {
-      if (typeof init === "object" && init !== null) {
-        const pairs =
-          Symbol.iterator in init ? [...(init as Iterable<[string, string]>)] : Object.entries(init);
-        this.#pairs = pairs.map(([name, value]) => [String(name), String(value)]);
-      } else this.#pairs = URLSearchParams.#parse(String(init));
-      if (onChange === INTERNAL.onChange) this.#onChange = onChange;
+    constructor(init: unknown = "") {
+      if (typeof init !== "object" || init === null) this.#pairs = URLSearchParams.#parse(textOf(init));
+      else if (Symbol.iterator in init) this.#pairs = [...(init as Iterable<unknown>)].map(pairOf);
+      else for (const [name, value] of Object.entries(init)) this.set(name, value);
     }
 
+    /** Params that say when they are changed. */
+    static create(text: string, onChange: () => void): URLSearchParams {
+      const params = new URLSearchParams(text);
+      params.#onChange = onChange;
+      return params;
+    }
+    static refill(params: URLSearchParams, text: string): void {
+      params.#pairs = URLSearchParams.#parse(text);
+    }
     static #parse(text: string): [string, string][] {
       const pairs: [string, string][] = [];
       for (const part of text.replace(/^\?/, "").split("&")) {
@@ -52,31 +69,31 @@ export function guestUrl(g: Guest): void {
     get size(): number {
       return this.#pairs.length;
     }
-    get(name: string): string | null {
-      return this.#pairs.find(([known]) => known === String(name))?.[1] ?? null;
+    get(name: unknown): string | null {
+      const text = textOf(name);
+      return this.#pairs.find(([known]) => known === text)?.[1] ?? null;
     }
-    getAll(name: string): string[] {
-      return this.#pairs.filter(([known]) => known === String(name)).map(([, value]) => value);
+    getAll(name: unknown): string[] {
+      const text = textOf(name);
+      return this.#pairs.filter(([known]) => known === text).map(([, value]) => value);
     }
-    has(name: string, value?: string): boolean {
-      return this.#pairs.some(
-        ([known, v]) => known === String(name) && (value === undefined || v === String(value)),
-      );
+    has(name: unknown, value?: unknown): boolean {
+      return this.#pairs.some(matcher(name, value));
     }
-    set(name: string, value: string): void {
-      const at = this.#pairs.findIndex(([known]) => known === String(name));
-      if (at === -1) return this.append(name, value);
-      this.#pairs[at]![1] = String(value);
-      this.#pairs = this.#pairs.filter(([known], i) => i <= at || known !== String(name));
+    set(name: unknown, value: unknown): void {
+      const text = textOf(name);
+      const at = this.#pairs.findIndex(([known]) => known === text);
+      if (at === -1) return this.append(text, value);
+      this.#pairs[at]![1] = textOf(value);
+      this.#pairs = this.#pairs.filter(([known], i) => i <= at || known !== text);
       this.#onChange?.();
     }
-    append(name: string, value: string): void {
-      this.#pairs.push([String(name), String(value)]);
+    append(name: unknown, value: unknown): void {
+      this.#pairs.push([textOf(name), textOf(value)]);
       this.#onChange?.();
     }
-    delete(name: string, value?: string): void {
-      const is = ([known, v]: [string, string]): boolean =>
-        known === String(name) && (value === undefined || v === String(value));
+    delete(name: unknown, value?: unknown): void {
+      const is = matcher(name, value);
       if (!this.#pairs.some(is)) return;
       this.#pairs = this.#pairs.filter((pair) => !is(pair));
       this.#onChange?.();
@@ -85,17 +102,18 @@ export function guestUrl(g: Guest): void {
       this.#pairs.sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
       this.#onChange?.();
     }
-    forEach(callback: (value: string, name: string, params: URLSearchParams) => void): void {
-      for (const [name, value] of this.#pairs) callback(value, name, this);
+    forEach(callback: (value: string, name: string, params: URLSearchParams) => void, self?: unknown): void {
+      for (const [name, value] of this) callback.call(self, value, name, this);
     }
+    /** What is changed meanwhile is seen. */
     *entries(): IterableIterator<[string, string]> {
-      for (const [name, value] of this.#pairs) yield [name, value];
+      for (let i = 0; i < this.#pairs.length; i++) yield [...this.#pairs[i]!];
     }
     *keys(): IterableIterator<string> {
-      for (const [name] of this.#pairs) yield name;
+      for (const [name] of this.entries()) yield name;
     }
     *values(): IterableIterator<string> {
-      for (const [, value] of this.#pairs) yield value;
+      for (const [, value] of this.entries()) yield value;
     }
     [Symbol.iterator](): IterableIterator<[string, string]> {
       return this.entries();
@@ -104,17 +122,16 @@ export function guestUrl(g: Guest): void {
       return this.#pairs.map(([name, value]) => `${encode(name)}=${encode(value)}`).join("&");
     }
   }
-
-  /** The one caller that may be told of changes. */
-  const INTERNAL: { onChange: (() => void) | undefined } = { onChange: undefined };
-  g.createSearchParams = (text, onChange) => {
-    INTERNAL.onChange = onChange;
-    try {
-      return new URLSearchParams(text, onChange);
-    } finally {
-      INTERNAL.onChange = undefined;
-    }
+  const matcher = (name: unknown, value: unknown): ((pair: [string, string]) => boolean) => {
+    const [text, wanted] = [textOf(name), value === undefined ? undefined : textOf(value)];
+    return ([known, given]) => known === text && (wanted === undefined || given === wanted);
   };
+
+  const { create, refill } = URLSearchParams;
+  delete (URLSearchParams as Partial<typeof URLSearchParams>).create;
+  delete (URLSearchParams as Partial<typeof URLSearchParams>).refill;
+  g.createSearchParams = create;
+  g.refillSearchParams = (params, text) => refill(params as URLSearchParams, text);
 
   const PARTS = [
     "protocol",
@@ -129,13 +146,23 @@ export function guestUrl(g: Guest): void {
   ] as const;
   type Parts = Record<(typeof PARTS)[number] | "href" | "origin", string>;
 
+  const ask = (op: string, argument: readonly string[]): Parts => {
+    try {
+      return parse(g.demand(op, 0, stringify(argument))) as Parts;
+    } catch (error) {
+      throw new TypeError((error as Error).message);
+    }
+  };
+
   class URL {
     #parts: Parts;
     #params: object | undefined;
+    /** It is the params that change it. */
+    #isTold = false;
 
     constructor(url: unknown, base?: unknown) {
       const input = base === undefined ? [String(url)] : [String(url), String(base)];
-      this.#parts = JSON.parse(g.demand("url", 0, JSON.stringify(input))) as Parts;
+      this.#parts = ask("url", input);
     }
 
     static canParse(url: unknown, base?: unknown): boolean {
@@ -153,16 +180,15 @@ export function guestUrl(g: Guest): void {
       return url.#parts[key];
     }
     static change(url: URL, key: keyof Parts, value: unknown): void {
-      const change = JSON.stringify([url.#parts.href, key, String(value)]);
-      url.#parts = JSON.parse(g.demand("url-set", 0, change)) as Parts;
-      if (key === "href" || key === "search") url.#params = undefined;
+      url.#parts = ask("url-set", [url.#parts.href, key, String(value)]);
+      if (url.#params !== undefined && !url.#isTold) g.refillSearchParams(url.#params, url.#parts.search);
     }
 
     get searchParams(): object {
       this.#params ??= g.createSearchParams(this.#parts.search, () => {
-        const params = this.#params;
-        change(this, "search", String(params));
-        this.#params = params;
+        this.#isTold = true;
+        change(this, "search", this.#params);
+        this.#isTold = false;
       });
       return this.#params;
     }
