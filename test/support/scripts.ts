@@ -18,7 +18,9 @@ export interface ScriptInit {
 export interface OpenedScript {
   readonly host: FakeHost;
   readonly handler: Handler;
-  /** Sends a request through it, to an upstream that answers 200. */
+  /** Answers below it; 200 by default. */
+  upstream: Handler;
+  /** Sends a request through it. */
   ask(request?: RequestInit): Promise<Reply>;
   [Symbol.asyncDispose](): Promise<void>;
 }
@@ -46,16 +48,18 @@ export async function openScript(source: string, init: ScriptInit = {}): Promise
     host,
     around,
   );
-  const handler = stage(() => reply(200, {}, "upstream"));
-  return {
+  const handler = stage((x) => script.upstream(x));
+  const script: OpenedScript = {
     host,
     handler,
+    upstream: () => reply(200, {}, "upstream"),
     ask: async (request = {}) => handler(exchange({ ...request, init: { log: host.log, ...request.init } })),
     async [Symbol.asyncDispose]() {
       for (const close of host.closers.splice(0).reverse()) await close();
       for (const kept of host.kept.values()) await (kept as { close?(): unknown }).close?.();
     },
   };
+  return script;
 }
 
 /** A function in the sandbox. Arguments and result go through JSON. */

@@ -52,13 +52,14 @@ export function guestHeaders(g: Guest): void {
       return cookies;
     }
 
+    /** In the order of the names, lines of the same name joined, but for Set-Cookie. */
     *entries(): IterableIterator<[string, string]> {
       const names = new Set<string>();
-      for (const [name, value] of this.#lines()) {
-        if (name === "set-cookie") yield [name, value];
-        else names.add(name);
+      for (const [name] of this.#lines()) names.add(name);
+      for (const name of [...names].sort()) {
+        if (name !== "set-cookie") yield [name, this.#values(name)!];
+        else for (const cookie of this.getSetCookie()) yield [name, cookie];
       }
-      for (const name of names) yield [name, this.#values(name)!];
     }
 
     *keys(): IterableIterator<string> {
@@ -73,8 +74,8 @@ export function guestHeaders(g: Guest): void {
       return this.entries();
     }
 
-    forEach(callback: (value: string, name: string, headers: Headers) => void): void {
-      for (const [name, value] of this.entries()) callback(value, name, this);
+    forEach(callback: (value: string, name: string, headers: Headers) => void, self?: unknown): void {
+      for (const [name, value] of this.entries()) callback.call(self, value, name, this);
     }
 
     *#lines(): Generator<[string, string]> {
@@ -96,7 +97,7 @@ export function guestHeaders(g: Guest): void {
         values += end === -1 ? block.slice(start) : block.slice(start, end);
         at = end === -1 ? -1 : block.indexOf(mark, end);
         if (at === -1) return values;
-        values += ", ";
+        values += lower === "cookie" ? "; " : ", "; // RFC 9113 section 8.2.3
       }
     }
 
@@ -123,7 +124,9 @@ export function guestHeaders(g: Guest): void {
 
     #line(name: unknown, value: unknown): string {
       const lower = this.#name(name);
-      const text = String(value).trim();
+      let text = String(value);
+      // `trim` takes more away than the blanks of HTTP, and is fast.
+      if (text.trim() !== text) text = text.replace(/^[\t\n\r ]+|[\t\n\r ]+$/g, "");
       if (!VALUE.test(text))
         throw new TypeError(`The value of header ${lower} has control or non-Latin-1 characters`);
       return `${lower}:${text}`;

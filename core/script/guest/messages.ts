@@ -108,6 +108,15 @@ export function guestMessages(g: Guest): void {
     readonly consumer?: unknown;
   }
 
+  /** What a URL cannot have is escaped, as browsers do; `%` stays as it is. */
+  const urlOf = (value: unknown): string => {
+    const url = String(value).toWellFormed();
+    if (!/^\/[!-~\x80-\uffff]*$/.test(url) || url.includes("#")) {
+      throw new TypeError("The url must be a path such as /users/7?full=1, without spaces and without #");
+    }
+    return url.replace(/["<>\\^`{}]|[^\0-\x7f]+/g, encodeURIComponent);
+  };
+
   class Request {
     readonly #run: number;
     readonly #stage: GuestStage;
@@ -161,31 +170,25 @@ export function guestMessages(g: Guest): void {
       return this.#url;
     }
     set url(value: unknown) {
-      const url = String(value);
-      if (!/^\/[!-~\x80-\uffff]*$/.test(url) || url.includes("#")) {
-        throw new TypeError("The url must be a path such as /users/7?full=1, without spaces and without #");
-      }
-      this.#url = encodeURI(url).replaceAll("%25", "%");
-      this.#query = undefined;
+      this.#url = urlOf(value);
       this.#isQueryDirty = false;
+      if (this.#query !== undefined) g.refillSearchParams(this.#query, this.#search);
     }
     get path(): string {
       const mark = this.#url.indexOf("?");
       return mark === -1 ? this.#url : this.#url.slice(0, mark);
     }
     set path(value: unknown) {
-      const path = String(value).replaceAll("?", "%3F");
-      const { url } = this;
-      const mark = url.indexOf("?");
-      this.url = mark === -1 ? path : path + url.slice(mark);
+      this.#url = urlOf(String(value).replaceAll("?", "%3F")) + this.#search;
+    }
+    get #search(): string {
+      const mark = this.#url.indexOf("?");
+      return mark === -1 ? "" : this.#url.slice(mark);
     }
     get query(): object {
-      if (this.#query === undefined) {
-        const mark = this.#url.indexOf("?");
-        this.#query = g.createSearchParams(mark === -1 ? "" : this.#url.slice(mark), () => {
-          this.#isQueryDirty = true;
-        });
-      }
+      this.#query ??= g.createSearchParams(this.#search, () => {
+        this.#isQueryDirty = true;
+      });
       return this.#query;
     }
     get #facts(): Meta {
