@@ -12,7 +12,7 @@ import { tellMetric } from "./script-metrics.ts";
 
 /** Asks of one call of a hook; more are refused. */
 export const MAX_CALLS = 1000;
-const MAX_LOG_CHARS = 8 * 1024;
+const MAX_LOG_CHARS = 32 * 1024;
 const LEVELS = ["debug", "info", "warn", "error"] as const satisfies readonly (keyof Log)[];
 
 /** Gives the answer; may throw why there is none. */
@@ -50,7 +50,7 @@ function writeLog(run: HookRun, argument: string): string {
   const [level, message, fields] = JSON.parse(argument) as [string, string, unknown];
   const known = LEVELS.find((name) => name === level) ?? "info";
   const { bundle } = run.stage;
-  const own = typeof fields === "object" && fields !== null ? { fields } : {};
+  const own = fields === undefined ? {} : { fields };
   run.x.log[known]({ script: bundle.name, ...own }, String(message));
   return "";
 }

@@ -41,7 +41,7 @@ export function guestContext(g: Guest): void {
   };
 
   const log = (run: number, level: string) => (message: unknown, fields?: unknown) =>
-    void g.demand("log", run, stringify([level, String(message), fields]));
+    g.log(run, level, message, fields);
   const createLog = (run: number) =>
     freeze({
       debug: log(run, "debug"),

@@ -118,6 +118,7 @@ export function guestEntry(g: Guest): GuestEntry {
     },
 
     run(hook, run, number, head, url, headers, body, states) {
+      g.running = run;
       try {
         const stage = stages[number]!;
         const context = g.createContext(run, stage, states);

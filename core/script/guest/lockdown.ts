@@ -34,7 +34,12 @@ export function guestLockdown(g: Guest, askHost: AskHost): void {
   Object.defineProperty(prototype, "constructor", { value: Fixed, writable: true, configurable: true });
   Object.defineProperty(global, "ArrayBuffer", { value: Fixed, writable: true, configurable: true });
 
-  const pending = new Map<number, { resolve(result: string): void; reject(error: Error): void }>();
+  interface Waiting {
+    readonly run: number;
+    resolve(result: string): void;
+    reject(error: Error): void;
+  }
+  const pending = new Map<number, Waiting>();
   const guest = g as { -readonly [K in keyof Guest]: Guest[K] };
   guest.ask = (op, run, argument) => askHost(op, run, argument);
   g.demand = (op, run, argument) => {
@@ -44,30 +49,13 @@ export function guestLockdown(g: Guest, askHost: AskHost): void {
   };
   g.start = (op, run, argument) =>
     new Promise<string>((resolve, reject) => {
-      pending.set(Number(g.demand(op, run, argument)), { resolve, reject });
+      pending.set(Number(g.demand(op, run, argument)), { run, resolve, reject });
     });
   g.onEnded = (operation, outcome, result) => {
     const waiting = pending.get(operation);
     pending.delete(operation);
+    g.running = waiting?.run ?? 0;
     if (outcome === 1) waiting?.resolve(result);
     else if (outcome === 0) waiting?.reject(new Error(result));
   };
-
-  const line =
-    (level: string) =>
-    (...parts: unknown[]) =>
-      void g.demand("log", 0, JSON.stringify([level, parts.map(String).join(" ")]));
-  const console = {
-    debug: line("debug"),
-    info: line("info"),
-    log: line("info"),
-    warn: line("warn"),
-    error: line("error"),
-  };
-  Object.defineProperty(global, "console", {
-    value: console,
-    writable: true,
-    enumerable: false,
-    configurable: true,
-  });
 }

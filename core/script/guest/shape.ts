@@ -34,6 +34,10 @@ export interface Guest {
   start(op: string, run: number, argument: string): Promise<string>;
   /** Something that was begun has ended. */
   onEnded(operation: number, outcome: number, result: string): void;
+  /** The call of a hook that runs now. */
+  running: number;
+  /** Writes a line into the gateway's log; never throws. */
+  log(run: number, level: string, message: unknown, fields: unknown): void;
   /** What was thrown, as JSON `[name, message, stack, kind?]`; never throws. */
   describe(error: unknown): string;
   utf8Encode(text: string): Uint8Array;

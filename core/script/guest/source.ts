@@ -5,11 +5,12 @@ import { guestEntry } from "./entry.ts";
 import { guestErrors } from "./errors.ts";
 import { guestHeaders } from "./headers.ts";
 import { guestLockdown } from "./lockdown.ts";
+import { guestLog } from "./log.ts";
 import { guestMessages } from "./messages.ts";
 import { guestUrl } from "./url.ts";
 
 /** In this order: each uses what those before it have put into the guest. */
-const PARTS = [guestErrors, guestEncoding, guestHeaders, guestUrl, guestMessages, guestContext];
+const PARTS = [guestErrors, guestEncoding, guestHeaders, guestUrl, guestMessages, guestLog, guestContext];
 
 /** The body of a function whose parameter `$0` is the host's callback; it returns the entry. */
 export const GUEST_SOURCE = `"use strict";

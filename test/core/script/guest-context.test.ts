@@ -83,7 +83,7 @@ describe("what a hook writes", () => {
     await using write = await openFunction(`(ctx) => {
       for (const level of ["debug", "info", "warn", "error"]) ctx.log[level]("a " + level, { level });
       ctx.log.info("plain");
-      ctx.log.info(7, "no fields");
+      ctx.log.info(7, { a: [1] });
     }`);
     await write();
     expect(write.host.log.lines).toEqual([
@@ -93,7 +93,7 @@ describe("what a hook writes", () => {
         message: `a ${level}`,
       })),
       { level: "info", fields: { script: "test" }, message: "plain" },
-      { level: "info", fields: { script: "test" }, message: "7" },
+      { level: "info", fields: { script: "test", fields: { a: [1] } }, message: "7" },
     ]);
   });
 
@@ -135,7 +135,7 @@ describe("what a hook writes", () => {
   });
 
   it("is not written by what runs while the script is loaded", async () => {
-    await using script = await openScript('(console.log("top level"), { request() {} })');
+    await using script = await openScript('console.log("top level") ?? { request() {} }');
     script.upstream = () => reply(200);
     expect((await script.ask()).status).toBe(200);
     expect(script.host.log.lines).toEqual([]);
