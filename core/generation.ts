@@ -24,6 +24,7 @@ import type { Vitals } from "./threads/vitals.ts";
 import { compileRewrite } from "./rewrite.ts";
 import { parseSize } from "./units.ts";
 import type { Feeds } from "./upstream/feed.ts";
+import type { OpenFetch } from "./script/host-fetch.ts";
 import type { OpenConnections } from "./upstream/pool.ts";
 import { LiveUpstream } from "./upstream/upstream.ts";
 
@@ -38,6 +39,8 @@ export interface Surroundings {
   readonly vitals: Vitals;
   /** Instead of sockets, for tests of configurations. */
   readonly openConnections?: OpenConnections;
+  /** The same for what scripts ask. */
+  readonly openFetch?: OpenFetch;
   readonly openStore: OpenStore;
   /** A number from 0 up to 1. */
   random(): number;

@@ -373,7 +373,7 @@ declare module "sluice/test" {
     bytes(): Uint8Array;
   }
 
-  /** A request as a fake upstream got it. */
+  /** A request as a fake upstream, or another server, got it. */
   export interface UpstreamRequest extends TestMessage {
     readonly method: string;
     /** Path and query. */
@@ -462,6 +462,14 @@ declare module "sluice/test" {
     fetch(url: string, init?: TestRequestInit): Promise<TestResponse>;
     /** @throws Error for a name that the configuration does not have */
     upstream(name: string): TestUpstream;
+    /**
+     * What a server replies that scripts ask with `ctx.fetch`, as far as their grants let them. Asking another one makes
+     * {@link fetch} throw.
+     * @param place a host, such as `flags.example.com`, or a URL; a URL without a query stands for any query
+     */
+    onFetch(place: string, reply: TestReply | TestFailure): void;
+    /** What scripts have asked other servers so far; `url` is the whole URL. */
+    readonly fetched: readonly UpstreamRequest[];
     /** What scripts have logged so far. */
     readonly logs: readonly TestLogLine[];
     readonly clock: TestClock;

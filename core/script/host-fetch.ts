@@ -37,8 +37,21 @@ export async function fetchForScript(run: HookRun, argument: string): Promise<st
   return client.send(request, run.signal);
 }
 
+/** What sends the requests of a stage. */
+export interface ScriptFetch {
+  readonly grant: FetchGrant;
+  /**
+   * Gives JSON `[status, headers, body]`, the body a character for each byte.
+   * @throws Error that says why not, in words for the author of a script
+   */
+  send(request: FetchRequest, signal: AbortSignal): Promise<string>;
+  close(): void;
+}
+
+export type OpenFetch = (grant: FetchGrant) => ScriptFetch;
+
 /** Sends requests as one grant allows it; connections are kept for the next ones of the same grant. */
-export class FetchClient {
+export class FetchClient implements ScriptFetch {
   readonly grant: FetchGrant;
   readonly #guard: FetchGuard;
   readonly #agents: { readonly "http:": http.Agent; readonly "https:": TlsAgent };
@@ -55,7 +68,6 @@ export class FetchClient {
     this.#agents = { "http:": new Agent(options), "https:": new TlsAgent(options) };
   }
 
-  /** @throws Error that says why not, in words for the author of a script */
   async send(request: FetchRequest, signal: AbortSignal): Promise<string> {
     const { url } = request;
     if (!this.#guard.allowsHost(url)) {
@@ -164,7 +176,7 @@ function answerOf(sent: http.ClientRequest): Promise<http.IncomingMessage> {
 }
 
 /** Headers as scripts are given them. What told of the connection and of the coding is true no more. */
-function headerBlock(raw: readonly string[]): string {
+export function headerBlock(raw: readonly string[]): string {
   let block = "";
   for (let i = 0; i < raw.length; i += 2) {
     const name = raw[i]!.toLowerCase();

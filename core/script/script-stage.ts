@@ -1,9 +1,9 @@
 /** What a stage gives the script that it is, beside the message: one for each stage and generation. */
 import type { Host } from "../plugin.ts";
 import type { KeyValueStore } from "../store/store.ts";
-import { FetchClient } from "./host-fetch.ts";
+import { FetchClient, type OpenFetch, type ScriptFetch } from "./host-fetch.ts";
 import { ScriptMetrics } from "./script-metrics.ts";
-import type { FetchGrant, ScriptBundle, ScriptGrants, ScriptLimits } from "./script.ts";
+import type { ScriptBundle, ScriptGrants, ScriptLimits } from "./script.ts";
 
 export interface ScriptStage {
   readonly bundle: ScriptBundle;
@@ -13,7 +13,7 @@ export interface ScriptStage {
   readonly host: Host;
   readonly metrics: ScriptMetrics;
   /** Sends requests as granted. */
-  readonly fetch: FetchClient | undefined;
+  readonly fetch: ScriptFetch | undefined;
   /** The store that is granted. */
   readonly store: KeyValueStore | undefined;
   /** For calls on this thread. */
@@ -31,7 +31,10 @@ export function createScriptStage(
   grants: ScriptGrants,
   options: unknown,
   host: Host,
+  openFetch: OpenFetch = (grant) => new FetchClient(grant),
 ): ScriptStage {
+  const fetch = grants.fetch && openFetch(grants.fetch);
+  if (fetch !== undefined) host.onClose(() => fetch.close());
   return {
     bundle,
     limits,
@@ -39,17 +42,11 @@ export function createScriptStage(
     options,
     host,
     metrics: host.keep(`metrics of script ${bundle.name}`, () => new ScriptMetrics(bundle.name)),
-    fetch: grants.fetch === undefined ? undefined : openFetch(grants.fetch, host),
+    fetch,
     store: grants.kv === undefined ? undefined : host.stores.get(grants.kv.store),
     syncOptions: { timeout: limits.cpuMs },
     asyncOptions: { timeout: limits.cpuMs * DEMOTED_FACTOR },
   };
-}
-
-function openFetch(grant: FetchGrant, host: Host): FetchClient {
-  const client = new FetchClient(grant);
-  host.onClose(() => client.close());
-  return client;
 }
 
 /** The stage as the guest knows it. */

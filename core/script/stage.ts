@@ -36,7 +36,7 @@ export async function buildScriptStage(
     const quarantine = new Quarantine(around.shared, bundle.version);
     return registry.add(new ScriptRunner(bundle, limits.memoryBytes, { ...around, quarantine, registry }));
   });
-  const stage = createScriptStage(bundle, limits, grants, options, host);
+  const stage = createScriptStage(bundle, limits, grants, options, host, around.openFetch);
   await runner.addStage(stage);
   host.onClose(() => runner.removeStage(stage));
   exposeScript(around.exposed, runner, host.route, around.log);

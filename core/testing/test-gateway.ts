@@ -19,10 +19,13 @@ import { ScriptLoader } from "../script/load.ts";
 import type {
   CreateTestGateway,
   TestGateway,
+  TestFailure,
   TestLogLine,
+  TestReply,
   TestRequestInit,
   TestResponse,
   TestUpstream,
+  UpstreamRequest,
 } from "../script/test-api.ts";
 import { MemoryStore } from "../store/memory.ts";
 import { createSharedMemory, SharedMemory } from "../threads/shared-memory.ts";
@@ -31,6 +34,7 @@ import { parseSize } from "../units.ts";
 import type { Feed, Feeds } from "../upstream/feed.ts";
 import { createTargetRecord } from "../upstream/target-record.ts";
 import { createUpstreamRecord } from "../upstream/upstream-record.ts";
+import { FakeServers } from "./fake-servers.ts";
 import { FakeUpstream } from "./fake-upstream.ts";
 import { loadTestConfig, toReadable, withoutNetwork } from "./test-config.ts";
 import { FakeTime, TestLog } from "./test-log.ts";
@@ -66,6 +70,7 @@ class MemoryGateway implements TestGateway {
   readonly #config: CheckedConfig;
   readonly #log = new TestLog(this.logs);
   readonly #metrics = new GatewayMetrics();
+  readonly #servers: FakeServers;
   readonly #upstreams: ReadonlyMap<string, FakeUpstream>;
   readonly #isTrusted;
   /** What the test's own code has thrown while a request was under way. */
@@ -77,6 +82,7 @@ class MemoryGateway implements TestGateway {
     this.clock = clock;
     const onBug = (error: unknown): void => void this.#bugs.push(error);
     this.#upstreams = new Map(Object.keys(config.upstreams).map((name) => [name, new FakeUpstream(onBug)]));
+    this.#servers = new FakeServers(onBug);
     this.#isTrusted = compileTrust(config.listeners[0]!.trustedProxies);
   }
 
@@ -97,6 +103,7 @@ class MemoryGateway implements TestGateway {
         openStore: async (name) =>
           stores.getOrInsertComputed(name, () => new MemoryStore(STORE_BYTES, clock)),
         openConnections: (name) => this.#upstreams.get(name)!,
+        openFetch: (grant) => this.#servers.open(grant),
         random: Math.random,
       },
       feedsOf(this.#config),
@@ -136,6 +143,14 @@ class MemoryGateway implements TestGateway {
     throw new Error(
       `There is no upstream ${JSON.stringify(name)}; there ${known === "" ? "are none" : `is ${known}`}`,
     );
+  }
+
+  onFetch(place: string, reply: TestReply | TestFailure): void {
+    this.#servers.on(place, reply);
+  }
+
+  get fetched(): readonly UpstreamRequest[] {
+    return this.#servers.requests;
   }
 
   async metrics(): Promise<Record<string, number>> {

@@ -185,6 +185,77 @@ describe("a test gateway", () => {
     expect((await gw.fetch("/b")).status).toBe(404);
   });
 
+  it("plays the servers that scripts ask, and says which one the test has forgotten", async () => {
+    await writeFile(
+      join(folder, "plugins/flag.ts"),
+      `import { definePlugin } from "sluice/plugin";
+export default definePlugin({
+  async request(req, ctx) {
+    const authorization = ctx.secrets["token"].withPrefix("Bearer ");
+    try {
+      const res = await ctx.fetch("https://flags.example/v1" + req.url, { headers: { authorization } });
+      req.headers.set("x-flag", res.status + " " + res.text());
+    } catch (error) {
+      req.headers.set("x-flag", String(error.message));
+    }
+  },
+});
+`,
+    );
+    const grants = { fetch: ["flags.example"], secrets: { token: "s3cret" } };
+    const gw = await create([{ plugin: "flag", grants }]);
+    const ask = async (url: string): Promise<string> => {
+      await gw.fetch(url);
+      return gw.upstream("app").last!.headers["x-flag"]!;
+    };
+    gw.onFetch("flags.example", { status: 404, body: "none" });
+    gw.onFetch("https://flags.example/v1/a", ({ headers }) => ({ body: headers["authorization"] }));
+    gw.onFetch("https://flags.example/v1/b?x=1", "timeout");
+    expect(await ask("/")).toBe("404 none");
+    expect(await ask("/a?y=1")).toBe("200 Bearer s3cret");
+    expect(await ask("/b?x=1")).toBe("fetch failed: it was not done within 2000 ms");
+    expect(gw.fetched.map(({ url }) => url)).toEqual([
+      "https://flags.example/v1/",
+      "https://flags.example/v1/a?y=1",
+      "https://flags.example/v1/b?x=1",
+    ]);
+    const other = await create([{ plugin: "flag", grants }]);
+    await expect(other.fetch("/a")).rejects.toThrow(
+      'A script asks https://flags.example/v1/a, for which the test has no reply: add gw.onFetch("flags.example", { … })',
+    );
+    const ungranted = await create([{ plugin: "flag", grants: { ...grants, fetch: ["x.example"] } }]);
+    await ungranted.fetch("/");
+    expect(ungranted.upstream("app").last!.headers["x-flag"]).toMatch(
+      /^fetch failed: the host .* is not granted/,
+    );
+  });
+
+  it("keeps values in memory on its clock, and tells what scripts have counted", async () => {
+    await writeFile(
+      join(folder, "plugins/once.ts"),
+      `import { definePlugin } from "sluice/plugin";
+export default definePlugin({
+  async request(req, ctx) {
+    const isFirst = await ctx.kv.set("seen", "1", { ttlMs: 1000, ifAbsent: true });
+    ctx.metrics.counter("requests").inc({ first: String(isFirst) });
+    if (!isFirst) return ctx.reply({ status: 409 });
+  },
+});
+`,
+    );
+    const gw = await create([{ plugin: "once", grants: { kv: true } }]);
+    const statuses = [];
+    for (const ms of [0, 999, 1]) {
+      gw.clock.advance(ms);
+      statuses.push((await gw.fetch("/")).status);
+    }
+    expect(statuses).toEqual([200, 409, 200]);
+    expect(await gw.metrics()).toEqual({
+      'sluice_script_once_requests{first="true"}': 2,
+      'sluice_script_once_requests{first="false"}': 1,
+    });
+  });
+
   it("moves its clock only when told, from where it is told", async () => {
     const gw = await create([{ plugin: "greet" }], {}, { now: 5000 });
     gw.clock.advance(250);
