@@ -2,27 +2,18 @@
  * A generation: everything that serves one state of the configuration. It is built whole or not at all, never
  * changed, and closed when the last request that began on it has ended.
  */
-import type { CheckedConfig, RouteConfig, StageConfig } from "./config/checked.ts";
+import { buildRoute, type Route, stageTimings } from "./build-route.ts";
+import type { CheckedConfig } from "./config/checked.ts";
 import { ConfigError, GatewayError, type Problem } from "./errors.ts";
 import { type Exchange, type Log, NO_ROUTE, type RouteInfo } from "./exchange.ts";
 import type { KeepStore, Lease } from "./keep.ts";
-import type { Predicate } from "./match.ts";
 import type { GatewayMetrics } from "./observe/metrics.ts";
 import { OverloadMonitor, ShedCounts } from "./overload/monitor.ts";
-import {
-  compileWhen,
-  composePipeline,
-  locateProblems,
-  type PipelineStage,
-  type TimingListener,
-} from "./pipeline.ts";
-import type { Catalogue, Clock, Exposed, Handler, Host, Plugin, SharedState, Stage } from "./plugin.ts";
+import type { Catalogue, Clock, Exposed, Host, SharedState } from "./plugin.ts";
 import { problemReply, type Reply } from "./reply.ts";
 import { type OpenStore, Stores } from "./store/stores.ts";
-import { createRouter, type Routable, type Router } from "./router.ts";
+import { createRouter, type Router } from "./router.ts";
 import type { Vitals } from "./threads/vitals.ts";
-import { compileRewrite } from "./rewrite.ts";
-import { parseSize } from "./units.ts";
 import type { Feeds } from "./upstream/feed.ts";
 import type { OpenFetch } from "./script/host-fetch.ts";
 import type { OpenConnections } from "./upstream/pool.ts";
@@ -52,14 +43,6 @@ export type ExposedThings = Map<string, Map<string, Exposed>>;
 /** What stages of one generation are built in. */
 export interface GenerationSurroundings extends Surroundings {
   readonly exposed: ExposedThings;
-}
-
-/** A route that is ready to serve. */
-interface Route extends RouteInfo, Routable {
-  /** Its place in the configuration. */
-  readonly index: number;
-  readonly config: RouteConfig;
-  readonly handler: Handler;
 }
 
 export class Generation {
@@ -296,108 +279,5 @@ function expose(all: ExposedThings, collection: string, id: string, thing: Expos
   things.set(id, thing);
   return () => {
     if (things.get(id) === thing) things.delete(id);
-  };
-}
-
-/** Stands for what could not be built; a generation that has one never serves. */
-const UNBUILT: Handler = () => {
-  throw new GatewayError("INTERNAL");
-};
-
-/** Builds a route as far as it can be built; what is wrong with it is added to `problems`. */
-async function buildRoute(
-  config: RouteConfig,
-  index: number,
-  { scripts }: CheckedConfig,
-  hostFor: (route: string, stage: string) => Host,
-  around: GenerationSurroundings,
-  overload: OverloadMonitor | undefined,
-  onTiming: TimingListener | undefined,
-  problems: Problem[],
-): Promise<Route> {
-  const stages: PipelineStage[] = [];
-  let answersPreflight = false;
-  let shed = overload?.stage;
-  const names = new Map<string, number>();
-  for (const stage of config.stages) {
-    const { name, onError } = stage;
-    const plugin = around.catalogue.get(stage.plugin);
-    answersPreflight ||= plugin?.answersPreflight === true;
-    if (plugin?.terminal === true && shed !== undefined) {
-      stages.push({ name: "overload", stage: shed, when: undefined, onError: "fail" });
-      shed = undefined;
-    }
-    let when: Predicate | undefined;
-    try {
-      when = compileWhen(stage);
-    } catch (error) {
-      problems.push(...locateProblems(error, stage));
-    }
-    try {
-      const nth = (names.get(name) ?? 0) + 1;
-      names.set(name, nth);
-      const host = hostFor(config.name, nth === 1 ? name : `${name}#${nth}`);
-      const built = await buildStage(stage, plugin, scripts, host, around);
-      stages.push({ name, stage: built, when, onError });
-    } catch (error) {
-      problems.push(...locateProblems(error, stage));
-    }
-  }
-  let rewrite: ((x: Exchange) => void) | undefined;
-  try {
-    rewrite = compileRewrite(config);
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    problems.push(...error.problems.map((p) => ({ ...p, pointer: `${config.pointer}${p.pointer}` })));
-  }
-  let pipeline: Handler = UNBUILT;
-  try {
-    pipeline = composePipeline(stages, onTiming);
-  } catch (error) {
-    const message = `The stages could not be composed: ${(error as Error)?.message ?? error}`;
-    problems.push({ code: "CONFIG_OPTION_INVALID", message, pointer: `${config.pointer}/pipeline` });
-  }
-  const limit = config.limits?.bodySize;
-  return {
-    index,
-    name: config.name,
-    preserveHost: config.preserveHost,
-    stats: around.metrics.route(config.name),
-    config,
-    answersPreflight,
-    handler: rewrite === undefined ? pipeline : withRewrite(rewrite, pipeline),
-    maxBodyBytes: limit === undefined ? undefined : parseSize(limit),
-  };
-}
-
-async function buildStage(
-  { script, options }: StageConfig,
-  plugin: Plugin | undefined,
-  scripts: CheckedConfig["scripts"],
-  host: Host,
-  around: GenerationSurroundings,
-): Promise<Stage> {
-  if (script === undefined) return plugin!.build(options as never, host);
-  const { buildScriptStage } = await import("./script/stage.ts");
-  return buildScriptStage(scripts[script.version]!, script, options, host, around);
-}
-
-function withRewrite(rewrite: (x: Exchange) => void, pipeline: Handler): Handler {
-  return (x) => {
-    rewrite(x);
-    return pipeline(x);
-  };
-}
-
-function stageTimings(metrics: GatewayMetrics): TimingListener {
-  const histogram = metrics.histogram(
-    "sluice_stage_duration_seconds",
-    "Time in a stage itself, without the stages below.",
-    ["route", "stage"],
-  );
-  return (x, stage, ms) => {
-    x.timings ??= new Map();
-    x.timings.set(stage, (x.timings.get(stage) ?? 0) + ms);
-    histogram.observe(ms / 1000, { route: x.route.name, stage });
   };
 }
