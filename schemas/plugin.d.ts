@@ -129,7 +129,7 @@ declare module "sluice/plugin" {
 
   /** Headers by name, whatever its case, to read. */
   export interface ReadonlyHeaders extends Iterable<[name: string, value: string]> {
-    /** The value, several lines joined by `, `; null when there is none. */
+    /** The value, several lines joined by `, `, those of Cookie by `; `; null when there is none. */
     get(name: string): string | null;
     has(name: string): boolean;
     /** The `Set-Cookie` lines. */
