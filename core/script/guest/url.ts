@@ -157,8 +157,6 @@ export function guestUrl(g: Guest): void {
   class URL {
     #parts: Parts;
     #params: object | undefined;
-    /** It is the params that change it. */
-    #isTold = false;
 
     constructor(url: unknown, base?: unknown) {
       const input = base === undefined ? [String(url)] : [String(url), String(base)];
@@ -181,15 +179,11 @@ export function guestUrl(g: Guest): void {
     }
     static change(url: URL, key: keyof Parts, value: unknown): void {
       url.#parts = ask("url-set", [url.#parts.href, key, String(value)]);
-      if (url.#params !== undefined && !url.#isTold) g.refillSearchParams(url.#params, url.#parts.search);
+      if (url.#params !== undefined) g.refillSearchParams(url.#params, url.#parts.search);
     }
 
     get searchParams(): object {
-      this.#params ??= g.createSearchParams(this.#parts.search, () => {
-        this.#isTold = true;
-        change(this, "search", this.#params);
-        this.#isTold = false;
-      });
+      this.#params ??= g.createSearchParams(this.#parts.search, () => change(this, "search", this.#params));
       return this.#params;
     }
     get origin(): string {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { bodyText, exchange, FakeHost, reply } from "../../support/harness.ts";
+import { bodyText, exchange, FakeHost, FakeLog, reply } from "../../support/harness.ts";
 import { openFunction, openScript } from "../../support/scripts.ts";
 
 describe("ctx.reply", () => {
@@ -111,6 +111,17 @@ describe("what a hook writes", () => {
       ["info", 'one 2 {"a":1} [3] null undefined'],
       ["error", "TypeError: late"],
     ]);
+  });
+
+  it("comes from the console into the log of the request that it is about", async () => {
+    await using script = await openScript(
+      "{ async request(req, ctx) { console.log(req.path); await ctx.kv.get(req.path); console.log(req.path); } }",
+      { grants: { kv: { store: "main", namespace: "n" } } },
+    );
+    const logs = ["/a", "/b", "/c"].map((target) => ({ target, log: new FakeLog() }));
+    await Promise.all(logs.map(({ target, log }) => script.handler(exchange({ target, init: { log } }))));
+    for (const { target, log } of logs)
+      expect(log.lines.map(({ message }) => message)).toEqual([target, target]);
   });
 
   it("is cut where it is too long, and never stops the hook", async () => {

@@ -68,6 +68,28 @@ describe("texts and bytes in the sandbox", () => {
       }),
     ));
 
+  it.each([
+    ["c080"],
+    ["c1bf41"],
+    ["e08080"],
+    ["e09fbf"],
+    ["e282"],
+    ["e2828241"],
+    ["eda080"],
+    ["edbfbf"],
+    ["f0808080"],
+    ["f08fbfbf"],
+    ["f09f8e"],
+    ["f4908080"],
+    ["f5808080"],
+    ["80"],
+    ["ff"],
+    ["efbfbd"],
+  ])("are decoded as Node does from %s, which is almost UTF-8", async (hex) => {
+    const bytes = Buffer.from(hex, "hex");
+    expect(await sandbox("decode", [...bytes])).toBe(new TextDecoder().decode(bytes));
+  });
+
   it("are decoded whole when they are long", async () => {
     const text = "aä€🎈".repeat(20_000);
     expect(await sandbox("decode", [...Buffer.from(text)])).toBe(text);

@@ -177,6 +177,11 @@ describe("URL in the sandbox", () => {
     await expect(refused("part")).rejects.toThrow("TypeError");
   });
 
+  it("is not parsed from a text without end", async () => {
+    await using parse = await openFunction('() => new URL("http://a/" + "b".repeat(200000))');
+    await expect(parse()).rejects.toThrow("TypeError: Invalid URL: it is too long");
+  });
+
   it("says whether a text is one", async () => {
     await using parse = await openFunction(
       `() => [URL.canParse("a"), URL.canParse("a", "http://b"), URL.parse("a"), URL.parse("http://A/").href]`,
