@@ -36,6 +36,7 @@ export const FREE_CALLS: Readonly<Record<string, (argument: string) => string>> 
   __proto__: null as never,
   url: parseUrl,
   "url-set": setUrlPart,
+  utf8: (latin1) => Buffer.from(latin1, "latin1").toString(),
 };
 
 /** Answers to what takes time. */

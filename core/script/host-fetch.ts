@@ -24,7 +24,7 @@ const WHY: Readonly<Record<string, string>> = {
   ETIMEDOUT: "no connection could be made",
 };
 
-/** @param argument see {@link parseFetch}; gives JSON `[status, headers, body]`, the body a character for each byte */
+/** @param argument see {@link parseFetch}; gives what {@link renderReply} makes */
 export async function fetchForScript(run: HookRun, argument: string): Promise<string> {
   const { fetch: client } = run.stage;
   const request = parseFetch(run, argument);
@@ -41,7 +41,7 @@ export async function fetchForScript(run: HookRun, argument: string): Promise<st
 export interface ScriptFetch {
   readonly grant: FetchGrant;
   /**
-   * Gives JSON `[status, headers, body]`, the body a character for each byte.
+   * Gives what {@link renderReply} makes.
    * @throws Error that says why not, in words for the author of a script
    */
   send(request: FetchRequest, signal: AbortSignal): Promise<string>;
@@ -79,7 +79,7 @@ export class FetchClient implements ScriptFetch {
     try {
       const response = await this.#open(request, deadline);
       const body = await this.#read(response);
-      return JSON.stringify([response.statusCode, headerBlock(response.rawHeaders), body.toString("latin1")]);
+      return renderReply(response.statusCode ?? 0, response.rawHeaders, body);
     } catch (error) {
       throw whyNot(deadline.error ?? error, url);
     } finally {
@@ -175,15 +175,18 @@ function answerOf(sent: http.ClientRequest): Promise<http.IncomingMessage> {
   });
 }
 
-/** Headers as scripts are given them. What told of the connection and of the coding is true no more. */
-export function headerBlock(raw: readonly string[]): string {
+/**
+ * A reply as the sandbox takes it: the status, how long the headers are, the headers, and the body, a character for each
+ * byte. What told of the connection and of the coding is true no more, and left out.
+ */
+export function renderReply(status: number, raw: readonly string[], body: Buffer): string {
   let block = "";
   for (let i = 0; i < raw.length; i += 2) {
     const name = raw[i]!.toLowerCase();
     if (isHopByHop(name) || name === "content-encoding" || name === "content-length") continue;
     block += `\n${name}:${raw[i + 1]!}`;
   }
-  return block;
+  return `${status} ${block.length} ${block}${body.toString("latin1")}`;
 }
 
 /** Says why in words that tell nothing of the network: no address, and nothing of what was sent. */

@@ -1,7 +1,7 @@
 /** The servers that scripts ask, in memory: only those that a test has made. */
 import { FetchGuard } from "../script/host-fetch-guard.ts";
 import { type FetchRequest, refused } from "../script/host-fetch-request.ts";
-import { headerBlock, type ScriptFetch } from "../script/host-fetch.ts";
+import { renderReply, type ScriptFetch } from "../script/host-fetch.ts";
 import type { FetchGrant } from "../script/script.ts";
 import type { TestFailure, TestReply, TestReplyInit } from "../script/test-api.ts";
 import { ReceivedRequest, toMessage } from "./test-message.ts";
@@ -66,7 +66,7 @@ export class FakeServers {
     if (bytes.length > grant.maxResponseBytes) {
       throw refused(`the reply is larger than ${grant.maxResponseBytes} bytes`);
     }
-    return JSON.stringify([init.status ?? 200, headerBlock(raw), bytes.toString("latin1")]);
+    return renderReply(init.status ?? 200, raw, bytes);
   }
 
   /** The most special of the replies. */

@@ -130,14 +130,14 @@ export function guestContext(g: Guest): void {
     const body = init.body === undefined ? undefined : g.dataOf(init.body, "body");
     const { method = "GET", timeoutMs } = init;
     const request = { url: String(url), method: String(method), headers, body, timeoutMs };
-    const [status, block, latin1] = parse(await g.start("fetch", run, stringify(request))) as [
-      number,
-      string,
-      string,
-    ];
+    const reply = await g.start("fetch", run, stringify(request));
+    const space = reply.indexOf(" ");
+    const from = reply.indexOf(" ", space + 1) + 1;
+    const to = from + Number(reply.slice(space + 1, from));
+    const [status, block, latin1] = [Number(reply.slice(0, space)), reply.slice(from, to), reply.slice(to)];
     const bytes = (): Uint8Array => g.fromLatin1(latin1);
     const text = (): string => {
-      const decoded = /[^\0-\x7f]/.test(latin1) ? g.utf8Decode(bytes()) : latin1;
+      const decoded = /[^\0-\x7f]/.test(latin1) ? g.demand("utf8", 0, latin1) : latin1;
       return decoded.startsWith("\ufeff") ? decoded.slice(1) : decoded;
     };
     return freeze({
