@@ -24,6 +24,13 @@ import type { Keepers } from "./upstream/keepers.ts";
 /** A reload that takes longer hangs. */
 const LONGEST_RELOAD_MS = 60_000;
 
+/** Told what comes of reloads, in the place of the log. */
+export interface ReloadListener {
+  onRefused(problems: readonly Diagnostic[]): void;
+  /** What was refused is sound, or as it was before. */
+  onRecovered(): void;
+}
+
 export interface ControlOptions {
   /** Reads and checks the configuration. @throws ConfigLoadError */
   load: () => Promise<LoadedConfig>;
@@ -43,6 +50,7 @@ export interface ControlOptions {
   watchdog?: Pick<Watchdog, "follow" | "close"> | undefined;
   /** Who must not take this thread for one that hangs: a large configuration keeps it busy for seconds. */
   excuse?: Excuse | undefined;
+  listener?: ReloadListener | undefined;
 }
 
 /** What a reload came to. */
@@ -214,7 +222,7 @@ export class Control {
       this.#follow(loaded);
       this.#loaded = loaded;
       if (this.#failure !== undefined) {
-        this.#failure = undefined;
+        this.#recover();
         this.log.info({ generation: this.#generation }, "configuration is as it was before the error");
       }
       return { result: "unchanged", generation: this.#generation };
@@ -226,7 +234,7 @@ export class Control {
     }
     this.#follow(loaded);
     this.#loaded = loaded;
-    this.#failure = undefined;
+    this.#recover();
     metrics.own.countReload("success");
     metrics.own.reloadedAt = clock.now() / 1000;
     const { routes } = loaded.config;
@@ -302,7 +310,9 @@ export class Control {
     const sources = error instanceof ConfigLoadError ? error : loaded;
     if (sources !== undefined) this.#follow(sources);
     const generation = this.#generation;
-    if (generation > 0) {
+    const { listener } = this.#options;
+    if (listener !== undefined && generation > 0) listener.onRefused(problems);
+    else if (generation > 0) {
       for (const problem of problems) {
         const { code, file, line, column } = problem;
         this.log.error({ code, file, line, column }, `configuration refused: ${renderMessage(problem)}`);
@@ -311,6 +321,11 @@ export class Control {
       this.log.error({ generation, problems: count }, "the previous configuration keeps serving");
     }
     return { result: "refused", generation, problems };
+  }
+
+  #recover(): void {
+    if (this.#failure !== undefined) this.#options.listener?.onRecovered();
+    this.#failure = undefined;
   }
 
   #toDiagnostics(error: unknown, loaded: LoadedConfig | undefined): Diagnostic[] {

@@ -13,6 +13,7 @@ const HELP = `sluice ${packageJson.version}: an API gateway you script in TypeSc
 
 Usage
   sluice start [-c FILE] [--no-watch] [--no-supervise]  run the gateway
+  sluice dev [-c FILE]                                  the same for developing: shows scripts and their errors
   sluice check [-c FILE] [--format text|json] [--no-types]
                                                         say everything that is wrong with a configuration
   sluice dump [-c FILE] [--effective] [--format yaml|json]
@@ -123,6 +124,11 @@ async function run(argv: string[]): Promise<number> {
         { file, watch: watch ?? true, catalogue: await loadCatalogue(), worker: WORKER },
         stdio(process.stderr),
       );
+    }
+    case "dev": {
+      const { serve } = await import("./cli/serve.ts");
+      const options = { file, watch: true, catalogue: await loadCatalogue(), worker: WORKER, dev: out };
+      return serve(options, stdio(process.stderr));
     }
     case "check": {
       const as = oneOf(format, ["text", "json"]);

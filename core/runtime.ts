@@ -2,7 +2,7 @@
 import type { LoadedConfig } from "./config/load.ts";
 import type { CheckedConfig } from "./config/checked.ts";
 import { systemClock } from "./clock.ts";
-import { Control } from "./control.ts";
+import { Control, type ReloadListener } from "./control.ts";
 import type { DataThread, GatewayOptions } from "./gateway.ts";
 import { KeepStore } from "./keep.ts";
 import { createLog, type RootLog } from "./observe/log.ts";
@@ -51,6 +51,8 @@ export interface RuntimeOptions {
   readonly note?: number | undefined;
   /** Scripts that processes before this one ended with. */
   readonly quarantined?: readonly ScriptName[] | undefined;
+  /** Told what comes of reloads, in the place of the log. */
+  readonly listener?: ReloadListener | undefined;
   /** Told when only the end of the process helps. */
   readonly onHopeless?: (reason: string) => void;
 }
@@ -65,7 +67,16 @@ export async function startRuntime(
   catalogue: Catalogue,
   options: RuntimeOptions = {},
 ): Promise<Runtime> {
-  const { logTo, worker, sockets = NO_SOCKETS, excuse, note, quarantined = [], onHopeless } = options;
+  const {
+    logTo,
+    worker,
+    sockets = NO_SOCKETS,
+    excuse,
+    note,
+    quarantined = [],
+    listener,
+    onHopeless,
+  } = options;
   // The log's settings are part of the configuration, so the first one is read before there is a log.
   let first: LoadedConfig | undefined = await load();
   const log = createLog(first.config.log, logTo);
@@ -134,6 +145,7 @@ export async function startRuntime(
     watchdog,
     own: new OwnThread(name, counted, systemClock, excuse),
     excuse,
+    listener,
     async load() {
       const loaded = first ?? (await load());
       first = undefined;

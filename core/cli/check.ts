@@ -86,8 +86,11 @@ export function renderAll(diagnostics: readonly Diagnostic[], io: CommandIo): st
 }
 
 function render(diagnostic: Diagnostic, io: CommandIo, severity: "error" | "warning"): string {
-  const colour = io.isTty && (io.env["NO_COLOR"] ?? "") === "";
-  return renderDiagnostic(diagnostic, { cwd: io.cwd, colour, severity });
+  return renderDiagnostic(diagnostic, { cwd: io.cwd, colour: isColoured(io), severity });
+}
+
+export function isColoured({ isTty, env }: CommandIo): boolean {
+  return isTty && (env["NO_COLOR"] ?? "") === "";
 }
 
 function countOf({ routes, upstreams }: CheckedConfig): string {

@@ -1,6 +1,8 @@
 /** `sluice start`: runs the gateway until it is told to stop. */
-import { resolve } from "node:path";
-import { loadConfig } from "../config/load.ts";
+import { dirname, resolve } from "node:path";
+import type { CommandIo } from "./check.ts";
+import type { CheckedConfig } from "../config/checked.ts";
+import { type LoadedConfig, loadConfig } from "../config/load.ts";
 import type { Catalogue } from "../plugin.ts";
 import type { RootLog } from "../observe/log.ts";
 import { compileOnce, startRuntime } from "../runtime.ts";
@@ -15,6 +17,8 @@ export interface StartOptions {
   catalogue: Catalogue;
   /** The module that data threads run. */
   worker: URL;
+  /** Where a developer sees what happens: each line, of all requests, of one thread. Otherwise there is a log. */
+  dev?: CommandIo;
   /** The supervisor of this process, if it has one. */
   supervision: Supervision | undefined;
 }
@@ -40,17 +44,22 @@ export interface Running {
  * @throws ConfigLoadError when the configuration cannot be used
  */
 export async function start(options: StartOptions): Promise<Running> {
-  const { file, watch, catalogue, worker, supervision } = options;
+  const { file, watch, catalogue, worker, dev, supervision } = options;
   const path = resolve(file);
+  const view = dev && new (await import("./dev-view.ts")).DevView(dev, dirname(path));
   const compile = compileOnce(catalogue);
   const scripts = new ScriptLoader();
-  const load = (): ReturnType<typeof loadConfig> => loadConfig(path, { catalogue, compile, scripts });
+  const load = async (): Promise<LoadedConfig> => {
+    const loaded = await loadConfig(path, { catalogue, compile, scripts });
+    return view === undefined ? loaded : { ...loaded, config: forDevelopment(loaded.config) };
+  };
   /** A thread of this process cannot be ended. */
   let isHopeless = false;
   // Not by exiting: that waits for all threads.
   const kill = (): void => void process.kill(process.pid, "SIGKILL");
   const runtime = await startRuntime(load, catalogue, {
     worker,
+    ...(view === undefined ? {} : { logTo: view, listener: view }),
     sockets: supervision,
     excuse: supervision && ((ms) => supervision.excuse(ms)),
     note: supervision?.note,
@@ -112,4 +121,9 @@ export async function start(options: StartOptions): Promise<Running> {
     },
     flush: () => log.flush(),
   };
+}
+
+/** Everything is told, and one thread tells it. */
+function forDevelopment(config: CheckedConfig): CheckedConfig {
+  return { ...config, threads: 1, log: { ...config.log, level: "debug", access: true } };
 }
