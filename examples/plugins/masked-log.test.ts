@@ -31,7 +31,7 @@ test("masks fields by name, at any depth, and in the query", async () => {
 test("masks mail addresses, card numbers and IBANs wherever they stand", async () => {
   const { path, query, body } = await logOf(
     "/users/ada@example.org?q=a%40b.co",
-    "to ada.l@mail.example.org, card 4111 1111 1111 1111 or 4111111111111112, DE89 3704 0044 0532 0130 00",
+    "to ada.l@mail.example.org, card 5500 0000 0000 0004 or 4111111111111112, DE89 3704 0044 0532 0130 00",
   );
   assert.equal(path, "/users/<mail>");
   assert.deepEqual(query, { q: "<mail>" });

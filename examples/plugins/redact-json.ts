@@ -25,7 +25,7 @@ export default definePlugin({
       if (typeof value !== "object" || value === null) return;
       const entries = value as Record<string, unknown>;
       for (const key of Object.keys(entries)) {
-        if (!Array.isArray(value) && fields.includes(key)) entries[key] = replacement;
+        if (fields.includes(key)) entries[key] = replacement;
         else redact(entries[key]);
       }
     };
