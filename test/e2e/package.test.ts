@@ -165,6 +165,15 @@ console.log(status, schema.title);
       status: 0,
       stdout: "greet.yaml is valid: 1 route, 0 upstreams, 2 stages\n",
     });
+    // With the command, and as a test like any other.
+    for (const [file, ...args] of [
+      ["npx", "--no-install", "sluice", "test"],
+      [process.execPath, "--test", "plugins/greet.test.ts"],
+    ] as const) {
+      const tested = await run(file, args, installed.folder);
+      expect([tested.status, tested.stdout]).toEqual([0, expect.stringMatching(/pass 1\n/)]);
+    }
+
     const source = await readFile(join(installed.folder, "plugins/greet.ts"), "utf8");
     await write("plugins/wrong.ts", source.replace("ctx.options.greeting", "process.pid"));
     const wrong = await npxSluice("check", "-c", "greet.yaml");
