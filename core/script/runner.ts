@@ -35,6 +35,7 @@ const ROOM_FOR_BODIES = 8;
 const SAMPLE_MS = 2;
 /** Share of its time limit that a call has used which timed out by its own fault. */
 const AT_WORK = 0.7;
+const NO_TIME = "the machine gave it no time";
 
 export class ScriptRunner {
   readonly bundle: ScriptBundle;
@@ -137,7 +138,7 @@ export class ScriptRunner {
       // What asked for nothing has done nothing yet: it may begin anew, where time is less dear.
       if (run.calls === 0)
         return this.#callAway(run, false, [hook, run.id, -1, head, url, headers, body, states]);
-      throw this.#fault("SCRIPT_TIMEOUT", "the machine gave it no time");
+      throw this.#fault("SCRIPT_TIMEOUT", NO_TIME);
     } finally {
       this.#around.vitals.leaveScript();
       this.#current = undefined;
@@ -256,12 +257,15 @@ export class ScriptRunner {
         .catch((error: unknown) => run.fail(this.#onFault(error, isolate)));
       return;
     }
+    const now = monotonicMs();
+    if (now - this.#sampledAt > SAMPLE_MS) this.#sample(now);
     this.#current = run;
-    this.#around.vitals.enterScript(this.#id, monotonicMs());
+    this.#around.vitals.enterScript(this.#id, now);
     try {
       isolate.resumeSync(operation, said, text, run.stage.syncOptions);
     } catch (error) {
-      run.fail(this.#onFault(error, isolate));
+      const isStarved = this.#isStarved(error, run);
+      run.fail(isStarved ? this.#fault("SCRIPT_TIMEOUT", NO_TIME) : this.#onFault(error, isolate));
     } finally {
       this.#around.vitals.leaveScript();
       this.#current = undefined;

@@ -36,9 +36,12 @@ export function guestLockdown(g: Guest, askHost: AskHost): void {
 
   interface Waiting {
     readonly run: number;
+    /** Made where it was begun: its stack says where. */
+    readonly error: Error;
     resolve(result: string): void;
     reject(error: Error): void;
   }
+  const BEGUN = "it has begun";
   const pending = new Map<number, Waiting>();
   const guest = g as { -readonly [K in keyof Guest]: Guest[K] };
   guest.ask = (op, run, argument) => askHost(op, run, argument);
@@ -49,13 +52,20 @@ export function guestLockdown(g: Guest, askHost: AskHost): void {
   };
   g.start = (op, run, argument) =>
     new Promise<string>((resolve, reject) => {
-      pending.set(Number(g.demand(op, run, argument)), { run, resolve, reject });
+      const error = new Error(BEGUN);
+      pending.set(Number(g.demand(op, run, argument)), { run, error, resolve, reject });
     });
   g.onEnded = (operation, outcome, result) => {
     const waiting = pending.get(operation);
     pending.delete(operation);
     g.running = waiting?.run ?? 0;
     if (outcome === 1) waiting?.resolve(result);
-    else if (outcome === 0) waiting?.reject(new Error(result));
+    else if (outcome === 0 && waiting !== undefined) {
+      const { error } = waiting;
+      const frames = String(error.stack).slice(`Error: ${BEGUN}`.length);
+      error.message = result;
+      error.stack = `Error: ${result}${frames}`;
+      waiting.reject(error);
+    }
   };
 }
