@@ -3,10 +3,12 @@
  * the author's file, and what is wrong with files that were saved.
  */
 import type { Diagnostic } from "../config/diagnose.ts";
+import type { LoadedConfig } from "../config/load.ts";
 import type { ReloadListener } from "../control.ts";
 import { describeLine } from "../observe/pretty.ts";
 import { frameOf } from "../script/code-frame.ts";
 import { type CommandIo, isColoured, renderAll } from "./check.ts";
+import { loadUntilSound } from "./until-sound.ts";
 
 type Line = Readonly<Record<string, unknown>>;
 
@@ -50,6 +52,15 @@ export class DevView implements ReloadListener {
 
   onRecovered(): void {
     this.#io.write(`${this.#paint(32, "fixed")}: the configuration is sound again\n`);
+  }
+
+  /** Gives the first configuration that can be used; until then says what is wrong. */
+  waitFor(load: () => Promise<LoadedConfig>, stopped: Promise<unknown>): Promise<LoadedConfig> {
+    const show = (problems: readonly Diagnostic[]): void => {
+      this.#io.write(`\n${renderAll(problems, this.#io)}`);
+      this.#io.write(`${this.#paint(31, "not yet")}: waiting for a change\n\n`);
+    };
+    return loadUntilSound(load, show, stopped);
   }
 
   #hold(id: string, line: Line): void {

@@ -8,7 +8,7 @@ import { createNotify, reloading } from "../supervisor/systemd.ts";
 import { type CommandIo, diagnosticsOf, renderAll } from "./check.ts";
 import { type Running, type StartOptions, start } from "./start.ts";
 
-export interface ServeOptions extends Omit<StartOptions, "file" | "supervision"> {
+export interface ServeOptions extends Omit<StartOptions, "file" | "stopped" | "supervision"> {
   /** Path of the configuration; gateway.yaml, gateway.yml or gateway.json in the current folder by default. */
   file: string | undefined;
 }
@@ -57,7 +57,8 @@ export async function serve({ file, ...options }: ServeOptions, errors: CommandI
     },
   });
   try {
-    running = await start({ ...options, file: findConfig(file, process.cwd()), supervision });
+    const stopped = stopping.promise;
+    running = await start({ ...options, file: findConfig(file, process.cwd()), stopped, supervision });
   } catch (error) {
     errors.write(renderAll(diagnosticsOf(error, undefined), errors));
     return 1;

@@ -6,6 +6,7 @@ import { type LoadedConfig, loadConfig } from "../config/load.ts";
 import type { Catalogue } from "../plugin.ts";
 import type { RootLog } from "../observe/log.ts";
 import { compileOnce, startRuntime } from "../runtime.ts";
+import type { DevView } from "./dev-view.ts";
 import { ScriptLoader } from "../script/load.ts";
 import type { Supervision } from "../supervisor/supervision.ts";
 
@@ -17,8 +18,13 @@ export interface StartOptions {
   catalogue: Catalogue;
   /** The module that data threads run. */
   worker: URL;
-  /** Where a developer sees what happens: each line, of all requests, of one thread. Otherwise there is a log. */
+  /**
+   * Where a developer sees what happens: each line, of all requests, of one thread. Otherwise there is a log. A
+   * configuration that cannot be used is waited for then.
+   */
   dev?: CommandIo;
+  /** Resolves when the process is to end. */
+  stopped: Promise<unknown>;
   /** The supervisor of this process, if it has one. */
   supervision: Supervision | undefined;
 }
@@ -44,20 +50,26 @@ export interface Running {
  * @throws ConfigLoadError when the configuration cannot be used
  */
 export async function start(options: StartOptions): Promise<Running> {
-  const { file, watch, catalogue, worker, dev, supervision } = options;
+  const { file, watch, catalogue, worker, dev, stopped, supervision } = options;
   const path = resolve(file);
-  const view = dev && new (await import("./dev-view.ts")).DevView(dev, dirname(path));
+  const view = dev && (await openView(dev, path));
   const compile = compileOnce(catalogue);
   const scripts = new ScriptLoader();
   const load = async (): Promise<LoadedConfig> => {
     const loaded = await loadConfig(path, { catalogue, compile, scripts });
     return view === undefined ? loaded : { ...loaded, config: forDevelopment(loaded.config) };
   };
+  let first = await view?.waitFor(load, stopped);
+  const loadNext = async (): Promise<LoadedConfig> => {
+    const loaded = first ?? (await load());
+    first = undefined;
+    return loaded;
+  };
   /** A thread of this process cannot be ended. */
   let isHopeless = false;
   // Not by exiting: that waits for all threads.
   const kill = (): void => void process.kill(process.pid, "SIGKILL");
-  const runtime = await startRuntime(load, catalogue, {
+  const runtime = await startRuntime(loadNext, catalogue, {
     worker,
     ...(view === undefined ? {} : { logTo: view, listener: view }),
     sockets: supervision,
@@ -121,6 +133,11 @@ export async function start(options: StartOptions): Promise<Running> {
     },
     flush: () => log.flush(),
   };
+}
+
+async function openView(io: CommandIo, path: string): Promise<DevView> {
+  const { DevView } = await import("./dev-view.ts");
+  return new DevView(io, dirname(path));
 }
 
 /** Everything is told, and one thread tells it. */

@@ -23,6 +23,44 @@ export default definePlugin({
 });
 `;
 
+interface Dev extends AsyncDisposable {
+  readonly text: string;
+  /** Waits until there is something like it. */
+  saw(pattern: RegExp): Promise<RegExpExecArray>;
+  /** Gives the exit status and the signal. */
+  stop(): Promise<unknown[]>;
+}
+
+function openDev(folder: string): Dev {
+  const child = spawn(process.execPath, [MAIN, "dev"], { cwd: folder, stdio: ["ignore", "pipe", "pipe"] });
+  const exited = once(child, "exit");
+  let text = "";
+  child.stdout.setEncoding("utf8").on("data", (chunk: string) => {
+    text += chunk;
+  });
+  child.stderr.resume();
+  const stop = (signal: NodeJS.Signals = "SIGTERM"): Promise<unknown[]> => {
+    child.kill(signal);
+    return exited;
+  };
+  return {
+    get text() {
+      return text;
+    },
+    async saw(pattern) {
+      for (;;) {
+        const found = pattern.exec(text);
+        if (found !== null) return found;
+        await once(child.stdout, "data");
+      }
+    },
+    stop,
+    async [Symbol.asyncDispose]() {
+      if (child.exitCode === null) await stop("SIGKILL");
+    },
+  };
+}
+
 it("shows what scripts do and how they fail, and what is wrong with a saved file until it is right", {
   timeout: 60_000,
 }, async () => {
@@ -32,20 +70,8 @@ it("shows what scripts do and how they fail, and what is wrong with a saved file
   await writeFile(join(folder, "gateway.yaml"), CONFIG);
   const save = (text: string): Promise<void> => writeFile(join(folder, "plugins/greet.ts"), text);
   await save(GREET);
-  const child = spawn(process.execPath, [MAIN, "dev"], { cwd: folder, stdio: ["ignore", "pipe", "inherit"] });
-  onTestFinished(() => void child.kill("SIGKILL"));
-  const exited = once(child, "exit");
-  let text = "";
-  child.stdout.setEncoding("utf8").on("data", (chunk: string) => {
-    text += chunk;
-  });
-  const saw = async (pattern: RegExp): Promise<RegExpExecArray> => {
-    for (;;) {
-      const found = pattern.exec(text);
-      if (found !== null) return found;
-      await once(child.stdout, "data");
-    }
-  };
+  await using dev = openDev(folder);
+  const { saw } = dev;
 
   const [, url] = await saw(/sluice is serving .*listeners=\["([^"]+)"\]/);
   expect(await (await fetch(`${url}/a`)).text()).toBe("hello");
@@ -64,10 +90,29 @@ it("shows what scripts do and how they fail, and what is wrong with a saved file
   await saw(/fixed: the configuration is sound again\n/);
   await fetch(`${url}/c`);
   await saw(/debug greet: welcomes {2}path=\/c\n/);
-  expect(text).not.toContain("\u001b");
+  expect(dev.text).not.toContain("\u001b");
+  expect(await dev.stop()).toEqual([0, null]);
+});
 
-  child.kill("SIGTERM");
-  expect(await exited).toEqual([0, null]);
+it("waits for a configuration that can be used, and ends when it is told to", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "sluice-dev-"));
+  onTestFinished(() => rm(folder, { recursive: true, force: true }));
+  await mkdir(join(folder, "plugins"));
+  await writeFile(join(folder, "gateway.yaml"), CONFIG);
+  const open = (): Dev => openDev(folder);
+
+  await using first = open();
+  await first.saw(/CONFIG_UNKNOWN_PLUGIN .*\n[\s\S]*not yet: waiting for a change\n/);
+  await writeFile(join(folder, "plugins/greet.ts"), "export default {");
+  await first.saw(/greet\.ts:1:\d+ error CONFIG_SCRIPT [\s\S]*not yet: /);
+  await writeFile(join(folder, "plugins/greet.ts"), GREET);
+  await first.saw(/sluice is serving/);
+  expect(await first.stop()).toEqual([0, null]);
+
+  await writeFile(join(folder, "plugins/greet.ts"), "export default {");
+  await using second = open();
+  await second.saw(/not yet: /);
+  expect(await second.stop()).toEqual([1, null]);
 });
 
 it("ends with what is wrong when there is nothing to begin with", async () => {
