@@ -64,12 +64,14 @@ declare var TextEncoder: { prototype: TextEncoder; new (): TextEncoder };
 
 interface TextDecoder {
   readonly encoding: string;
+  readonly fatal: boolean;
+  readonly ignoreBOM: boolean;
   decode(bytes?: ArrayBuffer | ArrayBufferView): string;
 }
 declare var TextDecoder: {
   prototype: TextDecoder;
   /** @param label only UTF-8 */
-  new (label?: string, options?: { readonly fatal?: boolean }): TextDecoder;
+  new (label?: string, options?: { readonly fatal?: boolean; readonly ignoreBOM?: boolean }): TextDecoder;
 };
 
 /** Bytes, each as a character, from base64. */

@@ -40,6 +40,8 @@ const NO_TIME = "the machine gave it no time";
 export class ScriptRunner {
   readonly bundle: ScriptBundle;
   readonly stats = new ScriptStats();
+  /** Failures pass here on more than one way. */
+  readonly #counted = new WeakSet<GatewayError>();
   readonly ladder = new Ladder();
   readonly quarantine: Quarantine;
   readonly #around: RunnerAround;
@@ -364,8 +366,10 @@ export class ScriptRunner {
   /** A failure that the client is told of. */
   count(error: GatewayError): GatewayError {
     const cause = error.cause instanceof Error ? error.cause.message : error.message;
-    if (error.code.startsWith("SCRIPT_"))
+    if (error.code.startsWith("SCRIPT_") && !this.#counted.has(error)) {
+      this.#counted.add(error);
       this.stats.countError({ at: this.#around.clock.now(), code: error.code, message: cause });
+    }
     return error;
   }
 

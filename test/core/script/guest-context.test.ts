@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { bodyText, exchange, FakeHost, FakeLog, reply } from "../../support/harness.ts";
+import { bodyText, exchange, FakeLog, reply } from "../../support/harness.ts";
 import { openFunction, openScript } from "../../support/scripts.ts";
 
 describe("ctx.reply", () => {
@@ -42,36 +42,6 @@ describe("ctx.reply", () => {
 });
 
 describe("ctx.state", () => {
-  it("is shared by the hooks of a request, and by no other request", async () => {
-    await using script = await openScript(`{
-      request(req, ctx) { ctx.state.n = (ctx.state.n ?? 0) + 1; ctx.state.path = req.path; },
-      response(res, ctx) { ctx.state.n++; res.headers.set("x-state", JSON.stringify(ctx.state)); },
-    }`);
-    for (const target of ["/a", "/b"]) {
-      const answer = await script.ask({ target });
-      expect(answer.headers.get("x-state")).toBe(`{"n":2,"path":"${target}"}`);
-    }
-  });
-
-  it("can be read by scripts of later stages, and not changed by them", async () => {
-    const host = new FakeHost();
-    await using first = await openScript("{ request(req, ctx) { ctx.state.user = { id: 7 }; } }", {
-      name: "first",
-      host,
-    });
-    await using second = await openScript(
-      `{ request(req, ctx) {
-        const of = ctx.stateOf("first");
-        try { of.user = 1; } catch {}
-        return ctx.reply({ body: [of, ctx.stateOf("none") ?? null, ctx.stateOf("second")] });
-      } }`,
-      { name: "second", host },
-    );
-    const x = exchange();
-    await first.handler(x);
-    expect(await bodyText(await second.handler(x))).toBe('[{"user":{"id":7}},null,{}]');
-  });
-
   it("holds at most 64 KB", async () => {
     await using script = await openScript('{ request(req, ctx) { ctx.state.a = "a".repeat(65536); } }');
     await expect(script.ask()).rejects.toMatchObject({ code: "SCRIPT_OUTPUT" });

@@ -1,6 +1,7 @@
 import { gzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
 import type { GatewayError } from "../../../core/errors.ts";
+import { ScriptRunner } from "../../../core/script/runner.ts";
 import { FakeHost, bodyText, exchange, reply } from "../../support/harness.ts";
 import { openScript, type OpenedScript, type ScriptInit } from "../../support/scripts.ts";
 
@@ -250,6 +251,21 @@ describe("a script that fails", () => {
     );
     const error = await failure(() => script.ask());
     expect((error.cause as Error).message).toContain("can ask the gateway 1000 times");
+  });
+
+  it.each([
+    ["SCRIPT_THREW", "throw 1;"],
+    ["SCRIPT_THREW", 'await ctx.kv.get("a"); throw 1;'],
+    ["SCRIPT_TIMEOUT", "for (;;);"],
+    ["SCRIPT_TIMEOUT", 'await ctx.kv.get("a"); for (;;);'],
+    ["SCRIPT_TIMEOUT", "await new Promise(() => {});"],
+    ["SCRIPT_OUTPUT", 'await ctx.kv.get("a"); ctx.state.a = "a".repeat(65536);'],
+  ])("is counted once: %s by %s", async (code, body) => {
+    const grants = { kv: { store: "main", namespace: "n" } };
+    await using script = await openScript(`{ async request(req, ctx) { ${body} } }`, { ...LIMITS, grants });
+    expect(await failure(() => script.ask())).toMatchObject({ code });
+    const runner = [...script.host.kept.values()].find((kept) => kept instanceof ScriptRunner)!;
+    expect(Object.fromEntries(runner.stats.errors)).toEqual({ [code]: 1 });
   });
 
   it("does not take others with it", async () => {
