@@ -12,6 +12,9 @@ import { HeaderList, isFraming, isHeaderName, isHeaderValue } from "../headers.t
 import { hasDotSegments } from "../path.ts";
 import { Reply } from "../reply.ts";
 
+/** Lines of edits, and what they may come to beside bodies: each costs time that no limit of the script counts. */
+const MAX_LINES = 1000;
+const MAX_LINE_CHARS = 256 * 1024;
 const MAX_STATE_CHARS = 64 * 1024;
 const MAX_URL_CHARS = 16 * 1024;
 const URL = /^\/[!"$-~]*$/;
@@ -45,11 +48,14 @@ export function parseEdits(text: string): Edits {
   let reply: number | undefined;
   let state: string | undefined;
   let at = 0;
+  let lines = 0;
+  let chars = 0;
   while (at < text.length) {
     if (text[at] === "b") {
-      const [type, chars, start] = parseBodyHead(text, at + 1);
-      const value = text.slice(start, start + chars);
-      at = start + chars + 1;
+      if (body !== undefined) refuse("it gave more than one body");
+      const [type, length, start] = parseBodyHead(text, at + 1);
+      const value = text.slice(start, start + length);
+      at = start + length + 1;
       if (text[at - 1] !== "\n") refuse("a body is cut off");
       body = { type: BODY_TYPES[type]!, bytes: Buffer.from(value, type === "x" ? "latin1" : "utf8") };
       continue;
@@ -59,6 +65,9 @@ export function parseEdits(text: string): Edits {
     const rest = text.slice(at + 1, end);
     const letter = text[at]!;
     at = end + 1;
+    if (++lines > MAX_LINES) refuse(`it gave more than ${MAX_LINES} edits`);
+    chars += rest.length;
+    if (chars > MAX_LINE_CHARS) refuse(`its edits come to more than ${MAX_LINE_CHARS} characters`);
     switch (letter) {
       case "s":
       case "a": {

@@ -5,6 +5,7 @@ import { IsolateError, ScriptIsolate } from "./isolate.ts";
 import type { BodyKind } from "./plugin-api.ts";
 import type { ScriptManifest } from "./script.ts";
 import { mapStack, type ScriptPlace } from "./stack.ts";
+import { parseThrown } from "./thrown.ts";
 
 /** A script that cannot be used as a plugin. */
 export class ScriptLoadError extends Error {
@@ -31,6 +32,8 @@ const PATIENCE_MS = 3000;
 const KINDS: readonly unknown[] = ["json", "text", "bytes"];
 const DEFAULT_MAX = "64KB";
 const MOST_BYTES = 16 * 1024 * 1024;
+/** Of what a script says of itself: its schema, mostly. */
+const MOST_CHARS = 256 * 1024;
 
 /**
  * @param code one script that evaluates to `{ default: definition }`
@@ -42,23 +45,38 @@ export async function readManifest(
 ): Promise<ScriptManifest> {
   const { installed } = await openOnce(code, where.file);
   if (installed.startsWith("X")) {
-    const [name, message, stack] = JSON.parse(installed.slice(1)) as [string, string, string];
+    const { message, stack } = parseThrown(installed.slice(1)) ?? {
+      message: "what cannot be read",
+      stack: "",
+    };
     const { place } = mapStack(stack, where.file, where.map);
-    throw new ScriptLoadError(
-      `The script throws while it is loaded: ${name === "" ? "" : `${name}: `}${message}`,
-      { place },
-    );
+    throw new ScriptLoadError(`The script throws while it is loaded: ${message}`, { place });
   }
+  if (installed.length > MOST_CHARS)
+    throw new ScriptLoadError(`"schema" is larger than ${MOST_CHARS} characters`, { key: "schema" });
   if (installed.startsWith("!")) {
-    const { key, message } = JSON.parse(installed.slice(1)) as { key: string; message: string };
-    throw new ScriptLoadError(message, { key });
+    const { key, message } = parseObject(installed.slice(1));
+    throw new ScriptLoadError(String(message), { key: String(key) });
   }
-  const { schema, body, hooks } = JSON.parse(installed) as {
-    schema?: unknown;
-    body: Record<string, unknown>;
-    hooks: ScriptManifest["hooks"];
-  };
-  return { schema: checkSchema(schema), hooks, body: checkBody(body, hooks) };
+  const { schema, body, hooks } = parseObject(installed);
+  const { request, response } = checkObject(hooks);
+  const known = { request: request === true, response: response === true };
+  return { schema: checkSchema(schema), hooks: known, body: checkBody(checkObject(body), known) };
+}
+
+function parseObject(json: string): Record<string, unknown> {
+  try {
+    return checkObject(JSON.parse(json));
+  } catch {
+    return checkObject(undefined);
+  }
+}
+
+/** @throws ScriptLoadError for a script that has changed what its export is told with */
+function checkObject(value: unknown): Record<string, unknown> {
+  if (typeof value === "object" && value !== null && !Array.isArray(value))
+    return value as Record<string, unknown>;
+  throw new ScriptLoadError("What the file exports cannot be read", { key: "default" });
 }
 
 async function openOnce(code: string, file: string): Promise<{ installed: string }> {

@@ -18,6 +18,7 @@ import { scriptId } from "./script.ts";
 import type { ScriptStage } from "./script-stage.ts";
 import { ScriptStats } from "./script-stats.ts";
 import { mapStack } from "./stack.ts";
+import { parseThrown } from "./thrown.ts";
 
 export interface RunnerAround {
   readonly log: Log;
@@ -295,19 +296,15 @@ export class ScriptRunner {
 
   /** The script threw. @throws always */
   #throwWhat(json: string, hook: number): never {
-    let parts: unknown[];
-    try {
-      parts = JSON.parse(json) as unknown[];
-    } catch {
-      throw this.#fault("SCRIPT_OUTPUT", "it gave back what cannot be read");
-    }
-    const [name, message, stack, kind] = parts.map(String);
-    if (kind === "body-json") {
+    const thrown = parseThrown(json);
+    if (thrown === undefined) throw this.#fault("SCRIPT_OUTPUT", "what it threw cannot be read");
+    const { file, map, manifest } = this.bundle;
+    const { message, stack, kind } = thrown;
+    if (kind === "body-json" && manifest.body[hook === 0 ? "request" : "response"] === "json") {
       throw new GatewayError(hook === 0 ? "BODY_NOT_JSON" : "UPSTREAM_BODY_INVALID");
     }
-    const text = name === "" ? message! : `${name}: ${message}`;
-    const { text: mapped } = mapStack(stack ?? "", this.bundle.file, this.bundle.map);
-    throw this.#fault("SCRIPT_THREW", text, mapped === "" ? text : mapped);
+    const { text: mapped } = mapStack(stack, file, map);
+    throw this.#fault("SCRIPT_THREW", message, mapped === "" ? message : mapped);
   }
 
   /** A call did not come back. Gives what the client is told. */

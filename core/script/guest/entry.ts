@@ -102,14 +102,12 @@ export function guestEntry(g: Guest): GuestEntry {
 
   return {
     install(code, file) {
-      let definition: unknown;
       try {
         const exports = evaluate(`${code}\n//# sourceURL=${file}`) as { default?: unknown } | undefined;
-        definition = exports?.default;
+        return take(exports?.default);
       } catch (error) {
         return `X${g.describe(error)}`;
       }
-      return take(definition);
     },
 
     addStage(stage) {

@@ -4,6 +4,8 @@ import type { Guest } from "./shape.ts";
 export function guestHeaders(g: Guest): void {
   const NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
   const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
+  const NAME_CHARS = 256;
+  const VALUE_CHARS = 64 * 1024;
   const OWN =
     /^(?:host|connection|content-length|transfer-encoding|upgrade|te|trailer|keep-alive|proxy-connection)$/;
 
@@ -115,6 +117,7 @@ export function guestHeaders(g: Guest): void {
 
     #name(name: unknown): string {
       const text = String(name);
+      if (text.length > NAME_CHARS) throw new TypeError(`A header name can have ${NAME_CHARS} characters`);
       if (!NAME.test(text)) throw new TypeError(`${JSON.stringify(text.slice(0, 100))} is not a header name`);
       const lower = text.toLowerCase();
       if (OWN.test(lower))
@@ -125,6 +128,8 @@ export function guestHeaders(g: Guest): void {
     #line(name: unknown, value: unknown): string {
       const lower = this.#name(name);
       let text = String(value);
+      if (text.length > VALUE_CHARS)
+        throw new TypeError(`The value of header ${lower} has more than ${VALUE_CHARS} characters`);
       // `trim` takes more away than the blanks of HTTP, and is fast.
       if (text.trim() !== text) text = text.replace(/^[\t\n\r ]+|[\t\n\r ]+$/g, "");
       if (!VALUE.test(text))

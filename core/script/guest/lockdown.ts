@@ -2,6 +2,8 @@
 import type { AskHost, Guest } from "./shape.ts";
 
 export function guestLockdown(g: Guest, askHost: AskHost): void {
+  /** More than any body that may be read, as JSON. What is longer costs the host memory that no limit counts. */
+  const MOST_CHARS = 128 * 1024 * 1024;
   const global = globalThis as Record<string, unknown>;
   // Memory that no limit counts, code that no timeout cuts, and a sight of when memory is collected.
   for (const name of [
@@ -44,9 +46,17 @@ export function guestLockdown(g: Guest, askHost: AskHost): void {
   const BEGUN = "it has begun";
   const pending = new Map<number, Waiting>();
   const guest = g as { -readonly [K in keyof Guest]: Guest[K] };
-  guest.ask = (op, run, argument) => askHost(op, run, argument);
+  guest.ask = (op, run, argument) => {
+    if (argument.length > MOST_CHARS) throw new RangeError("This is too much to give to the gateway");
+    try {
+      return askHost(op, run, argument);
+    } catch {
+      // With no room left on the stack it throws an error of the host, whose trace is not for scripts.
+      throw new RangeError("Maximum call stack size exceeded");
+    }
+  };
   g.demand = (op, run, argument) => {
-    const answer = askHost(op, run, argument);
+    const answer = g.ask(op, run, argument);
     if (answer.charCodeAt(0) === 61) return answer.slice(1);
     throw new Error(answer.slice(1));
   };

@@ -3,6 +3,8 @@ import type { Guest, GuestBody, GuestStage } from "./shape.ts";
 
 export function guestMessages(g: Guest): void {
   const { parse, stringify } = JSON;
+  const MOST_CHARS = 64 * 1024 * 1024;
+  const URL_CHARS = 16 * 1024;
 
   class BodyNotJson extends Error {
     override name = "BodyNotJson";
@@ -10,7 +12,10 @@ export function guestMessages(g: Guest): void {
   }
 
   /** Its length is told, so that its text needs no escapes. */
-  const lineOf = (kind: string, text: string): string => `b${kind}${text.length}:${text}\n`;
+  const lineOf = (kind: string, text: string): string => {
+    if (text.length > MOST_CHARS) throw new RangeError("The body is too large");
+    return `b${kind}${text.length}:${text}\n`;
+  };
 
   g.bodyLine = (value) => {
     if (value === undefined || value === null) return lineOf("x", "");
@@ -110,7 +115,9 @@ export function guestMessages(g: Guest): void {
 
   /** What a URL cannot have is escaped, as browsers do; `%` stays as it is. */
   const urlOf = (value: unknown): string => {
-    const url = String(value).toWellFormed();
+    const given = String(value);
+    if (given.length > URL_CHARS) throw new TypeError(`The url can have ${URL_CHARS} characters`);
+    const url = given.toWellFormed();
     if (!/^\/[!-~\x80-\uffff]*$/.test(url) || url.includes("#")) {
       throw new TypeError("The url must be a path such as /users/7?full=1, without spaces and without #");
     }

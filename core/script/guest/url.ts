@@ -154,12 +154,14 @@ export function guestUrl(g: Guest): void {
     }
   };
 
+  const MOST_CHARS = 64 * 1024;
   class URL {
     #parts: Parts;
     #params: object | undefined;
 
     constructor(url: unknown, base?: unknown) {
       const input = base === undefined ? [String(url)] : [String(url), String(base)];
+      if (input.some(({ length }) => length > MOST_CHARS)) throw new TypeError("The URL is too long");
       this.#parts = ask("url", input);
     }
 
