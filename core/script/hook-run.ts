@@ -12,6 +12,8 @@ export class HookRun implements Abortable {
   settled: string | undefined;
   /** How often it asked the host. */
   calls: number;
+  /** Characters that it has logged. */
+  logged: number;
   /** How often it asked other servers. */
   fetches: number;
   /** What it has begun and not heard of yet. */
@@ -27,6 +29,7 @@ export class HookRun implements Abortable {
     this.stage = stage;
     this.settled = undefined;
     this.calls = 0;
+    this.logged = 0;
     this.fetches = 0;
     this.operations = undefined;
     this.#controller = undefined;

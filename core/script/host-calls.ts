@@ -13,6 +13,8 @@ import { tellMetric } from "./script-metrics.ts";
 /** Asks of one call of a hook; more are refused. */
 export const MAX_CALLS = 1000;
 const MAX_LOG_CHARS = 32 * 1024;
+/** Of all lines of one call of a hook; more are dropped. */
+const MAX_LOG_CHARS_OF_CALL = 128 * 1024;
 const LEVELS = ["debug", "info", "warn", "error"] as const satisfies readonly (keyof Log)[];
 
 /** Gives the answer; may throw why there is none. */
@@ -48,6 +50,8 @@ export const SLOW_CALLS: Readonly<Record<string, (run: HookRun, argument: string
 
 function writeLog(run: HookRun, argument: string): string {
   if (argument.length > MAX_LOG_CHARS) throw new Error(`a log line can have ${MAX_LOG_CHARS} characters`);
+  run.logged += argument.length;
+  if (run.logged > MAX_LOG_CHARS_OF_CALL) throw new Error("The hook has logged too much");
   const [level, message, fields] = JSON.parse(argument) as [string, string, unknown];
   const known = LEVELS.find((name) => name === level) ?? "info";
   const { bundle } = run.stage;

@@ -11,7 +11,16 @@ import { guestNatives } from "./natives.ts";
 import { guestUrl } from "./url.ts";
 
 /** In this order: each uses what those before it have put into the guest, or keeps what those behind it replace. */
-const PARTS = [guestErrors, guestEncoding, guestHeaders, guestUrl, guestMessages, guestLog, guestContext, guestNatives];
+const PARTS = [
+  guestErrors,
+  guestEncoding,
+  guestHeaders,
+  guestUrl,
+  guestMessages,
+  guestLog,
+  guestContext,
+  guestNatives,
+];
 
 /** The body of a function whose parameter `$0` is the host's callback; it returns the entry. */
 export const GUEST_SOURCE = `"use strict";
