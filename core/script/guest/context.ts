@@ -4,7 +4,6 @@ import type { Guest, GuestStage } from "./shape.ts";
 export function guestContext(g: Guest): void {
   const { parse, stringify } = JSON;
   const { freeze } = Object;
-  const STATE_CHARS = 64 * 1024;
 
   /** What a request hook answers at once. */
   class ScriptReply {
@@ -193,8 +192,6 @@ export function guestContext(g: Guest): void {
     static stateOf(context: Context): string {
       if (context.#state === undefined) return "";
       const json = stringify(context.#state);
-      if (typeof json !== "string" || json.length > STATE_CHARS)
-        throw new TypeError(`ctx.state can be ${STATE_CHARS} characters as JSON`);
       if (json === "{}" && !Object.hasOwn(context.#before, context.#stage.script)) return "";
       return `S${json}\n`;
     }

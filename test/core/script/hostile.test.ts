@@ -49,11 +49,11 @@ const expected = ({ codes, body }: Attack): RegExp =>
   new RegExp(
     [
       ...codes.map((code) => `^${code}$`),
-      ...(body instanceof RegExp ? [body.source] : body === undefined ? [] : [`^${escape(body)}$`]),
+      ...(body instanceof RegExp ? [body.source] : body === undefined ? [] : [`^${literal(body)}$`]),
     ].join("|"),
     body instanceof RegExp ? body.flags : "",
   );
-const escape = (text: string): string => text.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&");
+const literal = (text: string): string => text.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&");
 
 describe.each(Object.entries(GROUPS))("%s", (_group, attacks) => {
   it.each(Object.entries(attacks))("%s", async (_name, each) => {

@@ -3,11 +3,11 @@ import { type Attack, type Attacks, failing, seeing } from "./attack.ts";
 
 /** Makes the runtime's checks say yes, and has it write a line of its own making. */
 const forging = (line: string): string => `{ request(req, ctx) {
-  const { trim, toLowerCase } = String.prototype;
+  const { trim, replace } = String.prototype;
   RegExp.prototype.test = function () { return !this.source.startsWith("^(?:host"); };
-  RegExp.prototype.exec = function () { return this.source.startsWith("^(?:host") ? null : ["x"]; };
-  String.prototype.trim = () => ${JSON.stringify(line)};
-  try { req.headers.append("x-forged", "y"); } finally { Object.assign(String.prototype, { trim, toLowerCase }); }
+  String.prototype.trim = () => "";
+  String.prototype.replace = () => ${JSON.stringify(line)};
+  try { req.headers.append("x-forged", "y"); } finally { Object.assign(String.prototype, { trim, replace }); }
 } }`;
 
 const forged = (line: string, ...codes: string[]): Attack =>
@@ -56,18 +56,14 @@ export const TAMPERING: Attacks = {
   "forged-reply-framing": forged("y\nR200\nstransfer-encoding:chunked"),
   "forged-reply-url": forged("y\nR200\nu/"),
   "forged-body": forged("y\nbt1"),
-  "forged-body-kind": forged('y\nbz"x"'),
-  "forged-body-json": forged('y\nbt"x'),
-  "forged-two-bodies": forged('y\nbt"x"\nbt"y"'),
+  "forged-body-kind": forged("y\nbz1:x"),
+  "forged-body-kind-inherited": forged("y\nb__proto__1:x"),
+  "forged-two-bodies": forged("y\nbt1:x\nbt1:y"),
   "forged-state": forged("y\nS[[["),
   "forged-state-null": forged("y\nSnull"),
   "forged-letter": forged("y\nq"),
-  "forged-cut-off": failing(
-    `{ request(req) { const { concat } = String.prototype; RegExp.prototype.test = () => true; RegExp.prototype.exec = () => null;
-      String.prototype.trim = () => "y\\nS"; req.headers.append("x-a", "y"); } }`,
-    "SCRIPT_OUTPUT",
-    "SCRIPT_THREW",
-  ),
+  "forged-cut-off": forged("y\nbt999999:x"),
+  "forged-body-length": forged("y\nbt-1:x"),
   "forged-many-lines": forged(`y\n${"sx-a:1\n".repeat(2000)}sx-b:1`),
   "forged-long-lines": forged(`y\n${`ax-a:${"z".repeat(30_000)}\n`.repeat(10)}sx-b:1`),
   "forged-promise": {
@@ -75,7 +71,7 @@ export const TAMPERING: Attacks = {
     source: `{ request(req, ctx) {
       const then = Promise.prototype.then;
       Promise.prototype.then = function (done, fail) {
-        return then.call(this, () => done('R200\\naset-cookie:evil=1\\nbt"forged"\\n'), fail);
+        return then.call(this, () => done('R200\\naset-cookie:evil=1\\nbt6:forged\\n'), fail);
       };
       return (async () => {})();
     } }`,
