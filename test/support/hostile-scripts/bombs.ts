@@ -62,7 +62,7 @@ export const TOO_LARGE: Attacks = {
     "SCRIPT_THREW",
   ),
   "large-path": failingHook('req.url = "/" + "x".repeat(1e7);', "SCRIPT_THREW"),
-  "large-state": failingHook('ctx.state.a = "x".repeat(1e5);', "SCRIPT_THREW"),
+  "large-state": failingHook('ctx.state.a = "x".repeat(1e5);', "SCRIPT_OUTPUT"),
   "large-body": failingHook('return ctx.reply({ body: "x".repeat(4e6) });', "SCRIPT_OUTPUT"),
   "large-throw": failingHook('throw new Error("x".repeat(1e6));', "SCRIPT_THREW"),
   "resizable-buffer": looking(

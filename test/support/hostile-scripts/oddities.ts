@@ -44,12 +44,12 @@ export const ODDITIES: Attacks = {
   ),
   "never-settles": failingHook("return new Promise(() => {});", "SCRIPT_TIMEOUT"),
   "then-never": failingHook("return { then() {} };", "SCRIPT_TIMEOUT"),
-  "rejects-unhandled": seeing(
-    "{ request(req, ctx) { Promise.reject(new Error('lost')); return ctx.reply({ body: 'fine' }); } }",
-    "fine",
+  "rejects-unhandled": failingHook(
+    "Promise.reject(new Error('lost')); return ctx.reply({ body: 'fine' });",
+    "SCRIPT_THREW",
   ),
   "rejects-nothing": failing("{ async request() { throw undefined; } }", "SCRIPT_THREW"),
-  "returns-text": failingHook("return 'R200\\nbt\"evil\"\\n';", "SCRIPT_THREW"),
+  "returns-text": failingHook("return 'R200\\nbt4:evil\\n';", "SCRIPT_THREW"),
   "returns-like-reply": failingHook("return { status: 200, __reply: true };", "SCRIPT_THREW"),
   "returns-proxy": failingHook(
     "return new Proxy(ctx.reply({}), { has() { return false; } });",
