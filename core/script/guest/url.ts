@@ -161,7 +161,7 @@ export function guestUrl(g: Guest): void {
 
     constructor(url: unknown, base?: unknown) {
       const input = base === undefined ? [String(url)] : [String(url), String(base)];
-      if (input.some(({ length }) => length > MOST_CHARS)) throw new TypeError("The URL is too long");
+      if (input.some(({ length }) => length > MOST_CHARS)) throw new TypeError("Invalid URL: it is too long");
       this.#parts = ask("url", input);
     }
 
