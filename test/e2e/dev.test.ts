@@ -90,6 +90,13 @@ it("shows what scripts do and how they fail, and what is wrong with a saved file
   await saw(/fixed: the configuration is sound again\n/);
   await fetch(`${url}/c`);
   await saw(/debug greet: welcomes {2}path=\/c\n/);
+  // As it was before the error is sound too.
+  await save(GREET);
+  await saw(/generation=3/);
+  await save("export default {");
+  await saw(/refused: [\s\S]*refused: /);
+  await save(GREET);
+  await saw(/fixed: [\s\S]*fixed: /);
   expect(dev.text).not.toContain("\u001b");
   expect(await dev.stop()).toEqual([0, null]);
 });
