@@ -47,21 +47,19 @@ const STORE_BYTES = 64e6;
 /** Bodies are in memory anyway. */
 const MOST_BYTES = 1e9;
 
+/** The tests of a process mostly have the same plugins, which need not be made for each. */
+const scripts = new ScriptLoader();
+
 export const createTestGateway: CreateTestGateway = async (config, { env, now = START } = {}) => {
-  const scripts = new ScriptLoader();
   const options = { catalogue, scripts, ...(env === undefined ? {} : { env }) };
+  const loaded = await loadTestConfig(config, options);
+  const gateway = new MemoryGateway(withoutNetwork(loaded.config), new FakeTime(now));
   try {
-    const loaded = await loadTestConfig(config, options);
-    const gateway = new MemoryGateway(withoutNetwork(loaded.config), new FakeTime(now));
-    try {
-      await gateway.open();
-    } catch (error) {
-      throw toReadable(error, loaded);
-    }
-    return gateway;
-  } finally {
-    await scripts.close();
+    await gateway.open();
+  } catch (error) {
+    throw toReadable(error, loaded);
   }
+  return gateway;
 };
 
 class MemoryGateway implements TestGateway {
