@@ -34,6 +34,8 @@ const MAX_RESULT_CHARS = 1024 * 1024;
 const ROOM_FOR_BODIES = 8;
 /** How old a sample of the thread's processor time may be when a call begins. */
 const SAMPLE_MS = 2;
+/** Calls that run elsewhere come back so soon, or may be stuck. */
+const SOON_MS = 25;
 /** Share of its time limit that a call has used which timed out by its own fault. */
 const AT_WORK = 0.7;
 const NO_TIME = "the machine gave it no time";
@@ -57,6 +59,8 @@ export class ScriptRunner {
   #lastOperation = 0;
   /** Calls that run on a thread of their own now. */
   #away = 0;
+  /** When the last one came back, or the first one went. */
+  #backAt = 0;
   /** The processor time that this thread had used, a moment before the call that runs now. */
   #sampled: NodeJS.CpuUsage | undefined;
   #sampledAt = Number.NEGATIVE_INFINITY;
@@ -78,9 +82,12 @@ export class ScriptRunner {
     return this.#keeper.cpuSeconds;
   }
 
-  /** Calls must not wait on this thread for one that runs elsewhere. */
-  get #isAway(): boolean {
-    return this.ladder.isDemoted || this.#away > 0;
+  /**
+   * Calls run elsewhere, and must not wait on this thread for one that does. Those that come back soon may be waited for,
+   * or there would be no end of it under load.
+   */
+  #isAway(now: number): boolean {
+    return this.ladder.isDemoted || (this.#away > 0 && now - this.#backAt > SOON_MS);
   }
 
   /** Bytes of its heap: as of the last time that it could be asked. */
@@ -125,23 +132,14 @@ export class ScriptRunner {
     if (now - this.#sampledAt > SAMPLE_MS) this.#sample(now);
     const { isolate } = this.#keeper;
     const stage = this.#keeper.numberOf(run.stage);
-    if (isolate === undefined || stage === undefined || isProbe || this.#isAway) {
+    if (isolate === undefined || stage === undefined || isProbe || this.#isAway(now)) {
       return this.#callAway(run, isProbe, [hook, run.id, -1, head, url, headers, body, states]);
     }
     let result: HookResult;
     this.#current = run;
     this.#around.vitals.enterScript(this.#id, now);
     try {
-      result = isolate.runSync(
-        [hook, run.id, stage, head, url, headers, body, states],
-        run.stage.syncOptions,
-      );
-    } catch (error) {
-      if (!this.#isStarved(error, run)) throw this.#onFault(error, isolate);
-      // What asked for nothing has done nothing yet: it may begin anew, where time is less dear.
-      if (run.calls === 0)
-        return this.#callAway(run, false, [hook, run.id, -1, head, url, headers, body, states]);
-      throw this.#fault("SCRIPT_TIMEOUT", NO_TIME);
+      result = this.#runHere(isolate, run, [hook, run.id, stage, head, url, headers, body, states]);
     } finally {
       this.#around.vitals.leaveScript();
       this.#current = undefined;
@@ -160,6 +158,20 @@ export class ScriptRunner {
     for (const run of this.#runs.values()) run.fail(new GatewayError("SCRIPT_THREW"));
     this.#keeper.close();
     this.#around.registry.remove(this);
+  }
+
+  /** On this thread. What waited for a core instead of running begins anew, once, if it has asked for nothing yet. */
+  #runHere(isolate: ScriptIsolate, run: HookRun, args: HookArguments): HookResult {
+    const options = run.stage.syncOptions;
+    for (let tries = 0; ; tries++) {
+      try {
+        return isolate.runSync(args, options);
+      } catch (error) {
+        if (!this.#isStarved(error, run)) throw this.#onFault(error, isolate);
+        if (tries > 0 || run.calls > 0) throw this.#fault("SCRIPT_TIMEOUT", NO_TIME);
+        this.#sample(monotonicMs());
+      }
+    }
   }
 
   #sample(now: number): void {
@@ -188,10 +200,11 @@ export class ScriptRunner {
       settled.catch(() => {}); // heard below, but perhaps late
       const here = isolate;
       const [hook, id, , ...rest] = args;
-      this.#away++;
+      if (this.#away++ === 0) this.#backAt = monotonicMs();
       isBack = false;
       const ran = here.run([hook, id, stage, ...rest], run.stage.asyncOptions).finally(() => {
         this.#away--;
+        this.#backAt = monotonicMs();
         isBack = true;
       });
       ran.catch(() => {}); // the same
@@ -254,7 +267,7 @@ export class ScriptRunner {
     if (isolate === undefined) return run.fail(new GatewayError("SCRIPT_MEMORY"));
     const said = run.isOver ? 2 : outcome;
     const text = run.isOver ? "" : result;
-    if (this.#isAway) {
+    if (this.#isAway(monotonicMs())) {
       isolate
         .resume(operation, said, text, run.stage.asyncOptions)
         .catch((error: unknown) => run.fail(this.#onFault(error, isolate)));
