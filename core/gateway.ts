@@ -79,6 +79,8 @@ export interface GatewayOptions {
    * process that comes after this one. Nobody by default.
    */
   sharesPorts?: "with-threads" | "with-successor";
+  /** Has the process replaced; see {@link Surroundings}. */
+  giveUp?: ((reason: string) => void) | undefined;
   /** A number from 0 up to 1. */
   random(): number;
 }

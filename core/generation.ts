@@ -33,6 +33,8 @@ export interface Surroundings {
   /** The same for what scripts ask. */
   readonly openFetch?: OpenFetch;
   readonly openStore: OpenStore;
+  /** Has the process replaced, for something in it cannot be ended. Undefined where the process is not the gateway's. */
+  readonly giveUp?: ((reason: string) => void) | undefined;
   /** A number from 0 up to 1. */
   random(): number;
 }

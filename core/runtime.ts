@@ -113,7 +113,10 @@ export async function startRuntime(
         vitals,
         scripts,
         entry: worker,
-        calls: { askStore: async (id, call) => answerStore(stores.find(id), call) },
+        calls: {
+          askStore: async (id, call) => answerStore(stores.find(id), call),
+          giveUp: async (reason) => onHopeless?.(reason),
+        },
         onGone(thread) {
           keepers.forgetThread(thread);
           shared.forgetThread(thread);
@@ -135,6 +138,7 @@ export async function startRuntime(
       shared,
       vitals: own,
       openStore: createOpenStore({ ...common, metrics: counted, memory: (id) => stores.find(id) }),
+      giveUp: worker && onHopeless,
       random: Math.random,
     }));
   const control = new Control({

@@ -34,7 +34,7 @@ export function readLimits(checking: Checking, written: unknown, pointer: string
   const { cpu, memory, wall } = limits as LimitsOptions;
   const bounds = new Bounds(checking, pointer);
   return {
-    cpuMs: bounds.duration("cpu", cpu, "1ms", "1s"),
+    cpuMs: bounds.duration("cpu", cpu, "1ms", "500ms"),
     memoryBytes: bounds.size("memory", memory, "8MB", "512MB"),
     wallMs: bounds.duration("wall", wall, "1ms", "60s"),
   };

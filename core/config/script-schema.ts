@@ -6,7 +6,7 @@ export const scriptLimitsSchema = {
   type: "object",
   description: "What a script may use; for stages that are scripts.",
   properties: {
-    cpu: duration("10ms", "How long a hook may run at a stretch, from 1ms to 1s."),
+    cpu: duration("10ms", "How long a hook may run at a stretch, from 1ms to 500ms."),
     memory: size("32MB", "Heap of the script, from 8MB to 512MB."),
     wall: duration("5s", "How long a hook may take, waiting included, from 1ms to 60s."),
   },

@@ -4,7 +4,7 @@ import { parseSize } from "../units.ts";
 import { IsolateError, ScriptIsolate } from "./isolate.ts";
 import type { BodyKind } from "./plugin-api.ts";
 import type { ScriptManifest } from "./script.ts";
-import { mapStack, type ScriptPlace } from "./stack.ts";
+import { StackTeller, type ScriptPlace } from "./stack.ts";
 import { parseThrown } from "./thrown.ts";
 
 /** A script that cannot be used as a plugin. */
@@ -49,7 +49,7 @@ export async function readManifest(
       message: "what cannot be read",
       stack: "",
     };
-    const { place } = mapStack(stack, where.file, where.map);
+    const { place } = new StackTeller(where).tell(stack);
     throw new ScriptLoadError(`The script throws while it is loaded: ${message}`, { place });
   }
   if (installed.length > MOST_CHARS)

@@ -7,6 +7,7 @@ import { type ErrorCode, GatewayError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import type { Clock } from "../plugin.ts";
 import type { Vitals } from "../threads/vitals.ts";
+import { createFailure, readThrown } from "./failures.ts";
 import { FREE_CALLS, HOST_CALLS, MAX_CALLS, SLOW_CALLS } from "./host-calls.ts";
 import type { HookRun } from "./hook-run.ts";
 import { type HookArguments, type HookResult, IsolateError, type ScriptIsolate } from "./isolate.ts";
@@ -16,9 +17,8 @@ import { type Quarantine, QUARANTINE_MS } from "./quarantine.ts";
 import type { ScriptBundle } from "./script.ts";
 import { scriptId } from "./script.ts";
 import type { ScriptStage } from "./script-stage.ts";
+import { StackTeller } from "./stack.ts";
 import { ScriptStats } from "./script-stats.ts";
-import { mapStack } from "./stack.ts";
-import { parseThrown } from "./thrown.ts";
 
 export interface RunnerAround {
   readonly log: Log;
@@ -26,6 +26,8 @@ export interface RunnerAround {
   readonly vitals: Vitals;
   readonly quarantine: Quarantine;
   /** Told when it is closed. */
+  /** Has the process replaced. */
+  readonly giveUp?: ((reason: string) => void) | undefined;
   readonly registry: { remove(runner: ScriptRunner): void };
 }
 
@@ -34,6 +36,8 @@ const MAX_RESULT_CHARS = 1024 * 1024;
 const ROOM_FOR_BODIES = 8;
 /** How old a sample of the thread's processor time may be when a call begins. */
 const SAMPLE_MS = 2;
+/** How long a thread that is lost may take until the process is given up for it. */
+const LAST_WAIT_MS = 5000;
 /** Calls that run elsewhere come back so soon, or may be stuck. */
 const SOON_MS = 25;
 /** Share of its time limit that a call has used which timed out by its own fault. */
@@ -50,6 +54,7 @@ export class ScriptRunner {
   readonly #around: RunnerAround;
   readonly #id: number;
   readonly #maxChars: number;
+  readonly #teller: StackTeller;
   readonly #keeper: IsolateKeeper;
   /** Calls that have not settled, by number. */
   readonly #runs = new Map<number, HookRun>();
@@ -72,6 +77,7 @@ export class ScriptRunner {
       this.#onHostCall(op, run, argument),
     );
     this.#around = around;
+    this.#teller = new StackTeller(bundle);
     this.#id = scriptId(bundle.version);
     this.#maxChars = MAX_RESULT_CHARS + ROOM_FOR_BODIES * bundle.manifest.body.maxBytes;
     this.quarantine = around.quarantine;
@@ -217,9 +223,14 @@ export class ScriptRunner {
       return checked;
     } catch (error) {
       run.fail(error);
-      if (isProbe) this.quarantine.fail(monotonicMs());
+      // One that came back in time, whatever it says, holds up nobody.
+      if (isProbe && isBack && error instanceof GatewayError) this.quarantine.pass();
+      else if (isProbe) this.quarantine.fail(monotonicMs());
       if (!(error instanceof GatewayError)) throw this.#onFault(error, isolate);
-      if (error.code === "SCRIPT_TIMEOUT" && !isBack) this.#giveUp(isolate!);
+      if (error.code === "SCRIPT_TIMEOUT" && !isBack) {
+        this.#giveUp(isolate!);
+        setTimeout(() => isBack || this.#giveUpProcess(), LAST_WAIT_MS).unref();
+      }
       throw this.count(error);
     } finally {
       this.#runs.delete(run.id);
@@ -304,20 +315,9 @@ export class ScriptRunner {
     if (result.length > this.#maxChars) {
       throw this.#fault("SCRIPT_OUTPUT", `it gave back more than ${this.#maxChars} characters`);
     }
-    return result.startsWith("X") ? this.#throwWhat(result.slice(1), hook) : result;
-  }
-
-  /** The script threw. @throws always */
-  #throwWhat(json: string, hook: number): never {
-    const thrown = parseThrown(json);
-    if (thrown === undefined) throw this.#fault("SCRIPT_OUTPUT", "what it threw cannot be read");
-    const { file, map, manifest } = this.bundle;
-    const { message, stack, kind } = thrown;
-    if (kind === "body-json" && manifest.body[hook === 0 ? "request" : "response"] === "json") {
-      throw new GatewayError(hook === 0 ? "BODY_NOT_JSON" : "UPSTREAM_BODY_INVALID");
-    }
-    const { text: mapped } = mapStack(stack, file, map);
-    throw this.#fault("SCRIPT_THREW", message, mapped === "" ? message : mapped);
+    if (result.startsWith("X"))
+      throw this.count(readThrown(this.bundle, this.#teller, result.slice(1), hook));
+    return result;
   }
 
   /** A call did not come back. Gives what the client is told. */
@@ -345,6 +345,12 @@ export class ScriptRunner {
     this.#lose(isolate);
   }
 
+  /** The thread never comes back: only another process has all of its cores again. */
+  #giveUpProcess(): void {
+    this.#quarantine("killed");
+    this.#around.giveUp?.(`the script ${this.bundle.name} keeps a thread that cannot be ended`);
+  }
+
   #demote(reason: "timeouts" | "memory"): void {
     const { ladder, stats } = this;
     if (!ladder.isDemoted) {
@@ -367,10 +373,8 @@ export class ScriptRunner {
     return { script: this.bundle.name, version: this.bundle.version.slice(0, 12) };
   }
 
-  #fault(code: ErrorCode, message: string, stack?: string): GatewayError {
-    const cause = new Error(`script ${this.bundle.name}: ${message}`);
-    cause.stack = stack ?? cause.message;
-    return this.count(new GatewayError(code, { cause }));
+  #fault(code: ErrorCode, message: string): GatewayError {
+    return this.count(createFailure(this.bundle, code, message));
   }
 
   /** A failure that the client is told of. */

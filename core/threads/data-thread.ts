@@ -54,6 +54,7 @@ export function serveDataThread(port: MessagePort, start: DataThreadStart, catal
     }),
     sockets,
     sharesPorts: "with-threads",
+    giveUp: (reason) => void control.call("giveUp", reason),
     random: Math.random,
   });
   const all = new Map<number, Prepared & { readonly level: LogLevel }>();

@@ -40,7 +40,10 @@ export type DataThreadCalls = {
 };
 
 /** What the control thread can be asked. */
-export type ControlThreadCalls = StoreCalls;
+export type ControlThreadCalls = StoreCalls & {
+  /** Has the process replaced. */
+  giveUp(reason: string): Promise<void>;
+};
 
 /** To a data thread. */
 export type ToDataThread =

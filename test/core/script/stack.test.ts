@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { runInThisContext } from "node:vm";
 import { describe, expect, it } from "vitest";
 import { Bundler } from "../../../core/script/bundle.ts";
-import { mapStack } from "../../../core/script/stack.ts";
+import { StackTeller } from "../../../core/script/stack.ts";
 
 const bundle = async (files: Record<string, string>) => {
   const baseDir = await mkdtemp(join(tmpdir(), "sluice-"));
@@ -31,7 +31,7 @@ describe("a stack", () => {
     } catch (error) {
       stack = (error as Error).stack!;
     }
-    const mapped = mapStack(stack, "main.ts", map);
+    const mapped = new StackTeller({ file: "main.ts", map }).tell(stack);
     expect(mapped.place).toEqual({ file: "helper.ts", line: 3, column: 9 });
     expect(mapped.text).toMatch(
       /^Error: x\n {4}at fail \(helper\.ts:3:9\)\n {4}at Object\.request \(main\.ts:4:3\)$/,
@@ -39,8 +39,10 @@ describe("a stack", () => {
   });
 
   it("keeps its message when there is no frame of the script in it", () => {
-    const mapped = mapStack("Error: a\n  b\n    at x (sluice:guest:1:2)", "main.ts", "{}");
+    const mapped = new StackTeller({ file: "main.ts", map: "{}" }).tell(
+      "Error: a\n  b\n    at x (sluice:guest:1:2)",
+    );
     expect(mapped).toEqual({ text: "Error: a\n  b", place: undefined });
-    expect(mapStack("", "main.ts", "{}")).toEqual({ text: "", place: undefined });
+    expect(new StackTeller({ file: "main.ts", map: "{}" }).tell("")).toEqual({ text: "", place: undefined });
   });
 });

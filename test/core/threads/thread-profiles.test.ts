@@ -98,7 +98,7 @@ describe("a data thread that writes down its heap", () => {
       sockets: [],
     };
     const entry = new URL("../../support/hostile-worker.ts", import.meta.url);
-    const calls = { askStore: async () => undefined };
+    const calls = { askStore: async () => undefined, giveUp: async () => {} };
     const thread = new WorkerThread(entry, start, { append: () => {} }, NO_SOCKETS, calls);
     const aheadMs = (): number => thread.vitals.beatAt - monotonicMs();
     const written = thread.profiler.heapSnapshot();
