@@ -80,7 +80,7 @@ export interface GatewayOptions {
    */
   sharesPorts?: "with-threads" | "with-successor";
   /** Has the process replaced; see {@link Surroundings}. */
-  giveUp?: ((reason: string) => void) | undefined;
+  giveUp?: Surroundings["giveUp"];
   /** A number from 0 up to 1. */
   random(): number;
 }

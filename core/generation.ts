@@ -15,6 +15,7 @@ import { type OpenStore, Stores } from "./store/stores.ts";
 import { createRouter, type Router } from "./router.ts";
 import type { Vitals } from "./threads/vitals.ts";
 import type { Feeds } from "./upstream/feed.ts";
+import type { ScriptName } from "./script/names.ts";
 import type { OpenFetch } from "./script/host-fetch.ts";
 import type { OpenConnections } from "./upstream/pool.ts";
 import { LiveUpstream } from "./upstream/upstream.ts";
@@ -33,8 +34,8 @@ export interface Surroundings {
   /** The same for what scripts ask. */
   readonly openFetch?: OpenFetch;
   readonly openStore: OpenStore;
-  /** Has the process replaced, for something in it cannot be ended. Undefined where the process is not the gateway's. */
-  readonly giveUp?: ((reason: string) => void) | undefined;
+  /** Has the process replaced that a script keeps a thread of. Undefined where the process is not the gateway's. */
+  readonly giveUp?: ((reason: string, script: ScriptName) => void) | undefined;
   /** A number from 0 up to 1. */
   random(): number;
 }

@@ -54,7 +54,7 @@ export interface RuntimeOptions {
   /** Told what comes of reloads, in the place of the log. */
   readonly listener?: ReloadListener | undefined;
   /** Told when only the end of the process helps. */
-  readonly onHopeless?: (reason: string) => void;
+  readonly onHopeless?: (reason: string, script?: ScriptName) => void;
 }
 
 /**
@@ -115,7 +115,7 @@ export async function startRuntime(
         entry: worker,
         calls: {
           askStore: async (id, call) => answerStore(stores.find(id), call),
-          giveUp: async (reason) => onHopeless?.(reason),
+          giveUp: async (reason, script) => onHopeless?.(reason, script),
         },
         onGone(thread) {
           keepers.forgetThread(thread);

@@ -76,12 +76,12 @@ export async function start(options: StartOptions): Promise<Running> {
     excuse: supervision && ((ms) => supervision.excuse(ms)),
     note: supervision?.note,
     quarantined: supervision?.quarantined,
-    onHopeless(reason) {
+    onHopeless(reason, script) {
       runtime.log.error({ reason }, "the process is to end");
       runtime.log.flush();
       isHopeless = true;
       if (supervision === undefined) kill();
-      else supervision.giveUp(reason);
+      else supervision.giveUp(reason, script);
     },
   });
   const { control, log, threads } = runtime;

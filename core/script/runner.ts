@@ -4,6 +4,7 @@
  */
 import { monotonicMs } from "../clock.ts";
 import { type ErrorCode, GatewayError } from "../errors.ts";
+import type { Surroundings } from "../generation.ts";
 import type { Log } from "../log.ts";
 import type { Clock } from "../plugin.ts";
 import type { Vitals } from "../threads/vitals.ts";
@@ -27,7 +28,7 @@ export interface RunnerAround {
   readonly quarantine: Quarantine;
   /** Told when it is closed. */
   /** Has the process replaced. */
-  readonly giveUp?: ((reason: string) => void) | undefined;
+  readonly giveUp?: Surroundings["giveUp"];
   readonly registry: { remove(runner: ScriptRunner): void };
 }
 
@@ -348,7 +349,8 @@ export class ScriptRunner {
   /** The thread never comes back: only another process has all of its cores again. */
   #giveUpProcess(): void {
     this.#quarantine("killed");
-    this.#around.giveUp?.(`the script ${this.bundle.name} keeps a thread that cannot be ended`);
+    const { name, version, file } = this.bundle;
+    this.#around.giveUp?.(`the script ${name} keeps a thread that cannot be ended`, { name, version, file });
   }
 
   #demote(reason: "timeouts" | "memory"): void {

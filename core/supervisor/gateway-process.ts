@@ -50,6 +50,7 @@ export class GatewayProcess {
   #vitals = { generation: 0, running: [] as readonly string[] };
   /** Scripts of the handover that it must not run, as of the last sign of life. */
   #quarantined: readonly NamedScript[];
+  #blamed: NamedScript | undefined;
   #watch: ProcessWatch | undefined;
   /** Why it was killed. */
   #killedFor: string | undefined;
@@ -141,7 +142,7 @@ export class GatewayProcess {
       reason: this.reason,
       uptimeSeconds: Math.round(performance.now() - this.#startedAt) / 1000,
       ...this.#vitals,
-      scripts: this.#notes.scripts,
+      scripts: this.#blamed === undefined ? this.#notes.scripts : [...this.#notes.scripts, this.#blamed],
     };
   }
 
@@ -150,8 +151,10 @@ export class GatewayProcess {
     if (this.#child.connected) this.#child.send(message, handle as never, () => {});
   }
 
-  giveUp(reason: string): void {
+  /** @param script that is to blame */
+  giveUp(reason: string, script: NamedScript | undefined): void {
     this.#givenUpFor = reason;
+    this.#blamed = script;
   }
 
   kill(reason: string): void {

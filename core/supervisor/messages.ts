@@ -70,7 +70,7 @@ export type FromGateway =
   /** It will give no sign of life for up to so many milliseconds; 0 when that is over. */
   | { type: "excuse"; ms: number }
   /** A part of it is lost, and only its end helps. The rest serves until another process does. */
-  | { type: "giveUp"; reason: string }
+  | { type: "giveUp"; reason: string; script?: NamedScript | undefined }
   /** A reload that it was asked for is over. */
   | { type: "reloaded"; result: string }
   /** Comes with a listening socket, to be kept. */

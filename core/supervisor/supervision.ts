@@ -101,8 +101,8 @@ export class Supervision implements ProcessSockets {
   }
 
   /** Has this process ended: it cannot do so itself. */
-  giveUp(reason: string): void {
-    this.#send({ type: "giveUp", reason });
+  giveUp(reason: string, script?: NamedScript): void {
+    this.#send({ type: "giveUp", reason, script });
   }
 
   take(key: string): number | undefined {

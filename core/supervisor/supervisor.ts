@@ -90,11 +90,11 @@ export class Supervisor {
   }
 
   /** Starts another process beside one that has lost a part of itself, which serves with the rest until then. */
-  #replace(lost: GatewayProcess, reason: string): void {
+  #replace(lost: GatewayProcess, reason: string, script: NamedScript | undefined): void {
     if (lost.isGivenUp) return; // another thread of it
     const isAlone = lost === this.#current && lost.isReady && this.#next === undefined;
     if (!isAlone || this.#status !== undefined) return lost.kill(reason);
-    lost.giveUp(reason);
+    lost.giveUp(reason, script);
     this.#remember(lost);
     const { pid } = this.#startNext("replacement");
     this.#tell("error", "the process is replaced: a new one starts", { pid, reason });
@@ -140,7 +140,7 @@ export class Supervisor {
         if (counts) this.#held.drop(message.keys);
         return;
       case "giveUp":
-        return this.#replace(from, message.reason);
+        return this.#replace(from, message.reason, message.script);
       case "handBack":
         return from.send({ type: "socket", key: message.key }, this.#held.get(message.key));
       case "reloaded":

@@ -54,7 +54,7 @@ export function serveDataThread(port: MessagePort, start: DataThreadStart, catal
     }),
     sockets,
     sharesPorts: "with-threads",
-    giveUp: (reason) => void control.call("giveUp", reason),
+    giveUp: (reason, script) => void control.call("giveUp", reason, script),
     random: Math.random,
   });
   const all = new Map<number, Prepared & { readonly level: LogLevel }>();

@@ -1,4 +1,5 @@
 /** What the control thread and data threads say to each other. Everything here is plain data and shared memory. */
+import type { ScriptName } from "../script/names.ts";
 import type { CheckedConfig } from "../config/checked.ts";
 import type { LogLevel } from "../observe/log.ts";
 import type { Snapshot } from "../observe/snapshot.ts";
@@ -42,7 +43,7 @@ export type DataThreadCalls = {
 /** What the control thread can be asked. */
 export type ControlThreadCalls = StoreCalls & {
   /** Has the process replaced. */
-  giveUp(reason: string): Promise<void>;
+  giveUp(reason: string, script: ScriptName): Promise<void>;
 };
 
 /** To a data thread. */

@@ -16,7 +16,10 @@ const config = (threads: number): object => ({
     {
       name: "scripted",
       match: { path: "/scripted" },
-      pipeline: [{ plugin: "filler" }, { plugin: "respond", body: "scripted" }],
+      pipeline: [
+        { plugin: "filler", limits: { wall: "500ms" } },
+        { plugin: "respond", body: "scripted" },
+      ],
     },
     { name: "plain", match: { path: "/plain" }, pipeline: [{ plugin: "respond", body: "plain" }] },
   ],
@@ -27,6 +30,7 @@ const source = (value: number): string => `
 import { definePlugin } from "sluice/plugin";
 export default definePlugin({
   request(req) {
+    while (req.headers.has("x-loop"));
     let asked = 0;
     const items = { get length() { return asked++ === 0 ? 1 : 2 ** 53 - 1; } };
     if (req.headers.has("x-stall")) Array.prototype.indexOf.call(items, ${value});
@@ -124,4 +128,17 @@ it("a stall of the only thread ends a process that has no supervisor", async () 
   expect(cli.process.signalCode).toBe("SIGKILL");
   expect(cli.lines.at(-1)).toMatchObject({ ...named, level: "error", thread: 0, reason: "stall" });
   expect(await lost).not.toMatch(/^200/);
+}, 60_000);
+
+it("a demoted script that never comes back costs no request, and the process is replaced", async () => {
+  const { cli, ask } = await start(1);
+  const first = cli.gatewayPid;
+  expect(await ask("/scripted", { "x-loop": "1" })).toBe("500 SCRIPT_TIMEOUT");
+  const lost = ask("/scripted", { "x-stall": "1" });
+  expect(await ask("/plain")).toBe("200 plain");
+  expect(await lost).toBe("500 SCRIPT_TIMEOUT");
+  expect(await ask("/scripted")).toBe("500 SCRIPT_QUARANTINED");
+  await cli.logged((line) => line["reason"] === "killed" && line["script"] === "filler");
+  await cli.logged(isServingAfter(first));
+  expect([await ask("/scripted"), await ask("/plain")]).toEqual(["500 SCRIPT_QUARANTINED", "200 plain"]);
 }, 60_000);
