@@ -1,6 +1,7 @@
 /**
  * Lets tests import `sluice/test` and `sluice/plugin` where nothing is installed: loaded by `sluice test` before them.
- * What is installed beside the tests comes first.
+ * What is installed beside the tests comes first. TypeScript is in modules, as plugins are, also in a package of CommonJS,
+ * which is what `npm init` makes.
  */
 import { type ResolveFnOutput, registerHooks } from "node:module";
 import { extname } from "node:path";
@@ -16,7 +17,7 @@ const ROOT = new URL("../../", import.meta.url).href;
 registerHooks({
   resolve(specifier, context, nextResolve) {
     const own = OWN.get(specifier);
-    if (own === undefined) return nextResolve(specifier, context);
+    if (own === undefined) return asModule(nextResolve(specifier, context));
     let found: ResolveFnOutput | undefined;
     try {
       found = nextResolve(specifier, context);
@@ -27,3 +28,7 @@ registerHooks({
     return isOther ? found! : { url: own, shortCircuit: true };
   },
 });
+
+function asModule(found: ResolveFnOutput): ResolveFnOutput {
+  return found.format === "commonjs-typescript" ? { ...found, format: "module-typescript" } : found;
+}

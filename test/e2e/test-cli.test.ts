@@ -64,6 +64,18 @@ test("gets JSON", async () => {
     expect([one.status, one.stdout]).toEqual([0, expect.stringMatching(/tests 1\n/)]);
   });
 
+  it("takes TypeScript for modules in a package of CommonJS, which `npm init` makes", async () => {
+    await write("package.json", '{ "type": "commonjs" }');
+    await sluice("plugin", "new", "greet");
+    await write(
+      "plugins/unit.test.ts",
+      'import { test } from "node:test"; import "./greet.ts"; test("runs");\n',
+    );
+    const { status, stdout } = await sluice("test");
+    expect(stdout).toMatch(/pass 2\n/);
+    expect(status).toBe(0);
+  });
+
   it("prefers what is installed beside the tests", async () => {
     await write(
       "node_modules/sluice/package.json",
