@@ -2,10 +2,12 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
-import { mkdir, readFile, readdir, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { createInterface } from "node:readline";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
+import { followGuide, readGuide } from "../support/guide.ts";
 import { type Ended, type InstalledPackage, installPackage, listFiles, ROOT, run } from "../support/pack.ts";
 
 let installed: InstalledPackage;
@@ -197,6 +199,18 @@ console.log(definePlugin({ request() {} }));
     expect(await run(process.execPath, [path], installed.folder)).toMatchObject({
       stdout: "{ request: [Function: request] }\n",
     });
+  });
+
+  it("leads through docs/scripts.md from nothing to a plugin that is tested, and changed while it runs", {
+    timeout: 180_000,
+  }, async () => {
+    const blocks = await readGuide("docs/scripts.md", "Five minutes");
+    expect(blocks.map(({ language }) => language).join(" ")).toBe(
+      "sh console ts yaml console ts console sh console console",
+    );
+    const top = await mkdtemp(join(tmpdir(), "sluice-guide-"));
+    onTestFinished(() => rm(top, { recursive: true, force: true }));
+    await followGuide(blocks, top, "my-gateway", installed.tarball);
   });
 
   it("has types that compile, strictly and with those of its dependencies", async () => {

@@ -8,7 +8,7 @@ import { delimiter, dirname, join, relative, resolve } from "node:path";
 export const ROOT = resolve(import.meta.dirname, "../..");
 
 /** The environment of somebody whose Node is the one that runs this, without what `npm test` adds. */
-const env: NodeJS.ProcessEnv = {
+export const env: NodeJS.ProcessEnv = {
   ...Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^npm_(?!config_)/.test(name))),
   npm_config_local_prefix: undefined,
   NO_COLOR: "1",
@@ -36,6 +36,7 @@ async function npm(args: readonly string[], cwd: string): Promise<void> {
 }
 
 export interface InstalledPackage {
+  readonly tarball: string;
   /** A folder with nothing in it but a package.json and node_modules. */
   readonly folder: string;
   /** Where the package is. */
@@ -52,9 +53,9 @@ export async function installPackage(): Promise<InstalledPackage> {
     await mkdir(folder);
     await writeFile(join(folder, "package.json"), JSON.stringify({ private: true, type: "module" }));
     await npm(["pack", "--pack-destination", top], ROOT);
-    const tarball = (await readdir(top)).find((name) => name.endsWith(".tgz"))!;
-    await npm(["install", "--prefer-offline", "--no-audit", "--no-fund", join(top, tarball)], folder);
-    return { folder, packageFolder: join(folder, "node_modules/sluice"), remove };
+    const tarball = join(top, (await readdir(top)).find((name) => name.endsWith(".tgz"))!);
+    await npm(["install", "--prefer-offline", "--no-audit", "--no-fund", tarball], folder);
+    return { tarball, folder, packageFolder: join(folder, "node_modules/sluice"), remove };
   } catch (error) {
     await remove();
     throw error;
