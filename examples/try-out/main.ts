@@ -13,6 +13,7 @@ Sluice is at http://127.0.0.1:8080 (admin ${ADMIN}), in front of two sample serv
   curl -i http://127.0.0.1:8080/shop/products                two upstream targets in turn; headers added both ways
   curl -i --compressed http://127.0.0.1:8080/shop/products/2 through the compress stage
   curl -s -d 'ping' http://127.0.0.1:8080/shop/echo          what an upstream sees
+  curl -s http://127.0.0.1:8080/sale                         prices changed by a script: examples/try-out/plugins/sale.ts
   curl -s http://127.0.0.1:8080/api/v1/products/3            a reply edited on its way back
   curl -iL http://127.0.0.1:8080/store/products              a redirect
   curl -i http://127.0.0.1:8080/internal                     allowed by address
@@ -22,11 +23,12 @@ Sluice is at http://127.0.0.1:8080 (admin ${ADMIN}), in front of two sample serv
   curl -s ${ADMIN}/health/ready                    ready?
   curl -s ${ADMIN}/metrics | grep sluice_          Prometheus metrics
   curl -s ${ADMIN}/admin/config                    what runs now
+  curl -s ${ADMIN}/admin/scripts                   scripts: state, calls, time, errors
   curl -s ${ADMIN}/admin/upstreams/shop            the targets and their health
   curl -s -X PATCH -d '{"state":"draining"}' ${ADMIN}/admin/upstreams/shop/targets/127.0.0.1:8082
 
-Hot swap: edit the reply of the route "hello" in examples/try-out/gateway.yaml, save, and curl it again.
-Break the file, and the old configuration keeps serving; the log says what is wrong and where.
+Hot swap: edit the script, or the reply of the route "hello" in examples/try-out/gateway.yaml, save, and curl it again.
+Break the file, and what was there keeps serving; the log says what is wrong and where.
 Ctrl-C stops everything.
 `;
 
