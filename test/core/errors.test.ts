@@ -20,7 +20,14 @@ describe("the error table", () => {
   );
 
   it("blames upstreams with 502 to 504 only, and the gateway itself when it holds requests back", () => {
-    const own = ["NOT_READY", "CIRCUIT_OPEN", "CONCURRENCY_LIMITED", "OVERLOADED", "DEADLINE_EXCEEDED"];
+    const own = [
+      "NOT_READY",
+      "CIRCUIT_OPEN",
+      "CONCURRENCY_LIMITED",
+      "OVERLOADED",
+      "DEADLINE_EXCEEDED",
+      "STORE_UNAVAILABLE",
+    ];
     for (const [code, { status }] of Object.entries(ERRORS)) {
       if (own.includes(code)) continue;
       expect([code, [502, 503, 504].includes(status)]).toEqual([code, code.startsWith("UPSTREAM_")]);

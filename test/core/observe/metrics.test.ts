@@ -143,6 +143,8 @@ describe("the gateway's own metrics", () => {
       "sluice_http_requests_total counter",
       "sluice_http_request_duration_seconds histogram",
       "sluice_upstream_request_duration_seconds histogram",
+      "sluice_store_duration_seconds histogram",
+      "sluice_store_calls_total counter",
       "sluice_active_requests gauge",
       "sluice_errors_total counter",
       "sluice_config_generation gauge",
