@@ -61,10 +61,11 @@ export const ESCAPES: Attacks = {
     "{ async request(req, ctx) { return ctx.reply({ body: await Function(\"return import('data:text/javascript,1')\")().catch(String) }); } }",
     "Error: Not supported",
   ),
-  callee: looking('Function("return String(arguments.callee.caller)")()', "null"),
+  // A hook of the script itself at most.
+  callee: looking('Function("return String(arguments.callee.caller)")()', /^null$|^request\(req, ctx\)/),
   caller: looking(
-    'Function("function f() { return f.caller } return typeof f().caller")()',
-    /^TypeError|^undefined|^object/,
+    'Function("let f = () => 0; function g() { return g.caller } f = g().caller; return f === null || f === undefined")()',
+    /^TypeError|^true/,
   ),
   "trace-format": looking("Error.prepareStackTrace = (_, sites) => sites[0].getThis()", NO_TAMPERING),
   "trace-format-defined": looking(
