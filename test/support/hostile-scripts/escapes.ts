@@ -63,11 +63,14 @@ export const ESCAPES: Attacks = {
   ),
   // A hook of the script itself at most.
   callee: looking('Function("return String(arguments.callee.caller)")()', /^null$|^request\(req, ctx\)/),
-  caller: looking(
-    'Function("let f = () => 0; function g() { return g.caller } f = g().caller; return f === null || f === undefined")()',
-    /^TypeError|^true/,
+  "caller-of-callers": looking(
+    `Function("let f = arguments.callee, all = ''; for (let i = 0; f && i < 20; i++) { all += f; f = f.caller; } return /ask[H]ost|state[L]ine|create[R]equest/.test(all)")()`,
+    /^TypeError|^false/,
   ),
-  "trace-format": looking("Error.prepareStackTrace = (_, sites) => sites[0].getThis()", NO_TAMPERING),
+  "trace-format": looking(
+    '(Error.prepareStackTrace = (_, sites) => sites[0].getThis(), new Error("x").stack)',
+    /^TypeError: Cannot assign|^Error: x\n {4}at /,
+  ),
   "trace-format-defined": looking(
     'Object.defineProperty(Error, "prepareStackTrace", { value: (_, sites) => sites })',
     NO_TAMPERING,
@@ -84,7 +87,7 @@ export const ESCAPES: Attacks = {
     '(() => { try { new URL("::"); } catch (e) { return e.stack; } })()',
     OWN_FRAMES,
   ),
-  "trace-limit": looking("Error.stackTraceLimit = 1000", /^TypeError: Cannot assign to read only property/),
+  "trace-limit": looking("(Error.stackTraceLimit = 1000, Error.stackTraceLimit)", /^TypeError|^10$/),
   "trace-deep-url": seeing(deep('new URL("::bad::");'), "nothing"),
   "trace-deep-now": seeing(deep("ctx.now();"), "nothing"),
   "trace-deep-log": seeing(deep('ctx.log.debug("x");'), "nothing"),
