@@ -17,6 +17,20 @@ export function isHeaderValue(value: string): boolean {
   return VALUE.test(value);
 }
 
+/** A field value without the blanks around it. A pattern for those at the end takes ages over many in the middle. */
+export function trimBlanks(value: string): string {
+  let start = 0;
+  let end = value.length;
+  while (start < end && isBlank(value.charCodeAt(start))) start++;
+  while (end > start && isBlank(value.charCodeAt(end - 1))) end--;
+  return value.slice(start, end);
+}
+
+/** Space, tab, CR or LF. */
+function isBlank(code: number): boolean {
+  return code === 32 || code === 9 || code === 13 || code === 10;
+}
+
 /**
  * Compares a header name as it came with a lower-case one.
  * @param name a name in any case

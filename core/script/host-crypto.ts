@@ -7,22 +7,35 @@ import { isSecret, secretText } from "./host-secrets.ts";
 const HASHES: ReadonlySet<unknown> = new Set(["sha1", "sha256", "sha384", "sha512"]);
 const ENCODINGS: ReadonlySet<unknown> = new Set(["hex", "base64", "base64url"]);
 const MOST_RANDOM_BYTES = 65_536;
+/** Room for the largest body, and for what is not such data: nothing cuts what is done with it here. */
+const MOST_DATA_CHARS = 16 * 1024 ** 2 + 1;
+const MOST_OTHER_CHARS = 1024 ** 2;
 
-/** @param argument JSON `[algorithm, data, encoding]` */
+/** @param argument JSON `[algorithm, encoding]`, a line feed, and the data */
 export function hashData(_run: HookRun, argument: string): string {
-  const [algorithm, data, encoding] = JSON.parse(argument) as unknown[];
-  return hash(algorithmOf(algorithm), bytesOf(data), encodingOf(encoding));
+  const [[algorithm, encoding], data] = readData(argument);
+  return hash(algorithmOf(algorithm), data, encodingOf(encoding));
 }
 
-/** @param argument JSON `[algorithm, key, data, encoding]`; a key that is a secret is `[name, prefix]` */
+/** @param argument JSON `[algorithm, encoding, key]`, and so on; a key that is a secret is `[name, prefix]` */
 export function signData(run: HookRun, argument: string): string {
-  const [algorithm, key, data, encoding] = JSON.parse(argument) as unknown[];
-  const hmac = createHmac(algorithmOf(algorithm), keyOf(run, key));
-  return hmac.update(bytesOf(data)).digest(encodingOf(encoding));
+  const [[algorithm, encoding, key], data] = readData(argument);
+  return createHmac(algorithmOf(algorithm), keyOf(run, key)).update(data).digest(encodingOf(encoding));
+}
+
+function readData(argument: string): [how: unknown[], data: Buffer] {
+  const end = argument.indexOf("\n");
+  if (end > MOST_OTHER_CHARS || argument.length - end - 1 > MOST_DATA_CHARS) throw tooLarge();
+  return [JSON.parse(argument.slice(0, end)) as unknown[], bytesOf(argument.slice(end + 1))];
+}
+
+function tooLarge(): Error {
+  return new RangeError("This is too large: data can have 16 MB, a key or what is compared less than 1 MB");
 }
 
 /** @param argument JSON of both, each as a key is given */
 export function compareData(run: HookRun, argument: string): string {
+  if (argument.length > MOST_OTHER_CHARS) throw tooLarge();
   const [a, b] = (JSON.parse(argument) as unknown[]).map((each) => keyOf(run, each)) as [Buffer, Buffer];
   // Those of different lengths are compared all the same: the time must not tell whether they are.
   const isSame = timingSafeEqual(a, a.length === b.length ? b : Buffer.alloc(a.length));

@@ -1,5 +1,5 @@
 /** What a script asks of `fetch`, checked before anything is sent. */
-import { isFraming, isHeaderName, isHeaderValue } from "../headers.ts";
+import { isFraming, isHeaderName, isHeaderValue, trimBlanks } from "../headers.ts";
 import { bytesOf } from "./host-data.ts";
 import { isSecret, secretText } from "./host-secrets.ts";
 import type { HookRun } from "./hook-run.ts";
@@ -75,7 +75,7 @@ function parseHeaders(run: HookRun, given: unknown): Record<string, string> {
     if (!isHeaderName(name)) throw refused(`${JSON.stringify(name.slice(0, 100))} is not a header name`);
     if (isFraming(name) || name === "host") throw refused(`the header ${name} belongs to the gateway`);
     const text = isSecret(given) ? secretText(run, given) : String(given);
-    const value = text.replace(/^[\t\n\r ]+|[\t\n\r ]+$/g, "");
+    const value = trimBlanks(text);
     if (!isHeaderValue(value)) {
       throw refused(`the value of header ${name} has control or non-Latin-1 characters`);
     }

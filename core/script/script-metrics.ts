@@ -6,6 +6,8 @@ const MOST_METRICS = 20;
 const MOST_LABEL_SETS = 100;
 const MOST_LABELS = 10;
 const MOST_CHARS = 100;
+/** Of all labels, before they are cut: to look at them costs time that no limit of the script counts. */
+const MOST_ARGUMENT_CHARS = 64 * 1024;
 const NAME = /^[a-zA-Z_][a-zA-Z0-9_]*$/;
 /** Those that Prometheus keeps for itself. */
 const RESERVED = /^__|^le$/;
@@ -24,6 +26,7 @@ interface Known {
 
 /** @param argument JSON `[kind, name, value, labels]` */
 export function tellMetric({ stage }: HookRun, argument: string): string {
+  if (argument.length > MOST_ARGUMENT_CHARS) throw new Error("The labels of a metric are too large");
   const [kind, name, value, labels] = JSON.parse(argument) as unknown[];
   stage.metrics.tell(stage.host.metrics, String(kind), String(name), value, labels);
   return "";

@@ -17,7 +17,8 @@ export interface MappedStack {
   readonly place: ScriptPlace | undefined;
 }
 
-const FRAME = /^(\s+at (?:(.*) \()?)(.+):(\d+):(\d+)\)?$/;
+/** What a frame ends with. Of the script's making, as all of it: read with nothing that goes back and forth. */
+const PLACE = /:(\d+):(\d+)\)?$/;
 
 /** Tells the stacks of one script. Its source map, which may be large, is read when the first one is told. */
 export class StackTeller {
@@ -39,16 +40,20 @@ export class StackTeller {
     let place: ScriptPlace | undefined;
     const lines: string[] = [];
     for (const line of stack.split("\n")) {
-      const [, , name, where, row, column] = FRAME.exec(line) ?? [];
-      if (where === undefined) {
-        if (!line.trimStart().startsWith("at ")) lines.push(line);
+      const frame = line.trimStart();
+      if (!frame.startsWith("at ")) {
+        lines.push(line);
         continue;
       }
-      if (where !== this.#file) continue; // the runtime's own
-      const at = this.#find(Number(row), Number(column));
+      const found = PLACE.exec(frame);
+      const before = frame.slice(3, found?.index);
+      const isNamed = before.endsWith(` (${this.#file}`);
+      if (found === null || !(isNamed || before === this.#file)) continue; // the runtime's own
+      const at = this.#find(Number(found[1]), Number(found[2]));
       place ??= at;
       const text = `${at.file}:${at.line}:${at.column}`;
-      lines.push(name === undefined || name === "eval" ? `    at ${text}` : `    at ${name} (${text})`);
+      const name = before.slice(0, -this.#file.length - 2);
+      lines.push(isNamed && name !== "eval" ? `    at ${name} (${text})` : `    at ${text}`);
     }
     return { text: lines.join("\n"), place };
   }

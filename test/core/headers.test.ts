@@ -8,11 +8,21 @@ import {
   isHopByHop,
   isSameName,
   listMembers,
+  trimBlanks,
 } from "../../core/headers.ts";
 
 const list = (...raw: string[]): HeaderList => new HeaderList(raw);
 
 describe("header names and values", () => {
+  it("loses the blanks around a value, and no others", () => {
+    const text = fc.array(fc.constantFrom(..." \t\r\nab\xa0\v")).map((parts) => parts.join(""));
+    fc.assert(
+      fc.property(text, (value) => {
+        expect(trimBlanks(value)).toBe(value.replace(/^[\t\n\r ]+|[\t\n\r ]+$/g, ""));
+      }),
+    );
+  });
+
   it.each(["a", "x-a", "X_1", "!#$%&'*+-.^_`|~09AZaz"])("takes the name %j", (name) => {
     expect(isHeaderName(name)).toBe(true);
   });

@@ -97,10 +97,14 @@ export function guestContext(g: Guest): void {
   const createCrypto = (run: number) =>
     freeze({
       hash: (algorithm: unknown, data: unknown, encoding: unknown = "hex") =>
-        g.demand("hash", run, stringify([String(algorithm), g.dataOf(data, "data"), String(encoding)])),
+        g.demand(
+          "hash",
+          run,
+          `${stringify([String(algorithm), String(encoding)])}\n${g.dataOf(data, "data")}`,
+        ),
       hmac: (algorithm: unknown, key: unknown, data: unknown, encoding: unknown = "hex") => {
-        const sent = [String(algorithm), keyOf(key, "key"), g.dataOf(data, "data"), String(encoding)];
-        return g.demand("hmac", run, stringify(sent));
+        const how = stringify([String(algorithm), String(encoding), keyOf(key, "key")]);
+        return g.demand("hmac", run, `${how}\n${g.dataOf(data, "data")}`);
       },
       timingSafeEqual: (a: unknown, b: unknown) =>
         g.demand("equal", run, stringify([keyOf(a, "a"), keyOf(b, "b")])) === "1",

@@ -47,6 +47,8 @@ export function guestLockdown(g: Guest, askHost: AskHost): void {
   const pending = new Map<number, Waiting>();
   const guest = g as { -readonly [K in keyof Guest]: Guest[K] };
   guest.ask = (op, run, argument) => {
+    // A script can change what makes its arguments texts, and objects would be copied to the host, whatever they are.
+    if (typeof run !== "number" || typeof argument !== "string") throw new TypeError("This is no text");
     if (argument.length > MOST_CHARS) throw new RangeError("This is too much to give to the gateway");
     try {
       return askHost(op, run, argument);

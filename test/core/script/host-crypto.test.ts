@@ -129,11 +129,31 @@ describe("ctx.secrets", () => {
     await using use = await openFunction(
       `(ctx) => {
         const key = ctx.secrets.KEY;
-        Array.prototype.toJSON = function () { return this[0] === "sha256" ? ["sha256", ["toString", ""], "tx", "hex"] : this; };
+        Array.prototype.toJSON = function () { return this[0] === "sha256" ? ["sha256", "hex", ["toString", ""]] : this; };
         return ctx.crypto.hmac("sha256", key, "x");
       }`,
       { grants: GRANTS },
     );
     await expect(use()).rejects.toThrow('The secret "toString" is not granted to this stage');
+  });
+
+  it("takes data as large as a body, and not more", async () => {
+    await using ask = await openFunction(
+      `({ crypto }) => {
+        const most = "a".repeat(16 * 1024 ** 2);
+        const refusals = [
+          () => crypto.hash("sha1", most + "a"),
+          () => crypto.hmac("sha1", "key", most + "a"),
+          () => crypto.hmac("sha1", "a".repeat(2e6), "data"),
+          () => crypto.timingSafeEqual("a".repeat(2e6), "a"),
+        ].map((each) => { try { return each(); } catch (error) { return String(error).slice(0, 24); } });
+        return [crypto.hash("sha1", most), ...refusals];
+      }`,
+      { limits: { cpuMs: 10_000, memoryBytes: 256 * 1024 ** 2 } },
+    );
+    const expected = createHash("sha1")
+      .update("a".repeat(16 * 1024 ** 2))
+      .digest("hex");
+    expect(await ask()).toEqual([expected, ...Array(4).fill("Error: This is too large")]);
   });
 });

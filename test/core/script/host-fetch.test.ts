@@ -259,6 +259,10 @@ describe("ctx.fetch", () => {
     ['"http://127.0.0.1/", { body: "a" }', "a GET request has no body"],
     ['"http://127.0.0.1/", { method: "POST", body: "a".repeat(1048577) }', "a body can have 1048576 bytes"],
     ['"http://127.0.0.1/", { method: "POST", body: "\\0".repeat(1500000) }', "a body can have 1048576 bytes"],
+    [
+      '"http://127.0.0.1/", { headers: { a: "b" + " ".repeat(1e6) + "c" } }',
+      "headers can have 16384 characters together",
+    ],
     ['"http://127.0.0.1/", { headers: { Host: "a" } }', "the header host belongs to the gateway"],
     [
       '"http://127.0.0.1/", { headers: { "transfer-encoding": "a" } }',

@@ -103,4 +103,11 @@ describe("metrics of a script", () => {
     await using refused = await openFunction(`(ctx) => ctx.metrics.${call}`);
     await expect(refused()).rejects.toThrow(message);
   });
+
+  it("refuse labels that take long to look at", async () => {
+    await using count = await openFunction(
+      `({ metrics }) => metrics.counter("n").inc(Object.fromEntries(Array.from({ length: 1e4 }, (_, i) => ["k" + i, "v"])))`,
+    );
+    await expect(count()).rejects.toThrow("The labels of a metric are too large");
+  });
 });

@@ -45,4 +45,13 @@ describe("a stack", () => {
     expect(mapped).toEqual({ text: "Error: a\n  b", place: undefined });
     expect(new StackTeller({ file: "main.ts", map: "{}" }).tell("")).toEqual({ text: "", place: undefined });
   });
+
+  it("is read as quickly when a script has made it up", () => {
+    const teller = new StackTeller({ file: "main.ts", map: "{}" });
+    const began = process.threadCpuUsage();
+    for (const part of ["a (:1:1", " (", ":1", ":1:1", "(", "main.ts:1 ("]) {
+      teller.tell(`    at ${part.repeat(8000 / part.length)}x`);
+    }
+    expect(process.threadCpuUsage(began).user).toBeLessThan(20_000);
+  });
 });

@@ -1,13 +1,13 @@
 /** Changed prototypes, and what can be forged with them: the host checks again what the guest runtime has let through. */
-import { type Attack, type Attacks, failing, seeing } from "./attack.ts";
+import { type Attack, type Attacks, failing, looking, seeing } from "./attack.ts";
 
 /** Makes the runtime's checks say yes, and has it write a line of its own making. */
 const forging = (line: string): string => `{ request(req, ctx) {
-  const { trim, replace } = String.prototype;
+  const { trim, slice } = String.prototype;
   RegExp.prototype.test = function () { return !this.source.startsWith("^(?:host"); };
   String.prototype.trim = () => "";
-  String.prototype.replace = () => ${JSON.stringify(line)};
-  try { req.headers.append("x-forged", "y"); } finally { Object.assign(String.prototype, { trim, replace }); }
+  String.prototype.slice = () => ${JSON.stringify(line)};
+  try { req.headers.append("x-forged", "y"); } finally { Object.assign(String.prototype, { trim, slice }); }
 } }`;
 
 const forged = (line: string, ...codes: string[]): Attack =>
@@ -79,6 +79,24 @@ export const TAMPERING: Attacks = {
     body: /forged|^\[/,
     isCut: false,
   },
+  "forged-object": {
+    // What the host would take for a text, copied to it.
+    source: `{ request(req, ctx) {
+      const then = Promise.prototype.then;
+      Promise.prototype.then = function (done, fail) {
+        const settles = String(done).includes('"settle"');
+        return then.call(this, settles ? () => done({ length: 1e8 }) : done, fail);
+      };
+      return (async () => {})();
+    } }`,
+    codes: ["SCRIPT_THREW"],
+    body: undefined,
+    isCut: false,
+  },
+  "forged-number-of-call": looking(
+    '(() => { try { return new ctx.constructor({ big: 1 }, { script: "x", secrets: [] }).now(); } catch (e) { return e; } })()',
+    "TypeError: This is no text",
+  ),
   "json-array": thrownAfter("Array.prototype.toJSON = () => 1"),
   "json-array-null": thrownAfter("Array.prototype.toJSON = () => null"),
   "json-array-undefined": thrownAfter("Array.prototype.toJSON = () => undefined"),
