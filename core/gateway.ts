@@ -284,6 +284,7 @@ const REFUSALS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "CONCURRENCY_LIMITED",
   "OVERLOADED",
   "STORE_UNAVAILABLE",
+  "SCRIPT_QUARANTINED",
 ]);
 
 function causeOf(error: GatewayError): string | undefined {

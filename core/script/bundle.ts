@@ -100,7 +100,8 @@ async function bundle(entry: ScriptEntry, { baseDir, packages }: BundleOptions):
     platform: "browser",
     format: "iife",
     globalName: EXPORTS,
-    banner: { js: "(() => {" },
+    // Modules are strict; esbuild leaves it to what it makes of them.
+    banner: { js: '(() => { "use strict";' },
     footer: { js: `return ${EXPORTS};\n})()` },
     target: "es2024",
     charset: "utf8",

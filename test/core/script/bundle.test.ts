@@ -50,6 +50,11 @@ describe("a bundle", () => {
     expect(exported.default.hook(2)).toBe(3);
   });
 
+  it("is strict, as modules are", async () => {
+    const file = folder.write("a.ts", "export default (function (this: unknown) { return this; })();");
+    expect(run(await bundle(file))).toBeUndefined();
+  });
+
   it("leaves nothing in the global scope", async () => {
     const context = vm.createContext({});
     vm.runInContext(
