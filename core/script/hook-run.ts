@@ -16,8 +16,6 @@ export class HookRun implements Abortable {
   logged: number;
   /** How often it asked other servers. */
   fetches: number;
-  /** What it has begun and not heard of yet. */
-  operations: Set<number> | undefined;
   #controller: AbortController | undefined;
   #waiting: { resolve(result: string): void; reject(error: unknown): void } | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -31,7 +29,6 @@ export class HookRun implements Abortable {
     this.calls = 0;
     this.logged = 0;
     this.fetches = 0;
-    this.operations = undefined;
     this.#controller = undefined;
     this.#waiting = undefined;
     this.#timer = undefined;
@@ -69,13 +66,13 @@ export class HookRun implements Abortable {
     if (this.settled !== undefined || this.#isOver) return;
     this.settled = result;
     if (this.#waiting === undefined) return;
-    this.#end();
+    this.end();
     this.#waiting.resolve(result);
   }
 
   fail(error: unknown): void {
     if (this.#isOver) return;
-    this.#end();
+    this.end();
     this.#waiting?.reject(error);
   }
 
@@ -83,7 +80,8 @@ export class HookRun implements Abortable {
     this.fail(new GatewayError("CLIENT_CLOSED", { cause: reason }));
   }
 
-  #end(): void {
+  /** Nobody waits for it any more: what it has begun is given up. */
+  end(): void {
     this.#isOver = true;
     clearTimeout(this.#timer);
     this.#controller?.abort();

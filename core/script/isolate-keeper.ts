@@ -7,8 +7,9 @@ export class IsolateKeeper {
   readonly #bundle: ScriptBundle;
   readonly #memoryBytes: number;
   readonly #onHostCall: HostCallback;
-  /** The number that the isolate has for each stage. */
+  /** The number that the isolate has for each stage: below their count, with those that are free. */
   readonly #stages = new Map<ScriptStage, number>();
+  readonly #free: number[] = [];
   #isolate: ScriptIsolate | undefined;
   #opening: Promise<ScriptIsolate> | undefined;
   #isClosed = false;
@@ -40,12 +41,26 @@ export class IsolateKeeper {
 
   /** Resolves when the isolate can run hooks of a stage. @throws IsolateError */
   async addStage(stage: ScriptStage): Promise<void> {
-    const isolate = this.#isolate ?? (await this.open());
-    this.#stages.set(stage, await isolate.addStage(describeStage(stage)));
+    const number = this.#free.pop() ?? this.#stages.size;
+    this.#stages.set(stage, number);
+    try {
+      const isolate = this.#isolate ?? (await this.open());
+      await isolate.addStage(number, describeStage(stage)).catch(async (error: unknown) => {
+        if (isolate.isDisposed) this.lose(isolate); // a call has ended it
+        if (isolate === this.#isolate || this.#isClosed) throw error;
+        await (this.#isolate ?? this.open());
+      });
+    } catch (error) {
+      this.removeStage(stage);
+      throw error;
+    }
   }
 
   removeStage(stage: ScriptStage): void {
+    const number = this.#stages.get(stage);
+    if (number === undefined) return;
     this.#stages.delete(stage);
+    this.#free.push(number);
   }
 
   /** Opens an isolate with all stages in it; all who ask meanwhile share it. @throws IsolateError */
@@ -56,13 +71,14 @@ export class IsolateKeeper {
     return this.#opening;
   }
 
-  /** Throws away an isolate that cannot be used any more. */
-  lose(isolate: ScriptIsolate): void {
-    if (isolate !== this.#isolate) return;
+  /** Throws away an isolate that cannot be used any more; false when it was already. */
+  lose(isolate: ScriptIsolate): boolean {
+    if (isolate !== this.#isolate) return false;
     this.#cpuSeconds = this.cpuSeconds;
     this.#isolateSeconds = 0;
     this.#isolate = undefined;
     isolate.dispose();
+    return true;
   }
 
   close(): void {
@@ -78,12 +94,12 @@ export class IsolateKeeper {
       memoryBytes: this.#memoryBytes,
       onHostCall: this.#onHostCall,
     });
-    for (const stage of this.#stages.keys()) {
-      this.#stages.set(stage, await isolate.addStage(describeStage(stage)));
-    }
-    if (this.#isClosed) {
+    try {
+      for (const [stage, number] of this.#stages) await isolate.addStage(number, describeStage(stage));
+      if (this.#isClosed) throw new IsolateError("broken", "the script is closed");
+    } catch (error) {
       isolate.dispose();
-      throw new IsolateError("broken", "the script is closed");
+      throw error;
     }
     this.#isolate = isolate;
     return isolate;

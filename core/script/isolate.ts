@@ -3,6 +3,7 @@
  * text and numbers; no handle of the host is in the isolate but one callback, which gives and takes text.
  */
 import ivm from "isolated-vm";
+import { monotonicMs } from "../clock.ts";
 import { GUEST_SOURCE } from "./guest/source.ts";
 
 /** Told what the script asks of the host; answers `=` and the result, or `!` and why not. Must not throw. */
@@ -46,6 +47,8 @@ export type HookArguments = readonly [
 
 /** How long the top level of a script may run. */
 const TOP_LEVEL_MS = 1000;
+/** Code that cannot be interrupted is given up: its thread is lost. */
+const PATIENCE_MS = 3000;
 /** isolated-vm's least. */
 const LEAST_MEMORY_MB = 8;
 const MB = 1024 * 1024;
@@ -59,6 +62,13 @@ export class ScriptIsolate {
   readonly #run: Call;
   readonly #resume: Call;
   readonly #addStage: Call;
+  /** Calls that run on a thread of their own, or wait for it. */
+  #away = 0;
+  /** When the last of them came back, or the first went. */
+  #backAt = 0;
+  /** The longest that one of them may run. */
+  #longestMs = 0;
+  #heapBytes = 0;
 
   private constructor(
     isolate: ivm.Isolate,
@@ -76,31 +86,50 @@ export class ScriptIsolate {
    * Opens an isolate, away from this thread.
    * @throws IsolateError when the top level runs for too long or takes too much memory
    */
-  static async open({ code, file, memoryBytes, onHostCall }: IsolateOptions): Promise<ScriptIsolate> {
-    const memoryLimit = Math.max(LEAST_MEMORY_MB, Math.floor(memoryBytes / MB));
+  static async open(options: IsolateOptions): Promise<ScriptIsolate> {
+    const memoryLimit = Math.max(LEAST_MEMORY_MB, Math.floor(options.memoryBytes / MB));
     const isolate = new ivm.Isolate({ memoryLimit });
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_, reject) => {
+      const error = new IsolateError("broken", "the script does not come to the end of its top level");
+      timer = setTimeout(() => reject(error), PATIENCE_MS);
+    });
+    const opening = ScriptIsolate.#openIn(isolate, options);
+    opening.catch(() => {}); // what comes after the patience is over
     try {
-      const context = await isolate.createContext();
-      const callback = new ivm.Callback(onHostCall);
-      const entry = (await context.evalClosure(GUEST_SOURCE, [callback], {
-        filename: "sluice:guest",
-        result: { reference: true },
-      })) as unknown as ivm.Reference<Record<string, unknown>>;
-      const get = (name: string): Call => entry.getSync(name, { reference: true }) as unknown as Call;
-      const calls = { run: get("run"), resume: get("resume"), addStage: get("addStage") };
-      const installed = await get("install").apply(undefined, [code, file], { timeout: TOP_LEVEL_MS });
-      if (typeof installed !== "string") throw new IsolateError("output", "the script cannot be installed");
-      return new ScriptIsolate(isolate, installed, calls);
+      return await Promise.race([opening, late]);
     } catch (error) {
       const failure = toIsolateError(error, isolate.isDisposed);
       dispose(isolate);
       throw failure;
+    } finally {
+      clearTimeout(timer);
     }
   }
 
-  /** Makes a stage known; gives its number. */
-  async addStage(stage: string): Promise<number> {
-    return (await this.#addStage.apply(undefined, [stage], { timeout: TOP_LEVEL_MS })) as number;
+  static async #openIn(
+    isolate: ivm.Isolate,
+    { code, file, onHostCall }: Pick<IsolateOptions, "code" | "file" | "onHostCall">,
+  ): Promise<ScriptIsolate> {
+    const context = await isolate.createContext();
+    const entry = (await context.evalClosure(GUEST_SOURCE, [new ivm.Callback(onHostCall)], {
+      filename: "sluice:guest",
+      result: { reference: true },
+    })) as unknown as ivm.Reference<Record<string, unknown>>;
+    const get = (name: string): Call => entry.getSync(name, { reference: true }) as unknown as Call;
+    const calls = { run: get("run"), resume: get("resume"), addStage: get("addStage") };
+    const installed = await get("install").apply(undefined, [code, file], { timeout: TOP_LEVEL_MS });
+    if (typeof installed !== "string") throw new IsolateError("output", "the script cannot be installed");
+    return new ScriptIsolate(isolate, installed, calls);
+  }
+
+  /** Makes a stage known by a number; the one that had the number before is gone. @throws IsolateError */
+  async addStage(number: number, stage: string): Promise<void> {
+    try {
+      await this.#addStage.apply(undefined, [number, stage], { timeout: TOP_LEVEL_MS });
+    } catch (error) {
+      throw toIsolateError(error, this.#isolate.isDisposed);
+    }
   }
 
   /**
@@ -122,13 +151,7 @@ export class ScriptIsolate {
    * @throws IsolateError
    */
   async run(args: HookArguments, options: { timeout: number }): Promise<HookResult> {
-    let result: unknown;
-    try {
-      result = await this.#run.apply(undefined, args as unknown as string[], options);
-    } catch (error) {
-      throw toIsolateError(error, this.#isolate.isDisposed);
-    }
-    return checkResult(result);
+    return checkResult(await this.#callAway(this.#run, args, options));
   }
 
   /**
@@ -151,11 +174,30 @@ export class ScriptIsolate {
     result: string,
     options: { timeout: number },
   ): Promise<void> {
+    await this.#callAway(this.#resume, [operation, outcome, result], options);
+  }
+
+  async #callAway(call: Call, args: readonly unknown[], options: { timeout: number }): Promise<unknown> {
+    if (this.#away++ === 0) this.#backAt = monotonicMs();
+    this.#longestMs = Math.max(this.#longestMs, options.timeout);
     try {
-      await this.#resume.apply(undefined, [operation, outcome, result], options);
+      return await call.apply(undefined, args as string[], options);
     } catch (error) {
       throw toIsolateError(error, this.#isolate.isDisposed);
+    } finally {
+      this.#away--;
+      this.#backAt = monotonicMs();
     }
+  }
+
+  /** For how long calls run on a thread of their own and none has come back; 0 when there is none. */
+  awayForMs(now: number): number {
+    return this.#away === 0 ? 0 : now - this.#backAt;
+  }
+
+  /** For how long one of these calls should have come back, by its time limit; negative when it still has time. */
+  overdueMs(now: number): number {
+    return this.#away === 0 ? Number.NEGATIVE_INFINITY : now - this.#backAt - this.#longestMs;
   }
 
   get isDisposed(): boolean {
@@ -167,9 +209,11 @@ export class ScriptIsolate {
     return this.#isolate.isDisposed ? 0 : Number(this.#isolate.cpuTime) / 1e9;
   }
 
-  /** Bytes of its heap; must not be asked for while it runs on a thread of its own. */
+  /** Bytes of its heap, as of the last time that it could be asked: while it runs elsewhere, that would wait for it. */
   get heapBytes(): number {
-    return this.#isolate.isDisposed ? 0 : this.#isolate.getHeapStatisticsSync().total_heap_size;
+    if (this.#isolate.isDisposed) return 0;
+    if (this.#away === 0) this.#heapBytes = this.#isolate.getHeapStatisticsSync().total_heap_size;
+    return this.#heapBytes;
   }
 
   dispose(): void {

@@ -27,8 +27,6 @@ export class ScriptLoadError extends Error {
 
 /** Memory for the top level; hooks have the limit of their stage. */
 const MEMORY_BYTES = 64 * 1024 * 1024;
-/** Code that cannot be interrupted is given up: its thread is lost. */
-const PATIENCE_MS = 3000;
 const KINDS: readonly unknown[] = ["json", "text", "bytes"];
 const DEFAULT_MAX = "64KB";
 const MOST_BYTES = 16 * 1024 * 1024;
@@ -80,27 +78,23 @@ function checkObject(value: unknown): Record<string, unknown> {
 }
 
 async function openOnce(code: string, file: string): Promise<{ installed: string }> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    const error = new ScriptLoadError("The script does not come to the end of its top level");
-    timer = setTimeout(() => reject(error), PATIENCE_MS);
-  });
-  const opening = ScriptIsolate.open({ code, file, memoryBytes: MEMORY_BYTES, onHostCall: () => "=0" });
   try {
-    const isolate = await Promise.race([opening, late]);
+    const isolate = await ScriptIsolate.open({
+      code,
+      file,
+      memoryBytes: MEMORY_BYTES,
+      onHostCall: () => "=0",
+    });
     const { installed } = isolate;
     isolate.dispose();
     return { installed };
   } catch (error) {
-    opening.catch(() => {}); // what comes after the patience is over
     if (!(error instanceof IsolateError)) throw error;
     throw new ScriptLoadError(
       error.fault === "timeout"
         ? "The script's top level runs for more than a second"
         : `The script cannot be loaded: ${error.message}`,
     );
-  } finally {
-    clearTimeout(timer);
   }
 }
 

@@ -20,36 +20,34 @@ import { scriptId } from "./script.ts";
 import type { ScriptStage } from "./script-stage.ts";
 import { StackTeller } from "./stack.ts";
 import { ScriptStats } from "./script-stats.ts";
+import { WorkSample } from "./work-sample.ts";
 
 export interface RunnerAround {
   readonly log: Log;
   readonly clock: Clock;
   readonly vitals: Vitals;
   readonly quarantine: Quarantine;
-  /** Told when it is closed. */
   /** Has the process replaced. */
   readonly giveUp?: Surroundings["giveUp"];
+  /** Told when it is closed. */
   readonly registry: { remove(runner: ScriptRunner): void };
 }
 
 /** Longest result, beside what bodies need. */
 const MAX_RESULT_CHARS = 1024 * 1024;
 const ROOM_FOR_BODIES = 8;
-/** How old a sample of the thread's processor time may be when a call begins. */
-const SAMPLE_MS = 2;
+/** A call on a thread of its own that comes so much later than its time limit says cannot be interrupted. */
+const GRACE_MS = 400;
 /** How long a thread that is lost may take until the process is given up for it. */
 const LAST_WAIT_MS = 5000;
 /** Calls that run elsewhere come back so soon, or may be stuck. */
 const SOON_MS = 25;
-/** Share of its time limit that a call has used which timed out by its own fault. */
-const AT_WORK = 0.7;
 const NO_TIME = "the machine gave it no time";
+const LOST = "its isolate was lost to another call";
 
 export class ScriptRunner {
   readonly bundle: ScriptBundle;
   readonly stats = new ScriptStats();
-  /** Failures pass here on more than one way. */
-  readonly #counted = new WeakSet<GatewayError>();
   readonly ladder = new Ladder();
   readonly quarantine: Quarantine;
   readonly #around: RunnerAround;
@@ -63,14 +61,8 @@ export class ScriptRunner {
   #current: HookRun | undefined;
   #lastRun = 0;
   #lastOperation = 0;
-  /** Calls that run on a thread of their own now. */
-  #away = 0;
-  /** When the last one came back, or the first one went. */
-  #backAt = 0;
-  /** The processor time that this thread had used, a moment before the call that runs now. */
-  #sampled: NodeJS.CpuUsage | undefined;
-  #sampledAt = Number.NEGATIVE_INFINITY;
-  #heapBytes = 0;
+  #isSuspected = false;
+  readonly #work = new WorkSample();
 
   constructor(bundle: ScriptBundle, memoryBytes: number, around: RunnerAround) {
     this.bundle = bundle;
@@ -93,14 +85,12 @@ export class ScriptRunner {
    * Calls run elsewhere, and must not wait on this thread for one that does. Those that come back soon may be waited for,
    * or there would be no end of it under load.
    */
-  #isAway(now: number): boolean {
-    return this.ladder.isDemoted || (this.#away > 0 && now - this.#backAt > SOON_MS);
+  #isAway(isolate: ScriptIsolate, now: number): boolean {
+    return this.ladder.isDemoted || isolate.awayForMs(now) > SOON_MS;
   }
 
-  /** Bytes of its heap: as of the last time that it could be asked. */
   get heapBytes(): number {
-    if (this.#away === 0) this.#heapBytes = this.#keeper.isolate?.heapBytes ?? 0;
-    return this.#heapBytes;
+    return this.#keeper.isolate?.heapBytes ?? 0;
   }
 
   /** A number for a call. */
@@ -136,10 +126,10 @@ export class ScriptRunner {
     const { quarantine } = this;
     const isProbe = quarantine.isImposed(now);
     if (isProbe && !quarantine.tryProbe(now)) throw this.count(new GatewayError("SCRIPT_QUARANTINED"));
-    if (now - this.#sampledAt > SAMPLE_MS) this.#sample(now);
+    this.#work.refresh(now);
     const { isolate } = this.#keeper;
     const stage = this.#keeper.numberOf(run.stage);
-    if (isolate === undefined || stage === undefined || isProbe || this.#isAway(now)) {
+    if (isolate === undefined || stage === undefined || isProbe || this.#isAway(isolate, now)) {
       return this.#callAway(run, isProbe, [hook, run.id, -1, head, url, headers, body, states]);
     }
     let result: HookResult;
@@ -147,22 +137,25 @@ export class ScriptRunner {
     this.#around.vitals.enterScript(this.#id, now);
     try {
       result = this.#runHere(isolate, run, [hook, run.id, stage, head, url, headers, body, states]);
+    } catch (error) {
+      run.end();
+      throw error;
     } finally {
       this.#around.vitals.leaveScript();
       this.#current = undefined;
       this.stats.countCall(monotonicMs() - now);
     }
-    if (result === undefined) return undefined;
     if (result === "P") {
       if (run.settled === undefined) return this.#wait(run, hook);
       result = run.settled;
     }
+    run.end();
     return this.#check(result, hook);
   }
 
   /** Nobody needs it any more. */
   close(): void {
-    for (const run of this.#runs.values()) run.fail(new GatewayError("SCRIPT_THREW"));
+    this.#failAll("SCRIPT_THREW", "it is closed");
     this.#keeper.close();
     this.#around.registry.remove(this);
   }
@@ -176,21 +169,15 @@ export class ScriptRunner {
       } catch (error) {
         if (!this.#isStarved(error, run)) throw this.#onFault(error, isolate);
         if (tries > 0 || run.calls > 0) throw this.#fault("SCRIPT_TIMEOUT", NO_TIME);
-        this.#sample(monotonicMs());
+        this.#work.take(monotonicMs());
       }
     }
   }
 
-  #sample(now: number): void {
-    this.#sampledAt = now;
-    this.#sampled = process.threadCpuUsage();
-  }
-
-  /** Time limits are of a clock: a call may have waited for a core instead of running. */
+  /** A timeout that is not the script's fault. */
   #isStarved(error: unknown, { stage }: HookRun): boolean {
     if (!(error instanceof IsolateError) || error.fault !== "timeout") return false;
-    const { user, system } = process.threadCpuUsage(this.#sampled);
-    return (user + system) / 1000 < AT_WORK * stage.limits.cpuMs;
+    return this.#work.isStarved(stage.limits.cpuMs);
   }
 
   /** On a thread of its own: a demoted script, one that is tried, or one whose isolate is lost. */
@@ -200,24 +187,20 @@ export class ScriptRunner {
     let isolate: ScriptIsolate | undefined;
     let isBack = true;
     try {
+      const settled = run.wait();
+      settled.catch(() => {}); // heard below, but perhaps late
       isolate = this.#keeper.isolate ?? (await this.#keeper.open());
       const stage = this.#keeper.numberOf(run.stage);
       if (stage === undefined) throw new IsolateError("broken", "the stage is gone");
-      const settled = run.wait();
-      settled.catch(() => {}); // heard below, but perhaps late
-      const here = isolate;
       const [hook, id, , ...rest] = args;
-      if (this.#away++ === 0) this.#backAt = monotonicMs();
       isBack = false;
-      const ran = here.run([hook, id, stage, ...rest], run.stage.asyncOptions).finally(() => {
-        this.#away--;
-        this.#backAt = monotonicMs();
+      const ran = isolate.run([hook, id, stage, ...rest], run.stage.asyncOptions).finally(() => {
         isBack = true;
       });
       ran.catch(() => {}); // the same
       const first = await Promise.race([ran, settled]);
       const result = first === "P" ? await settled : first;
-      run.settle(""); // ends the wait
+      run.end();
       const checked = this.#check(result, args[0]);
       if (isProbe) this.quarantine.pass();
       else if (this.ladder.isDemoted) this.ladder.onClean();
@@ -227,12 +210,7 @@ export class ScriptRunner {
       // One that came back in time, whatever it says, holds up nobody.
       if (isProbe && isBack && error instanceof GatewayError) this.quarantine.pass();
       else if (isProbe) this.quarantine.fail(monotonicMs());
-      if (!(error instanceof GatewayError)) throw this.#onFault(error, isolate);
-      if (error.code === "SCRIPT_TIMEOUT" && !isBack) {
-        this.#giveUp(isolate!);
-        setTimeout(() => isBack || this.#giveUpProcess(), LAST_WAIT_MS).unref();
-      }
-      throw this.count(error);
+      throw error instanceof GatewayError ? this.#onGivenUp(error) : this.#onFault(error, isolate);
     } finally {
       this.#runs.delete(run.id);
       this.stats.countCall(monotonicMs() - began);
@@ -263,8 +241,6 @@ export class ScriptRunner {
   /** Gives the number of what was begun. */
   #begin(run: HookRun, work: Promise<string>): number {
     const operation = ++this.#lastOperation;
-    run.operations ??= new Set();
-    run.operations.add(operation);
     work.then(
       (result) => this.#resume(run, operation, 1, result),
       (error: unknown) =>
@@ -275,18 +251,17 @@ export class ScriptRunner {
 
   #resume(run: HookRun, operation: number, outcome: number, result: string): void {
     const { isolate } = this.#keeper;
-    run.operations?.delete(operation);
-    if (isolate === undefined) return run.fail(new GatewayError("SCRIPT_MEMORY"));
+    if (isolate === undefined) return; // and the run failed with it
     const said = run.isOver ? 2 : outcome;
     const text = run.isOver ? "" : result;
-    if (this.#isAway(monotonicMs())) {
+    const now = monotonicMs();
+    if (this.#isAway(isolate, now) || this.quarantine.isImposed(now)) {
       isolate
         .resume(operation, said, text, run.stage.asyncOptions)
         .catch((error: unknown) => run.fail(this.#onFault(error, isolate)));
       return;
     }
-    const now = monotonicMs();
-    if (now - this.#sampledAt > SAMPLE_MS) this.#sample(now);
+    this.#work.refresh(now);
     this.#current = run;
     this.#around.vitals.enterScript(this.#id, now);
     try {
@@ -305,7 +280,7 @@ export class ScriptRunner {
     try {
       return this.#check(await run.wait(), hook);
     } catch (error) {
-      throw error instanceof GatewayError ? this.count(error) : error;
+      throw this.#onGivenUp(error as GatewayError);
     } finally {
       this.#runs.delete(run.id);
     }
@@ -325,9 +300,11 @@ export class ScriptRunner {
   #onFault(error: unknown, isolate: ScriptIsolate | undefined): GatewayError {
     const { fault, message } =
       error instanceof IsolateError ? error : new IsolateError("broken", String(error));
-    if (isolate?.isDisposed) this.#lose(isolate);
+    if (isolate?.isDisposed && !this.#lose(isolate, "SCRIPT_MEMORY")) {
+      return createFailure(this.bundle, "SCRIPT_MEMORY", LOST); // one fault, however many calls it ends
+    }
     // What waits behind promises would run at the next thing that is asked of the isolate, even without a time limit.
-    else if (isolate && fault === "timeout") queueMicrotask(() => this.#lose(isolate, "SCRIPT_TIMEOUT"));
+    if (isolate && fault === "timeout") queueMicrotask(() => this.#lose(isolate, "SCRIPT_TIMEOUT"));
     switch (fault) {
       case "timeout":
         this.#demote("timeouts");
@@ -342,10 +319,33 @@ export class ScriptRunner {
     }
   }
 
+  /** Nobody waits for a call any more, be it that it hangs. Gives what the client is told. */
+  #onGivenUp(error: GatewayError): GatewayError {
+    const { isolate } = this.#keeper;
+    if (isolate !== undefined && !this.#isSuspected) {
+      const leftMs = GRACE_MS - isolate.overdueMs(monotonicMs());
+      if (leftMs <= 0) this.#giveUp(isolate);
+      else if (leftMs < Number.POSITIVE_INFINITY) this.#suspect(isolate, leftMs);
+    }
+    return this.count(error);
+  }
+
+  #suspect(isolate: ScriptIsolate, leftMs: number): void {
+    this.#isSuspected = true;
+    setTimeout(() => {
+      this.#isSuspected = false;
+      if (isolate.overdueMs(monotonicMs()) >= GRACE_MS) this.#giveUp(isolate);
+    }, leftMs + 2).unref(); // timers may be early
+  }
+
   /** It runs what cannot be interrupted: the isolate is lost, and so is the thread that it runs on. */
   #giveUp(isolate: ScriptIsolate): void {
+    if (isolate !== this.#keeper.isolate) return;
     this.#quarantine("stall");
-    this.#lose(isolate);
+    this.#lose(isolate, "SCRIPT_QUARANTINED");
+    setTimeout(() => {
+      if (isolate.awayForMs(monotonicMs()) > 0) this.#giveUpProcess();
+    }, LAST_WAIT_MS).unref();
   }
 
   /** The thread never comes back: only another process has all of its cores again. */
@@ -383,18 +383,18 @@ export class ScriptRunner {
 
   /** A failure that the client is told of. */
   count(error: GatewayError): GatewayError {
-    const cause = error.cause instanceof Error ? error.cause.message : error.message;
-    if (error.code.startsWith("SCRIPT_") && !this.#counted.has(error)) {
-      this.#counted.add(error);
-      this.stats.countError({ at: this.#around.clock.now(), code: error.code, message: cause });
-    }
+    this.stats.countError(error, this.#around.clock.now());
     return error;
   }
 
-  /** The isolate cannot be used any more, and nor can what waits in it. */
-  #lose(isolate: ScriptIsolate, code: "SCRIPT_MEMORY" | "SCRIPT_TIMEOUT" = "SCRIPT_MEMORY"): void {
-    if (isolate !== this.#keeper.isolate) return;
-    this.#keeper.lose(isolate);
-    for (const run of this.#runs.values()) run.fail(new GatewayError(code));
+  /** The isolate cannot be used any more, and nor can what waits in it. False when that was known. */
+  #lose(isolate: ScriptIsolate, code: ErrorCode): boolean {
+    if (!this.#keeper.lose(isolate)) return false;
+    this.#failAll(code, LOST);
+    return true;
+  }
+
+  #failAll(code: ErrorCode, message: string): void {
+    for (const run of this.#runs.values()) run.fail(createFailure(this.bundle, code, message));
   }
 }

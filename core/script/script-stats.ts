@@ -1,5 +1,5 @@
 /** What is counted of a script on one thread. */
-import type { ErrorCode } from "../errors.ts";
+import type { ErrorCode, GatewayError } from "../errors.ts";
 
 /** Upper bounds of the buckets of calls by time, in milliseconds; the last is open. */
 export const CALL_BUCKETS_MS = [
@@ -21,6 +21,8 @@ export class ScriptStats {
   readonly errors = new Map<ErrorCode, number>();
   readonly buckets: number[] = Array.from({ length: CALL_BUCKETS_MS.length + 1 }, () => 0);
   lastError: LastError | undefined;
+  /** Failures pass here on more than one way. */
+  readonly #counted = new WeakSet<GatewayError>();
 
   countCall(ms: number): void {
     this.calls++;
@@ -29,9 +31,14 @@ export class ScriptStats {
     this.buckets[i]!++;
   }
 
-  countError(error: LastError): void {
-    this.errors.set(error.code, (this.errors.get(error.code) ?? 0) + 1);
+  /** @param now milliseconds since the epoch */
+  countError(error: GatewayError, now: number): void {
+    const { code, cause, message } = error;
+    if (!code.startsWith("SCRIPT_") || this.#counted.has(error)) return;
+    this.#counted.add(error);
+    this.errors.set(code, (this.errors.get(code) ?? 0) + 1);
     // Why it is in quarantine is worth more than that it is.
-    if (error.code !== "SCRIPT_QUARANTINED") this.lastError = error;
+    if (code === "SCRIPT_QUARANTINED") return;
+    this.lastError = { at: now, code, message: cause instanceof Error ? cause.message : message };
   }
 }

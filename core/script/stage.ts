@@ -42,7 +42,12 @@ export async function buildScriptStage(
   exposeScript(around.exposed, runner, host.route, around.log);
   const { request, response } = bundle.manifest.hooks;
   const hooks = new Hooks(runner, stage);
-  if (!request) return (next) => async (x) => hooks.response(x, await next(x));
+  if (!request) {
+    return (next) => async (x) => {
+      hooks.askForWhole(x);
+      return hooks.response(x, await next(x));
+    };
+  }
   if (!response)
     return (next) => (x) => {
       const reply = hooks.request(x);
@@ -50,6 +55,7 @@ export async function buildScriptStage(
       return reply instanceof Promise ? reply.then((early) => early ?? next(x)) : reply;
     };
   return (next: Handler) => async (x) => {
+    hooks.askForWhole(x);
     const early = hooks.request(x);
     const reply = early instanceof Promise ? await early : early;
     return reply ?? hooks.response(x, await next(x));
@@ -67,14 +73,16 @@ class Hooks {
     this.#name = stage.bundle.name;
   }
 
+  /** A part of a body cannot be edited. */
+  askForWhole(x: Exchange): void {
+    if (this.#stage.bundle.manifest.body.response === undefined) return;
+    x.headers.delete("range");
+    x.headers.delete("if-range");
+  }
+
   /** Gives the reply, if the script answered itself. */
   request(x: Exchange): Reply | undefined | Promise<Reply | undefined> {
     const { body } = this.#stage.bundle.manifest;
-    if (body.response !== undefined) {
-      // A part of a body cannot be edited.
-      x.headers.delete("range");
-      x.headers.delete("if-range");
-    }
     if (body.request === undefined) return this.#request(x, undefined);
     if (x.body === null) return this.#request(x, "");
     return x.readBody(body.maxBytes).then((bytes) => this.#request(x, textOf(bytes, body.request)));

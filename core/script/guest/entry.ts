@@ -8,8 +8,8 @@ export interface GuestEntry {
    * as JSON, or `X` and what was thrown.
    */
   install(code: string, file: string): string;
-  /** Learns of a stage that the script is; gives its number. */
-  addStage(stage: string): number;
+  /** Learns of a stage that the script is; forgets the one that had its number. */
+  addStage(number: number, stage: string): void;
   /**
    * Runs a hook. Gives lines of edits, undefined for none, `P` when it has not settled yet (`settle` is asked for later),
    * or `X` and what was thrown, as JSON.
@@ -110,9 +110,8 @@ export function guestEntry(g: Guest): GuestEntry {
       }
     },
 
-    addStage(stage) {
-      stages.push(deepFreeze(JSON.parse(stage)) as GuestStage);
-      return stages.length - 1;
+    addStage(number, stage) {
+      stages[number] = deepFreeze(JSON.parse(stage)) as GuestStage;
     },
 
     run(hook, run, number, head, url, headers, body, states) {
