@@ -54,7 +54,7 @@ const BUSY = `{ async request(req, ctx) {
   const loop = (ms) => { const end = Date.now() + ms; while (Date.now() < end); };
   if (req.path === "/demote") for (;;);
   if (req.path === "/busy") loop(200);
-  if (req.path === "/later") { await ctx.kv.get("a"); loop(200); }
+  if (req.path === "/later") { await ctx.kv.get("a"); loop(800); }
 } }`;
 
 describe("a demoted script", () => {
@@ -75,7 +75,7 @@ describe("a demoted script", () => {
   });
 
   it("can be looked at while it runs on, without waiting for it", async () => {
-    await using script = await openScript(BUSY, { grants: KV, limits: { cpuMs: 100 } });
+    await using script = await openScript(BUSY, { grants: KV, limits: { cpuMs: 400 } });
     expect(await ask(script, "/demote")).toBe("SCRIPT_TIMEOUT");
     const asked = ask(script, "/later");
     let slowest = 0;
@@ -88,7 +88,7 @@ describe("a demoted script", () => {
       slowest = Math.max(slowest, performance.now() - began);
     }
     expect(await asked).toBe("200");
-    expect(slowest).toBeLessThan(100);
+    expect(slowest).toBeLessThan(500);
   });
 
   it("counts one fault for an isolate that took too much memory, however many calls were in it", async () => {
