@@ -85,7 +85,7 @@ export function parseEdits(text: string): Edits {
         steps.push(letter, rest, "");
         break;
       case "u":
-        if (rest.length > MAX_URL_CHARS || !URL.test(rest)) refuse("the url is not valid");
+        checkUrl(rest);
         steps.push(letter, "", rest);
         break;
       case "c":
@@ -108,6 +108,12 @@ export function parseEdits(text: string): Edits {
 function checkName(name: string): void {
   if (!isHeaderName(name) || name !== name.toLowerCase()) refuse("a header name is not valid");
   if (isFraming(name) || name === "host") refuse(`the header ${name} belongs to the gateway`);
+}
+
+function checkUrl(url: string): void {
+  const [path] = url.split("?", 1) as [string];
+  if (url.length > MAX_URL_CHARS || !URL.test(url) || hasDotSegments(path) || path.includes("%00"))
+    refuse("the url is not valid");
 }
 
 function parseStatus(text: string): number {
@@ -182,9 +188,7 @@ function editHeader(headers: HeaderList, letter: string, name: string, value: st
 
 function setUrl(x: Exchange, url: string): void {
   const mark = url.indexOf("?");
-  const path = mark === -1 ? url : url.slice(0, mark);
-  if (hasDotSegments(path) || path.includes("%00")) refuse("the path is not valid");
-  x.path = path;
+  x.path = mark === -1 ? url : url.slice(0, mark);
   x.search = mark === -1 ? "" : url.slice(mark);
 }
 

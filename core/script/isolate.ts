@@ -4,6 +4,7 @@
  */
 import ivm from "isolated-vm";
 import { monotonicMs } from "../clock.ts";
+import type { GuestEntry } from "./guest/entry.ts";
 import { GUEST_SOURCE } from "./guest/source.ts";
 
 /** Told what the script asks of the host; answers `=` and the result, or `!` and why not. Must not throw. */
@@ -34,16 +35,7 @@ export class IsolateError extends Error {
 export type HookResult = string | undefined;
 
 /** Arguments of a hook, as the guest's `run` takes them. */
-export type HookArguments = readonly [
-  hook: number,
-  run: number,
-  stage: number,
-  head: string | number,
-  url: string,
-  headers: string,
-  body: string | undefined,
-  states: string | undefined,
-];
+export type HookArguments = Readonly<Parameters<GuestEntry["run"]>>;
 
 /** How long the top level of a script may run. */
 const TOP_LEVEL_MS = 1000;

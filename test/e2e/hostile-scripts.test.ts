@@ -10,22 +10,8 @@ import { setTimeout as pause } from "node:timers/promises";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { type RunningCli, startCli } from "../support/cli.ts";
 import type { Attack, Attacks } from "../support/hostile-scripts/attack.ts";
-import { BOMBS, TOO_LARGE } from "../support/hostile-scripts/bombs.ts";
-import { ESCAPES } from "../support/hostile-scripts/escapes.ts";
-import { LOOPS } from "../support/hostile-scripts/loops.ts";
-import { ODDITIES } from "../support/hostile-scripts/oddities.ts";
-import { OUTPUT } from "../support/hostile-scripts/output.ts";
-import { TAMPERING } from "../support/hostile-scripts/tampering.ts";
+import { GROUPS } from "../support/hostile-scripts/groups.ts";
 
-const GROUPS: Record<string, Attacks> = {
-  "loops of every kind": LOOPS,
-  "memory bombs": BOMBS,
-  "too much at once": TOO_LARGE,
-  "ways out": ESCAPES,
-  "odd things thrown and promised": ODDITIES,
-  "changed prototypes": TAMPERING,
-  "odd things given back": OUTPUT,
-};
 /** Calls of each script: enough to have it demoted and quarantined. */
 const CALLS = 6;
 /** Requests a second to the route beside: one each 20 ms on each of its connections. */

@@ -41,6 +41,14 @@ describe("edits of a request", () => {
     );
   });
 
+  it("are made all or not at all when the url is not valid", () => {
+    const x = exchange({ target: "/old", headers: ["x-a", "1"] });
+    for (const url of ["/a/../b", "/a/%2e%2E/b", "/a%00", "a", "/a b"]) {
+      expect(codeOf(() => applyToRequest(x, `sx-a:2\nS{}\nu${url}\n`, "s"))).toBe("SCRIPT_OUTPUT");
+    }
+    expect([x.path, x.headers.raw, x.scriptStates]).toEqual(["/old", ["x-a", "1"], undefined]);
+  });
+
   it("keep the script's state, and that of others", () => {
     const x = exchange();
     applyToRequest(x, 'S{"a":1}\n', "one");

@@ -3,25 +3,12 @@ import { describe, expect, it } from "vitest";
 import { GatewayError } from "../../../core/errors.ts";
 import { readManifest, ScriptLoadError } from "../../../core/script/manifest.ts";
 import { bodyText, exchange } from "../../support/harness.ts";
-import type { Attack, Attacks } from "../../support/hostile-scripts/attack.ts";
-import { BOMBS, TOO_LARGE } from "../../support/hostile-scripts/bombs.ts";
-import { ESCAPES } from "../../support/hostile-scripts/escapes.ts";
-import { LOOPS } from "../../support/hostile-scripts/loops.ts";
-import { ODDITIES } from "../../support/hostile-scripts/oddities.ts";
-import { OUTPUT } from "../../support/hostile-scripts/output.ts";
-import { TAMPERING } from "../../support/hostile-scripts/tampering.ts";
+import type { Attack } from "../../support/hostile-scripts/attack.ts";
+import { BOMBS } from "../../support/hostile-scripts/bombs.ts";
+import { GROUPS } from "../../support/hostile-scripts/groups.ts";
 import { TOP_LEVEL } from "../../support/hostile-scripts/top-level.ts";
 import { openScript } from "../../support/scripts.ts";
 
-const GROUPS: Record<string, Attacks> = {
-  "loops of every kind": LOOPS,
-  "memory bombs": BOMBS,
-  "too much at once": TOO_LARGE,
-  "ways out": ESCAPES,
-  "odd things thrown and promised": ODDITIES,
-  "changed prototypes": TAMPERING,
-  "odd things given back": OUTPUT,
-};
 const HEALTHY =
   '{ request(req, ctx) { return ctx.reply({ body: ["a", new Map([[1, 2]]).get(1)].join("-") }); } }';
 
