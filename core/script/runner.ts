@@ -133,24 +133,19 @@ export class ScriptRunner {
       return this.#callAway(run, isProbe, [hook, run.id, -1, head, url, headers, body, states]);
     }
     let result: HookResult;
+    let isWaiting = false;
     this.#current = run;
     this.#around.vitals.enterScript(this.#id, now);
     try {
       result = this.#runHere(isolate, run, [hook, run.id, stage, head, url, headers, body, states]);
-    } catch (error) {
-      run.end();
-      throw error;
+      isWaiting = result === "P" && run.settled === undefined;
     } finally {
       this.#around.vitals.leaveScript();
       this.#current = undefined;
-      this.stats.countCall(monotonicMs() - now);
+      if (!isWaiting) this.#end(run, now);
     }
-    if (result === "P") {
-      if (run.settled === undefined) return this.#wait(run, hook);
-      result = run.settled;
-    }
-    run.end();
-    return this.#check(result, hook);
+    if (isWaiting) return this.#wait(run, hook, now);
+    return this.#check(result === "P" ? run.settled : result, hook);
   }
 
   /** Nobody needs it any more. */
@@ -200,7 +195,6 @@ export class ScriptRunner {
       ran.catch(() => {}); // the same
       const first = await Promise.race([ran, settled]);
       const result = first === "P" ? await settled : first;
-      run.end();
       const checked = this.#check(result, args[0]);
       if (isProbe) this.quarantine.pass();
       else if (this.ladder.isDemoted) this.ladder.onClean();
@@ -212,8 +206,7 @@ export class ScriptRunner {
       else if (isProbe) this.quarantine.fail(monotonicMs());
       throw error instanceof GatewayError ? this.#onGivenUp(error) : this.#onFault(error, isolate);
     } finally {
-      this.#runs.delete(run.id);
-      this.stats.countCall(monotonicMs() - began);
+      this.#end(run, began);
     }
   }
 
@@ -275,15 +268,21 @@ export class ScriptRunner {
     }
   }
 
-  async #wait(run: HookRun, hook: number): Promise<HookResult> {
+  async #wait(run: HookRun, hook: number, began: number): Promise<HookResult> {
     this.#runs.set(run.id, run);
     try {
       return this.#check(await run.wait(), hook);
     } catch (error) {
       throw this.#onGivenUp(error as GatewayError);
     } finally {
-      this.#runs.delete(run.id);
+      this.#end(run, began);
     }
+  }
+
+  #end(run: HookRun, began: number): void {
+    run.end();
+    this.#runs.delete(run.id);
+    this.stats.countCall(monotonicMs() - began);
   }
 
   #check(result: HookResult, hook: number): HookResult {

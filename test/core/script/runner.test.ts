@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import type { GatewayError } from "../../../core/errors.ts";
 import type { KeyValueStore } from "../../../core/store/store.ts";
 import { ScriptRunner } from "../../../core/script/runner.ts";
+import { CALL_BUCKETS_MS } from "../../../core/script/script-stats.ts";
 import { FakeHost, exchange } from "../../support/harness.ts";
 import { type OpenedScript, openScript } from "../../support/scripts.ts";
 
@@ -50,9 +51,25 @@ describe("what a hook began and did not wait for", () => {
   });
 });
 
+it("counts the time of a call with what it waited for", async () => {
+  const { host, answer } = slowStore();
+  await using script = await openScript(`{ async request(req, ctx) { await ctx.kv.get("a"); } }`, {
+    host,
+    grants: KV,
+  });
+  const asked = script.ask();
+  const { stats } = runnerOf(script);
+  expect(stats.calls).toBe(0);
+  const until = performance.now() + 6;
+  while (performance.now() < until) await new Promise(setImmediate);
+  await answer();
+  await asked;
+  expect(stats.calls).toBe(1);
+  expect(stats.buckets.slice(CALL_BUCKETS_MS.indexOf(5) + 1)).toContain(1);
+});
+
 const BUSY = `{ async request(req, ctx) {
   const loop = (ms) => { const end = Date.now() + ms; while (Date.now() < end); };
-  if (req.path === "/demote") for (;;);
   if (req.path === "/busy") loop(200);
   if (req.path === "/later") { await ctx.kv.get("a"); loop(800); }
 } }`;
@@ -60,14 +77,14 @@ const BUSY = `{ async request(req, ctx) {
 describe("a demoted script", () => {
   it("that has not used up its time limit when nobody waits any more is not taken for one that hangs", async () => {
     await using script = await openScript(BUSY, { limits: { cpuMs: 100, wallMs: 150 } });
-    expect(await ask(script, "/demote")).toBe("SCRIPT_TIMEOUT");
+    runnerOf(script).ladder.onFault();
     expect(await ask(script, "/busy")).toBe("SCRIPT_TIMEOUT");
     expect(await ask(script, "/")).toBe("200");
   });
 
   it("is not taken for one that hangs when calls wait for others", async () => {
     await using script = await openScript(BUSY, { limits: { cpuMs: 100, wallMs: 500 } });
-    expect(await ask(script, "/demote")).toBe("SCRIPT_TIMEOUT");
+    runnerOf(script).ladder.onFault();
     const all = await Promise.all(Array.from({ length: 6 }, () => ask(script, "/busy")));
     expect(all).not.toContain("SCRIPT_QUARANTINED");
     expect(all.at(-1)).toBe("SCRIPT_TIMEOUT");
@@ -76,7 +93,7 @@ describe("a demoted script", () => {
 
   it("can be looked at while it runs on, without waiting for it", async () => {
     await using script = await openScript(BUSY, { grants: KV, limits: { cpuMs: 400 } });
-    expect(await ask(script, "/demote")).toBe("SCRIPT_TIMEOUT");
+    runnerOf(script).ladder.onFault();
     const asked = ask(script, "/later");
     let slowest = 0;
     let isOver = false;
@@ -94,8 +111,7 @@ describe("a demoted script", () => {
   it("counts one fault for an isolate that took too much memory, however many calls were in it", async () => {
     const { host, answer } = slowStore();
     const bomb = `{ async request(req, ctx) {
-      if (req.path === "/demote") for (;;);
-      if (req.path === "/wait") await ctx.kv.get("a");
+          if (req.path === "/wait") await ctx.kv.get("a");
       const all = [];
       while (req.path === "/bomb") all.push(new Array(10_000).fill(all));
     } }`;
@@ -104,7 +120,7 @@ describe("a demoted script", () => {
       grants: KV,
       limits: { cpuMs: 200, memoryBytes: 8 * 1024 ** 2 },
     });
-    expect(await ask(script, "/demote")).toBe("SCRIPT_TIMEOUT");
+    runnerOf(script).ladder.onFault();
     const paths = ["/bomb", "/wait", "/wait", "/wait", "/wait", "/"];
     expect((await Promise.all(paths.map((path) => ask(script, path)))).slice(0, 5)).toEqual(
       Array.from({ length: 5 }, () => "SCRIPT_MEMORY"),
@@ -116,13 +132,12 @@ describe("a demoted script", () => {
   it("that hangs is quarantined when the client leaves as well", async () => {
     // Looks for an item for seconds: V8 interrupts nothing of that.
     const stall = `{ request(req) {
-      if (req.path === "/demote") for (;;);
-      let asked = 0;
+          let asked = 0;
       const items = { get length() { return asked++ === 0 ? 1 : 2 ** 53 - 1; } };
       if (req.path === "/stall") Array.prototype.indexOf.call(items, 1, 2 ** 53 - 1 - 5e6);
     } }`;
     await using script = await openScript(stall, { limits: { cpuMs: 20 } });
-    expect(await ask(script, "/demote")).toBe("SCRIPT_TIMEOUT");
+    runnerOf(script).ladder.onFault();
     const x = exchange({ target: "/stall" });
     const asked = Promise.resolve(script.handler(x)).catch((error: GatewayError) => error.code);
     setImmediate(() => x.abort(new Error("gone")));
