@@ -92,16 +92,22 @@ export class Imports {
   readonly sources = new Map<string, Source>();
   readonly #baseDir: string;
   readonly #packages: readonly string[];
+  /** Files below it import from below it: a script is not to read what else is on the machine. */
+  #root: string;
 
   constructor(baseDir: string, packages: readonly string[]) {
-    this.#baseDir = baseDir;
+    this.#baseDir = this.#root = baseDir;
     this.#packages = packages;
   }
 
   /** @param byNpm finds what a package has for browsers in place of a module of Node */
   async resolve(request: ImportRequest, byNpm: () => Promise<Resolution>): Promise<Resolution> {
     const { path, kind, resolveDir, importer } = request;
-    if (kind === "entry-point") return { path: resolve(resolveDir, path) };
+    if (kind === "entry-point") {
+      const entry = resolve(resolveDir, path);
+      if (!isBelow(entry, this.#root)) this.#root = dirname(entry);
+      return { path: entry };
+    }
     if (path === "sluice/plugin") return { path, namespace: VIRTUAL };
     if (kind.startsWith("dynamic")) {
       return refuse("A script cannot import while it runs", "import at the top of the file");
@@ -113,9 +119,14 @@ export class Imports {
     if (/^[a-z][a-z0-9+.-]*:/i.test(path) || path.startsWith("//")) {
       return refuse("A script cannot import from a URL", "save the file beside the script");
     }
-    if (isOfPackage) return undefined;
     if (isAbsolute(path)) return refuse("Imports of files begin with ./ or ../");
-    if (/^\.\.?(\/|$)/.test(path)) return this.#find(path, resolveDir);
+    const isFile = /^\.\.?(\/|$)/.test(path);
+    if (isFile && isBelow(resolveDir, this.#root) && !isBelow(resolve(resolveDir, path), this.#root)) {
+      const whose = this.#root === this.#baseDir ? "the folder of the configuration" : "its own folder";
+      return refuse(`A script cannot import files that are not below ${whose}`);
+    }
+    if (isOfPackage) return undefined;
+    if (isFile) return this.#find(path, resolveDir);
     return this.#findPackage(path, resolveDir);
   }
 
@@ -160,8 +171,10 @@ export class Imports {
     }
     let contents: string;
     try {
-      const { size } = await stat(path);
-      if (size > MAX_FILE_BYTES) return refuse(`The file is larger than ${MAX_FILE_BYTES / 1024 / 1024} MB`);
+      const stats = await stat(path);
+      if (!stats.isFile()) return refuse("It is not a file"); // to open a pipe may take for ever
+      if (stats.size > MAX_FILE_BYTES)
+        return refuse(`The file is larger than ${MAX_FILE_BYTES / 1024 / 1024} MB`);
       contents = (await readFile(path, "utf8")).replace(/^\ufeff/, "");
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
@@ -170,6 +183,11 @@ export class Imports {
     this.sources.set(path, new Source(path, contents));
     return { contents, loader, resolveDir: dirname(path) };
   }
+}
+
+function isBelow(path: string, folder: string): boolean {
+  const way = relative(folder, path);
+  return way !== ".." && !way.startsWith(`..${sep}`) && !isAbsolute(way);
 }
 
 function packageOf(path: string): string {

@@ -19,7 +19,7 @@ export interface IsolateOptions {
 }
 
 /** Why a call gave nothing. */
-export type IsolateFault = "timeout" | "memory" | "output" | "broken";
+export type IsolateFault = "timeout" | "stuck" | "memory" | "output" | "broken";
 
 export class IsolateError extends Error {
   override readonly name = "IsolateError";
@@ -81,21 +81,12 @@ export class ScriptIsolate {
   static async open(options: IsolateOptions): Promise<ScriptIsolate> {
     const memoryLimit = Math.max(LEAST_MEMORY_MB, Math.floor(options.memoryBytes / MB));
     const isolate = new ivm.Isolate({ memoryLimit });
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<never>((_, reject) => {
-      const error = new IsolateError("broken", "the script does not come to the end of its top level");
-      timer = setTimeout(() => reject(error), PATIENCE_MS);
-    });
-    const opening = ScriptIsolate.#openIn(isolate, options);
-    opening.catch(() => {}); // what comes after the patience is over
     try {
-      return await Promise.race([opening, late]);
+      return await withPatience(ScriptIsolate.#openIn(isolate, options));
     } catch (error) {
       const failure = toIsolateError(error, isolate.isDisposed);
       dispose(isolate);
       throw failure;
-    } finally {
-      clearTimeout(timer);
     }
   }
 
@@ -118,7 +109,8 @@ export class ScriptIsolate {
   /** Makes a stage known by a number; the one that had the number before is gone. @throws IsolateError */
   async addStage(number: number, stage: string): Promise<void> {
     try {
-      await this.#addStage.apply(undefined, [number, stage], { timeout: TOP_LEVEL_MS });
+      // The top level may have left a trap in what this runs on.
+      await withPatience(this.#addStage.apply(undefined, [number, stage], { timeout: TOP_LEVEL_MS }));
     } catch (error) {
       throw toIsolateError(error, this.#isolate.isDisposed);
     }
@@ -210,6 +202,21 @@ export class ScriptIsolate {
 
   dispose(): void {
     dispose(this.#isolate);
+  }
+}
+
+/** @throws IsolateError when it cannot be interrupted */
+async function withPatience<T>(work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    const error = new IsolateError("stuck", "the script does not come to the end of its top level");
+    timer = setTimeout(() => reject(error), PATIENCE_MS);
+  });
+  work.catch(() => {}); // what comes after the patience is over
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
   }
 }
 

@@ -15,8 +15,7 @@ import { type HookArguments, type HookResult, IsolateError, type ScriptIsolate }
 import { IsolateKeeper } from "./isolate-keeper.ts";
 import { Ladder } from "./ladder.ts";
 import { type Quarantine, QUARANTINE_MS } from "./quarantine.ts";
-import type { ScriptBundle } from "./script.ts";
-import { scriptId } from "./script.ts";
+import { type ScriptBundle, scriptId } from "./script.ts";
 import type { ScriptStage } from "./script-stage.ts";
 import { StackTeller } from "./stack.ts";
 import { ScriptStats } from "./script-stats.ts";
@@ -308,13 +307,15 @@ export class ScriptRunner {
       case "timeout":
         this.#demote("timeouts");
         return this.#fault("SCRIPT_TIMEOUT", "it ran for longer than limits.cpu");
+      case "stuck":
+        this.#quarantine("stall");
+        return this.#fault("SCRIPT_TIMEOUT", message);
       case "memory":
         this.#demote("memory");
         return this.#fault("SCRIPT_MEMORY", "it took more memory than limits.memory");
       case "output":
-        return this.#fault("SCRIPT_OUTPUT", message);
       case "broken":
-        return this.#fault("SCRIPT_THREW", message);
+        return this.#fault(fault === "output" ? "SCRIPT_OUTPUT" : "SCRIPT_THREW", message);
     }
   }
 
@@ -348,9 +349,8 @@ export class ScriptRunner {
   }
 
   /** The thread never comes back: only another process has all of its cores again. */
-  #giveUpProcess(): void {
+  #giveUpProcess({ name, version, file } = this.bundle): void {
     this.#quarantine("killed");
-    const { name, version, file } = this.bundle;
     this.#around.giveUp?.(`the script ${name} keeps a thread that cannot be ended`, { name, version, file });
   }
 

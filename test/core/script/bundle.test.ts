@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { SourceMap } from "node:module";
 import vm from "node:vm";
@@ -97,6 +98,25 @@ describe("a bundle", () => {
     // What would come before a file that was found is looked for again.
     expect(bundled.inputs).toContain(`${folder.path}/lib/as-js.js`);
     expect(bundled.inputs).toContain(`${folder.path}/lib.ts`);
+  });
+
+  it("refuses files that are not below the folder of the configuration, or of a script beside it", async () => {
+    folder.write("secret.json", '{ "a": 1 }');
+    const inside = folder.write("conf/plugins/a.ts", 'import a from "../../secret.json";\nexport default a;');
+    const { problems } = await refuse(bundle(inside, { baseDir: `${folder.path}/conf` }));
+    expect(problems).toEqual([
+      'conf/plugins/a.ts:1:15 ["../../secret.json"] CONFIG_SCRIPT_IMPORT A script cannot import files that are not below the folder of the configuration',
+    ]);
+    const beside = folder.write("other/a.ts", 'import a from "./lib/../../secret.json";\nexport default a;');
+    expect((await refuse(bundle(beside, { baseDir: `${folder.path}/conf` }))).problems[0]).toContain(
+      "A script cannot import files that are not below its own folder",
+    );
+  });
+
+  it("refuses what is no file, without waiting for it", async () => {
+    execFileSync("mkfifo", [`${folder.path}/a.ts`]);
+    const { problems } = await refuse(bundle(`${folder.path}/a.ts`));
+    expect(problems).toEqual(["CONFIG_SCRIPT_IMPORT It is not a file"]);
   });
 
   it("takes files with a byte order mark and Windows line ends", async () => {
