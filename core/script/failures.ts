@@ -1,8 +1,21 @@
 /** What clients and the log are told of a script that failed. */
 import { type ErrorCode, GatewayError } from "../errors.ts";
+import type { IsolateError, IsolateFault } from "./isolate.ts";
 import type { ScriptBundle } from "./script.ts";
 import type { StackTeller } from "./stack.ts";
 import { parseThrown } from "./thrown.ts";
+
+const CODES = {
+  timeout: "SCRIPT_TIMEOUT",
+  memory: "SCRIPT_MEMORY",
+  output: "SCRIPT_OUTPUT",
+  stuck: "SCRIPT_TIMEOUT",
+  broken: "SCRIPT_THREW",
+} as const satisfies Record<IsolateFault, ErrorCode>;
+const WORDS: Partial<Record<IsolateFault, string>> = {
+  timeout: "it ran for longer than limits.cpu",
+  memory: "it took more memory than limits.memory",
+};
 
 /**
  * @param message what happened, for the log
@@ -17,6 +30,11 @@ export function createFailure(
   const cause = new Error(`script ${bundle.name}: ${message}`);
   cause.stack = stack ?? cause.message;
   return new GatewayError(code, { cause });
+}
+
+/** @param error why a call did not come back */
+export function failureOf(bundle: ScriptBundle, { fault, message }: IsolateError): GatewayError {
+  return createFailure(bundle, CODES[fault], WORDS[fault] ?? message);
 }
 
 /**

@@ -8,7 +8,7 @@ import type { Surroundings } from "../generation.ts";
 import type { Log } from "../log.ts";
 import type { Clock } from "../plugin.ts";
 import type { Vitals } from "../threads/vitals.ts";
-import { createFailure, readThrown } from "./failures.ts";
+import { createFailure, failureOf, readThrown } from "./failures.ts";
 import { FREE_CALLS, HOST_CALLS, MAX_CALLS, SLOW_CALLS } from "./host-calls.ts";
 import type { HookRun } from "./hook-run.ts";
 import { type HookArguments, type HookResult, IsolateError, type ScriptIsolate } from "./isolate.ts";
@@ -296,27 +296,17 @@ export class ScriptRunner {
 
   /** A call did not come back. Gives what the client is told. */
   #onFault(error: unknown, isolate: ScriptIsolate | undefined): GatewayError {
-    const { fault, message } =
-      error instanceof IsolateError ? error : new IsolateError("broken", String(error));
+    const known = error instanceof IsolateError ? error : new IsolateError("broken", String(error));
+    const { fault } = known;
     if (isolate?.isDisposed && !this.#lose(isolate, "SCRIPT_MEMORY")) {
       return createFailure(this.bundle, "SCRIPT_MEMORY", LOST); // one fault, however many calls it ends
     }
     // What waits behind promises would run at the next thing that is asked of the isolate, even without a time limit.
     if (isolate && fault === "timeout") queueMicrotask(() => this.#lose(isolate, "SCRIPT_TIMEOUT"));
-    switch (fault) {
-      case "timeout":
-        this.#demote("timeouts");
-        return this.#fault("SCRIPT_TIMEOUT", "it ran for longer than limits.cpu");
-      case "stuck":
-        this.#quarantine("stall");
-        return this.#fault("SCRIPT_TIMEOUT", message);
-      case "memory":
-        this.#demote("memory");
-        return this.#fault("SCRIPT_MEMORY", "it took more memory than limits.memory");
-      case "output":
-      case "broken":
-        return this.#fault(fault === "output" ? "SCRIPT_OUTPUT" : "SCRIPT_THREW", message);
-    }
+    if (fault === "timeout") this.#demote("timeouts");
+    else if (fault === "memory") this.#demote("memory");
+    else if (fault === "stuck") this.#quarantine("stall"); // each try would cost another thread
+    return this.count(failureOf(this.bundle, known));
   }
 
   /** Nobody waits for a call any more, be it that it hangs. Gives what the client is told. */

@@ -145,3 +145,20 @@ describe("a demoted script", () => {
     await expect.poll(() => ask(script, "/"), { timeout: 5000 }).toBe("SCRIPT_QUARANTINED");
   });
 });
+
+it("that hangs when its isolate is made anew is quarantined: each try would cost a thread", async () => {
+  const hang =
+    "Array.prototype.indexOf.call({ get length() { return globalThis.n++ ? 2 ** 53 - 1 : 1; } }, 1, 2 ** 53 - 1 - 3e7)";
+  const from = Date.now() + 1000;
+  await using script = await openScript(
+    `(globalThis.n = 0, Date.now() > ${from} && ${hang}, { request(req) {
+      const all = [];
+      while (req.path === "/bomb") all.push(new Array(10_000).fill(all));
+    } })`,
+    { limits: { memoryBytes: 8 * 1024 ** 2 } },
+  );
+  expect(await ask(script, "/bomb")).toBe("SCRIPT_MEMORY");
+  await expect.poll(() => Date.now()).toBeGreaterThan(from);
+  expect(await ask(script, "/")).toBe("SCRIPT_TIMEOUT");
+  expect(await ask(script, "/")).toBe("SCRIPT_QUARANTINED");
+}, 30_000);
