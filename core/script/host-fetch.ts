@@ -172,6 +172,8 @@ function answerOf(sent: http.ClientRequest): Promise<http.IncomingMessage> {
   return new Promise((resolve, reject) => {
     sent.once("response", resolve);
     sent.on("error", reject); // for good: a connection may break after its answer came
+    // The answer switched to another protocol, which nobody listens to: no error is told then.
+    sent.once("close", () => reject(new Error("closed")));
   });
 }
 

@@ -298,11 +298,15 @@ describe("ctx.fetch", () => {
     await using cut = await startUpstream((_request, response) => {
       response.writeHead(200, { "content-length": "10" }).write("abc", () => response.destroy());
     });
-    const hosts = [silent, odd, cut].map(({ port }) => `127.0.0.1:${port}`);
+    await using other = await startRawUpstream((socket) =>
+      socket.write("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: other\r\n\r\n"),
+    );
+    const hosts = [silent, odd, cut, other].map(({ port }) => `127.0.0.1:${port}`);
     await using fetch = await openFunction(FETCH, { grants: grants([...hosts, "127.0.0.1:1"]) });
     await expect(fetch(silent.url)).rejects.toThrow("fetch failed: the connection was reset");
     await expect(fetch(odd.url)).rejects.toThrow("fetch failed: the reply is not valid HTTP");
     await expect(fetch(cut.url)).rejects.toThrow("fetch failed: the connection was reset");
+    await expect(fetch(other.url)).rejects.toThrow("fetch failed: the connection broke");
     await expect(fetch("http://127.0.0.1:1/")).rejects.toThrow("fetch failed: the connection was refused");
   });
 });
