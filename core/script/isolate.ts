@@ -109,8 +109,9 @@ export class ScriptIsolate {
   /** Makes a stage known by a number; the one that had the number before is gone. @throws IsolateError */
   async addStage(number: number, stage: string): Promise<void> {
     try {
-      // The top level may have left a trap in what this runs on.
-      await withPatience(this.#addStage.apply(undefined, [number, stage], { timeout: TOP_LEVEL_MS }));
+      const work = this.#addStage.apply(undefined, [number, stage], { timeout: TOP_LEVEL_MS });
+      // The top level may have left a trap in what this runs on; but behind calls that are slow it only stands in line.
+      await (this.#away === 0 ? withPatience(work) : work);
     } catch (error) {
       throw toIsolateError(error, this.#isolate.isDisposed);
     }

@@ -68,3 +68,16 @@ it("adds a stage to the next isolate when the one there is is lost meanwhile", a
   await expect(keeper.addStage(late)).rejects.toThrow("the script is closed");
   expect(keeper.numberOf(late)).toBe(undefined);
 });
+
+it("waits with a stage behind calls that are slow, however long that takes", async () => {
+  const { keeper, stage } = open(
+    `({ default: { request: () => { const end = Date.now() + 3500; while (Date.now() < end); } } })`,
+  );
+  const first = stage("first");
+  await keeper.addStage(first);
+  const isolate = keeper.isolate!;
+  const slow = isolate.run([0, 1, 0, "GET", "/", "", undefined, undefined], { timeout: 10_000 });
+  await keeper.addStage(stage("second"));
+  expect([await slow, keeper.isolate === isolate]).toEqual([undefined, true]);
+  keeper.close();
+}, 15_000);
