@@ -62,7 +62,8 @@ it("adds a stage to the next isolate when the one there is is lost meanwhile", a
   const added = keeper.addStage(late);
   keeper.lose(isolate);
   await added;
-  expect(keeper.isolate).not.toBe(isolate);
+  // It may have been added just before that.
+  expect(keeper.isolate ?? (await keeper.open())).not.toBe(isolate);
   expect(ask(keeper, late)).toContain("late");
   keeper.close();
   await expect(keeper.addStage(late)).rejects.toThrow("the script is closed");
