@@ -35,7 +35,7 @@ export function mergeReadings(readings: readonly [ScriptReading, ...ScriptReadin
 export function mergeCollections(
   all: readonly Readonly<Record<string, object>>[],
 ): Record<string, ScriptReading> {
-  const merged: Record<string, ScriptReading> = {};
+  const merged: Record<string, ScriptReading> = { __proto__: null as never }; // a name may be `constructor`
   for (const [id, reading] of all.flatMap((one) => Object.entries(one) as [string, ScriptReading][])) {
     const other = merged[id];
     merged[id] = other === undefined ? reading : merge(other, reading);

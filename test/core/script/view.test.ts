@@ -87,6 +87,12 @@ it("makes one of what threads tell: sums, the worst state, the last error", () =
   });
 });
 
+it("takes scripts of any name", () => {
+  const merged = mergeCollections([{ constructor: reading({ name: "constructor" }) }]);
+  expect(Object.keys(merged)).toEqual(["constructor"]);
+  expect(showScript("constructor", merged["constructor"]!)).toMatchObject({ name: "constructor" });
+});
+
 it("tells what half of the calls and nearly all of them took, within their buckets", () => {
   const calls = [...Array<number>(98).fill(0.015), 40, 40];
   const shown = showScript("greet", reading({}, calls)) as { p50Ms: number; p99Ms: number };
