@@ -4,21 +4,28 @@ import type { Guest } from "./shape.ts";
 export function guestUrl(g: Guest): void {
   const { parse, stringify } = JSON;
 
+  const PLAIN = /^[A-Za-z0-9*\-._]*$/;
+  /** Of a hexadecimal digit; far below 0 for anything else. */
+  const digitOf = (code: number): number => {
+    if (code >= 48 && code <= 57) return code - 48;
+    const lower = code | 32;
+    return lower >= 97 && lower <= 102 ? lower - 87 : -1000;
+  };
   const decode = (text: string): string => {
     const plain = text.replaceAll("+", " ");
     if (!plain.includes("%")) return plain;
     const bytes = g.utf8Encode(plain);
     let n = 0;
     for (let i = 0; i < bytes.length; i++) {
-      const hex = bytes[i] === 37 ? g.toLatin1(bytes.subarray(i + 1, i + 3)) : "";
-      if (/^[0-9A-Fa-f]{2}$/.test(hex)) {
-        bytes[n++] = Number.parseInt(hex, 16);
-        i += 2;
-      } else bytes[n++] = bytes[i]!;
+      const isEscape = bytes[i] === 37 && i + 2 < bytes.length;
+      const value = isEscape ? digitOf(bytes[i + 1]!) * 16 + digitOf(bytes[i + 2]!) : -1;
+      if (value >= 0) i += 2;
+      bytes[n++] = value >= 0 ? value : bytes[i]!;
     }
     return g.utf8Decode(bytes.subarray(0, n));
   };
-  const encode = (text: string): string =>
+  const encode = (text: string): string => (PLAIN.test(text) ? text : escapeAll(text));
+  const escapeAll = (text: string): string =>
     g
       .toLatin1(g.utf8Encode(text))
       .replace(
