@@ -46,6 +46,7 @@ export function guestLockdown(g: Guest, askHost: AskHost): void {
   const BEGUN = "it has begun";
   const pending = new Map<number, Waiting>();
   const guest = g as { -readonly [K in keyof Guest]: Guest[K] };
+  guest.running = 0;
   guest.ask = (op, run, argument) => {
     // A script can change what makes its arguments texts, and objects would be copied to the host, whatever they are.
     if (typeof run !== "number" || typeof argument !== "string") throw new TypeError("This is no text");
