@@ -42,23 +42,30 @@ export async function buildScriptStage(
   exposeScript(around.exposed, runner, host.route, around.log);
   const { request, response } = bundle.manifest.hooks;
   const hooks = new Hooks(runner, stage);
-  if (!request) {
-    return (next) => async (x) => {
-      hooks.askForWhole(x);
-      return hooks.response(x, await next(x));
-    };
-  }
   if (!response)
     return (next) => (x) => {
       const reply = hooks.request(x);
       if (reply === undefined) return next(x);
       return reply instanceof Promise ? reply.then((early) => early ?? next(x)) : reply;
     };
-  return (next: Handler) => async (x) => {
+  // No async functions: each costs a frame that lives as long as the request.
+  const proceed = (x: Exchange, next: Handler): Reply | Promise<Reply> => {
+    const reply = next(x);
+    return reply instanceof Promise
+      ? reply.then((late) => hooks.response(x, late))
+      : hooks.response(x, reply);
+  };
+  if (!request) {
+    return (next) => (x) => {
+      hooks.askForWhole(x);
+      return proceed(x, next);
+    };
+  }
+  return (next) => (x) => {
     hooks.askForWhole(x);
-    const early = hooks.request(x);
-    const reply = early instanceof Promise ? await early : early;
-    return reply ?? hooks.response(x, await next(x));
+    const reply = hooks.request(x);
+    if (reply === undefined) return proceed(x, next);
+    return reply instanceof Promise ? reply.then((early) => early ?? proceed(x, next)) : reply;
   };
 }
 
