@@ -221,11 +221,11 @@ async function withPatience<T>(work: Promise<T>): Promise<T> {
   }
 }
 
-/** Each argument costs, also one that is not there. */
+/** Without what is not there at the end: each argument costs, also one that is undefined. */
 function shorten(args: HookArguments): string[] {
-  const given = args as unknown as string[];
-  if (given[7] === undefined) given.length = given[6] === undefined ? 6 : 7;
-  return given;
+  const [, , , , , , body, states] = args;
+  const count = states !== undefined ? 8 : body !== undefined ? 7 : 6;
+  return args.slice(0, count) as string[];
 }
 
 function dispose(isolate: ivm.Isolate): void {
