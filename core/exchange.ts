@@ -27,6 +27,8 @@ export interface Consumer {
   readonly name: string;
   readonly roles: readonly string[];
   readonly tier?: string;
+  /** Tells the credential that was used from others of the consumer; never the secret itself. */
+  readonly credential?: string;
   readonly claims?: Readonly<Record<string, unknown>>;
 }
 

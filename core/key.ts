@@ -11,6 +11,7 @@ const NAMED = {
   ip: "{client.ip}",
   consumer: "{consumer.name}",
   tier: "{consumer.tier}",
+  credential: "{consumer.credential}",
   route: "{route.name}",
   host: "{request.host}",
   path: "{request.path}",
@@ -43,6 +44,7 @@ export const keySchema = <const X extends string>(description: X) =>
       part("cookie", "Name of a cookie."),
       part("query", "Name of a query parameter."),
       part("param", "Name of a parameter of the route's path."),
+      part("claim", "Name of a claim of the consumer."),
     ],
   }) as const;
 
@@ -70,6 +72,7 @@ function toTemplate(option: KeyOption): string {
   if (typeof option === "string")
     return Object.hasOwn(NAMED, option) ? NAMED[option as keyof typeof NAMED] : option;
   if ("param" in option) return `{${option.param}}`;
+  if ("claim" in option) return `{consumer.claim.${option.claim}}`;
   const [[kind, name] = ["", ""]] = Object.entries(option);
   return `{request.${kind}.${name}}`;
 }

@@ -23,6 +23,7 @@ const FIXED: Readonly<Record<string, Variable>> = {
   "client.ip": (x) => x.clientAddress,
   "consumer.name": (x) => x.consumer?.name,
   "consumer.tier": (x) => x.consumer?.tier,
+  "consumer.credential": (x) => x.consumer?.credential,
   "consumer.roles": (x) => x.consumer?.roles.join(","),
   "route.name": (x) => x.route.name,
   "upstream.name": (x) => x.upstream || undefined,

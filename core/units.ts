@@ -1,8 +1,9 @@
-/** Units in configuration: `10s`, `16MB`, `50%`. The schemas check the form, these parse it. */
+/** Units in configuration: `10s`, `16MB`, `50%`, `100/1m`. The schemas check the form, these parse it. */
 
 const DURATION = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/;
 const SIZE = /^(\d+(?:\.\d+)?)(B|KB|MB|GB)$/;
 const PERCENT = /^(\d+(?:\.\d+)?)%$/;
+const RATE = /^([1-9]\d*)\/([1-9]\d*)(ms|s|m|h|d)$/;
 const MS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 const BYTES = { B: 1, KB: 1024, MB: 1024 ** 2, GB: 1024 ** 3 } as const;
 
@@ -11,6 +12,7 @@ export const UNITS = {
   duration: { pattern: DURATION.source, expected: "a duration such as 500ms, 10s, 5m or 1h" },
   size: { pattern: SIZE.source, expected: "a size such as 512B, 64KB, 16MB or 1GB" },
   percent: { pattern: PERCENT.source, expected: "a percentage such as 50%" },
+  rate: { pattern: RATE.source, expected: "a rate such as 10/1s, 100/1m or 5000/1d" },
 } as const;
 
 /** Milliseconds of a duration such as `10s`. */
@@ -34,6 +36,19 @@ export function parsePercent(text: string): number {
   return Number(match[1]) / 100;
 }
 
+/** So many units in so many milliseconds. */
+export interface Rate {
+  readonly count: number;
+  readonly windowMs: number;
+}
+
+/** What a rate such as `100/1m` means. */
+export function parseRate(text: string): Rate {
+  const match = RATE.exec(text);
+  if (match === null) throw new TypeError(`not a rate: ${text}`);
+  return { count: Number(match[1]), windowMs: Number(match[2]) * MS[match[3] as keyof typeof MS] };
+}
+
 /** A schema for a duration that has no default. */
 export const anyDuration = <const X extends string>(description: X) =>
   ({ type: "string", pattern: UNITS.duration.pattern, description }) as const;
@@ -49,3 +64,7 @@ export const size = <const D extends string, const X extends string>(fallback: D
 /** A schema for a percentage. */
 export const percent = <const D extends string, const X extends string>(fallback: D, description: X) =>
   ({ type: "string", pattern: UNITS.percent.pattern, default: fallback, description }) as const;
+
+/** A schema for a rate. */
+export const rate = <const X extends string>(description: X) =>
+  ({ type: "string", pattern: UNITS.rate.pattern, description }) as const;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { duration, parseDuration, parseSize, size, UNITS } from "../../core/units.ts";
+import { duration, parseDuration, parseRate, parseSize, rate, size, UNITS } from "../../core/units.ts";
 
 describe("durations", () => {
   it.each([
@@ -69,5 +69,36 @@ describe("schemas of units", () => {
       default: "1MB",
       description: "A size.",
     });
+  });
+});
+
+describe("rates", () => {
+  it.each([
+    ["100/1m", 100, 60_000],
+    ["1/500ms", 1, 500],
+    ["5000/1d", 5000, 86_400_000],
+    ["7/2h", 7, 7_200_000],
+    ["200/1s", 200, 1000],
+  ])("%s is %d units in %d ms", (text, count, windowMs) => {
+    expect(parseRate(text)).toEqual({ count, windowMs });
+    expect(text).toMatch(new RegExp(rate("").pattern));
+  });
+
+  it.each([
+    "",
+    "0/1s",
+    "1/0s",
+    "-1/1s",
+    "1.5/1s",
+    "1/1.5s",
+    "1/s",
+    "10",
+    "10 / 1s",
+    "1/1w",
+    "01/1s",
+    "1/1s\n",
+  ])("%j is none", (text) => {
+    expect(() => parseRate(text)).toThrow("not a rate");
+    expect(text).not.toMatch(new RegExp(rate("").pattern));
   });
 });
