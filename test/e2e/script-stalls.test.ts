@@ -133,7 +133,10 @@ it("a stall of the only thread ends a process that has no supervisor", async () 
 it("a demoted script that never comes back costs no request, and the process is replaced", async () => {
   const { cli, ask } = await start(1);
   const first = cli.gatewayPid;
-  expect(await ask("/scripted", { "x-loop": "1" })).toBe("500 SCRIPT_TIMEOUT");
+  let isDemoted = false;
+  void cli.logged((line) => line["reason"] === "timeouts").then(() => (isDemoted = true));
+  // A busy machine may keep it from running for all of its time: that is not the script's fault, nor demotes it.
+  while (!isDemoted) expect(await ask("/scripted", { "x-loop": "1" })).toBe("500 SCRIPT_TIMEOUT");
   const lost = ask("/scripted", { "x-stall": "1" });
   expect(await ask("/plain")).toBe("200 plain");
   expect(await lost).toBe("500 SCRIPT_TIMEOUT");
