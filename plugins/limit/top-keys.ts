@@ -1,0 +1,59 @@
+/** The keys that a stage met most in the last minutes, on one thread: all that were refused, and a sample of the others. */
+import type { Clock } from "../../core/plugin.ts";
+import { KeySketch, mergeTopKeys, type TopKeysReading } from "../../core/top-keys.ts";
+
+/** How many keys are known at a time. */
+export const TOP_KEYS = 64;
+
+/** One of so many that are allowed is counted, for all of them. */
+const SAMPLE = 32;
+
+/** What is shown is of the last one to two of these. */
+const WINDOW_MS = 300_000;
+
+export class TopKeys {
+  readonly #clock: Pick<Clock, "monotonic">;
+  readonly #random: () => number;
+  #current = new KeySketch(TOP_KEYS);
+  #previous = new KeySketch(TOP_KEYS);
+  #beganAt: number;
+  /** How many that are allowed are not counted before the next that is. */
+  #skip = 0;
+
+  constructor(clock: Pick<Clock, "monotonic">, random: () => number) {
+    this.#clock = clock;
+    this.#random = random;
+    this.#beganAt = clock.monotonic();
+  }
+
+  addAllowed(key: string): void {
+    if (this.#skip-- > 0) return;
+    // At random, so that no rhythm of clients hides some of them.
+    this.#skip = Math.floor(this.#random() * (2 * SAMPLE - 1));
+    this.#add(key, SAMPLE, 0);
+  }
+
+  addRefused(key: string): void {
+    this.#add(key, 1, 1);
+  }
+
+  read(): TopKeysReading {
+    this.#turn();
+    return mergeTopKeys(this.#current.read(), this.#previous.read(), TOP_KEYS);
+  }
+
+  #add(key: string, weight: number, refused: number): void {
+    this.#turn();
+    this.#current.add(key, weight, refused);
+  }
+
+  /** Begins to count anew when it is time. */
+  #turn(): void {
+    const now = this.#clock.monotonic();
+    const passed = now - this.#beganAt;
+    if (passed < WINDOW_MS) return;
+    this.#previous = passed < 2 * WINDOW_MS ? this.#current : new KeySketch(TOP_KEYS);
+    this.#current = new KeySketch(TOP_KEYS);
+    this.#beganAt = now;
+  }
+}
