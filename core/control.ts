@@ -182,6 +182,15 @@ export class Control {
   }
 
   /**
+   * Asks one of a collection something.
+   * @returns what each thread that has it answers; nothing when there is none of that id
+   * @throws GatewayError when it cannot be asked now
+   */
+  ask(collection: string, id: string, question: unknown): Promise<object[]> {
+    return this.#options.data.ask(collection, id, question);
+  }
+
+  /**
    * Not ready, no new connections, requests under way end (up to `drainTimeout`), everything closed.
    * @param patient another process serves on the same sockets: clients are not to notice
    * @returns how many requests were cut off

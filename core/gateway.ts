@@ -57,6 +57,12 @@ export interface DataThread {
    * @throws ConfigError with pointers into the patch
    */
   change(collection: string, id: string, patch: unknown): Promise<object | undefined>;
+  /**
+   * Asks one of a collection something.
+   * @returns what each thread that has it answers; nothing when there is none of that id
+   * @throws GatewayError when it cannot be asked now
+   */
+  ask(collection: string, id: string, question: unknown): Promise<object[]>;
   /** The threads that it consists of, unless it is the one that asks. */
   readonly threads?: readonly ObservedThread[];
   /** Where it listens, such as `http://127.0.0.1:8080`, in the order of the configuration. */
@@ -156,7 +162,8 @@ export class Gateway implements DataThread, Service {
 
   async inspect(collection: string): Promise<Record<string, object>> {
     const things = this.#generation?.exposed.get(collection) ?? [];
-    return Object.fromEntries([...things].map(([id, thing]) => [id, thing.describe()]));
+    const all = [...things].map(async ([id, thing]) => [id, await thing.describe()] as const);
+    return Object.fromEntries(await Promise.all(all));
   }
 
   async change(collection: string, id: string, patch: unknown): Promise<object | undefined> {
@@ -165,6 +172,11 @@ export class Gateway implements DataThread, Service {
     if (thing.change === undefined) throw new ConfigError("This cannot be changed");
     thing.change(patch);
     return thing.describe();
+  }
+
+  async ask(collection: string, id: string, question: unknown): Promise<object[]> {
+    const thing = this.#generation?.exposed.get(collection)?.get(id);
+    return thing?.ask === undefined ? [] : [await thing.ask(question)];
   }
 
   handle(x: Exchange): Reply | Promise<Reply> {

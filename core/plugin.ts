@@ -141,13 +141,19 @@ export interface Metrics {
 /** Something that operators may look at, and change, through the admin listener. */
 export interface Exposed {
   /** What to show; plain data, no secrets. */
-  describe(): object;
+  describe(): object | Promise<object>;
   /**
    * Changes it.
    * @param patch what the operator sent, parsed but unchecked
    * @throws ConfigError with pointers into the patch
    */
   change?(patch: unknown): void;
+  /**
+   * Answers a question about a part of it, or does something to one: for parts that are too many to be shown, or far
+   * away. Each thread is asked. Plain data both ways.
+   * @throws GatewayError when it cannot be asked now
+   */
+  ask?(question: unknown): object | Promise<object>;
 }
 
 /**

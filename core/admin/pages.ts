@@ -1,21 +1,13 @@
 /** The pages of the admin listener: what each gives, by path and method. */
 import type { Control } from "../control.ts";
-import { ConfigError } from "../errors.ts";
 import type { Exchange } from "../exchange.ts";
 import { type Reply, textReply } from "../reply.ts";
 import { type ScriptReading, showScript } from "../script/view.ts";
 import type { TargetChange } from "../upstream/admin.ts";
-import { json, unknown } from "./json.ts";
+import { json, notJson, readSent, refused, unknown } from "./json.ts";
+import { banKey, bans, key, liftBan, limit, limits, resetKey } from "./limit-pages.ts";
+import type { Answer, Page } from "./page.ts";
 import { heap, profile, threads } from "./thread-pages.ts";
-
-/** @param params what stands in the place of `:name` in the path, decoded */
-type Answer = (control: Control, x: Exchange, params: readonly string[]) => Reply | Promise<Reply>;
-
-export interface Page {
-  /** Needs the token, when one is set. */
-  readonly guarded: boolean;
-  readonly methods: Readonly<Record<string, Answer>>;
-}
 
 const PAGES = {
   "/health/live": { guarded: false, methods: { GET: () => json(200, { status: "live" }) } },
@@ -38,6 +30,11 @@ const PAGES = {
     guarded: true,
     methods: { GET: oneOf("circuit-breakers"), PATCH: changeOf("circuit-breakers") },
   },
+  "/admin/limits": { guarded: true, methods: { GET: limits } },
+  "/admin/limits/:id": { guarded: true, methods: { GET: limit } },
+  "/admin/limits/:id/bans": { guarded: true, methods: { GET: bans } },
+  "/admin/limits/:id/bans/:key": { guarded: true, methods: { PUT: banKey, DELETE: liftBan } },
+  "/admin/limits/:id/keys/:key": { guarded: true, methods: { GET: key, DELETE: resetKey } },
   "/admin/scripts": { guarded: true, methods: { GET: listOf("scripts", showReading) } },
   "/admin/scripts/:id": {
     guarded: true,
@@ -139,7 +136,7 @@ function oneOf(collection: string, show: Show = asItIs): Answer {
 
 function changeOf(collection: string, show: Show = asItIs): Answer {
   return async (control, x, params) => {
-    const patch = await readPatch(x);
+    const patch = await readSent(x);
     if (patch === undefined) return notJson();
     try {
       await control.change(collection, params[0] ?? "", patch);
@@ -169,7 +166,7 @@ async function showTarget(
 
 async function changeTarget(control: Control, x: Exchange, params: readonly string[]): Promise<Reply> {
   const [name = "", id = ""] = params;
-  const patch = await readPatch(x);
+  const patch = await readSent(x);
   if (patch === undefined) return notJson();
   const shown = await showTarget(control, x, params);
   if (shown.status === 404) return shown;
@@ -179,26 +176,4 @@ async function changeTarget(control: Control, x: Exchange, params: readonly stri
     return refused(error);
   }
   return showTarget(control, x, params);
-}
-
-/** Bytes of a request body. */
-const MAX_BODY_BYTES = 64 * 1024;
-
-/** The body as JSON; undefined when it is none. */
-async function readPatch(x: Exchange): Promise<unknown> {
-  const text = (await x.readBody(MAX_BODY_BYTES)).toString();
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}
-
-function notJson(): Reply {
-  return json(400, { error: "the body must be JSON" });
-}
-
-function refused(error: unknown): Reply {
-  if (!(error instanceof ConfigError)) throw error;
-  return json(422, { problems: error.problems });
 }

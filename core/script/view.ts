@@ -28,19 +28,7 @@ export interface ScriptReading {
 
 /** What was read of one script in several places. */
 export function mergeReadings(readings: readonly [ScriptReading, ...ScriptReading[]]): ScriptReading {
-  return readings.slice(1).reduce(merge, readings[0]);
-}
-
-/** The collection of each thread as one. */
-export function mergeCollections(
-  all: readonly Readonly<Record<string, object>>[],
-): Record<string, ScriptReading> {
-  const merged: Record<string, ScriptReading> = { __proto__: null as never }; // a name may be `constructor`
-  for (const [id, reading] of all.flatMap((one) => Object.entries(one) as [string, ScriptReading][])) {
-    const other = merged[id];
-    merged[id] = other === undefined ? reading : merge(other, reading);
-  }
-  return merged;
+  return readings.slice(1).reduce(mergeScripts, readings[0]);
 }
 
 /** A reading as it is shown. */
@@ -65,7 +53,8 @@ export function showScript(id: string, reading: ScriptReading): object {
   };
 }
 
-function merge(a: ScriptReading, b: ScriptReading): ScriptReading {
+/** What two threads tell of a script. */
+export function mergeScripts(a: ScriptReading, b: ScriptReading): ScriptReading {
   const errors = { ...a.errors };
   for (const [code, count] of Object.entries(b.errors) as [ErrorCode, number][]) {
     errors[code] = (errors[code] ?? 0) + count;

@@ -94,6 +94,7 @@ export function serveDataThread(port: MessagePort, start: DataThreadStart, catal
     inspect: (collection) => gateway.inspect(collection),
     snapshot: () => metrics.snapshot(),
     change: (collection, id, patch) => gateway.change(collection, id, patch),
+    ask: (collection, id, question) => gateway.ask(collection, id, question),
     writeHeap: (path) => own.writeHeap(path),
   };
 

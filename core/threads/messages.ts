@@ -36,6 +36,7 @@ export type DataThreadCalls = {
   inspect(collection: string): Promise<Record<string, object>>;
   snapshot(): Promise<Snapshot>;
   change(collection: string, id: string, patch: unknown): Promise<object | undefined>;
+  ask(collection: string, id: string, question: unknown): Promise<object[]>;
   /** Writes all that is in its memory to a new file. */
   writeHeap(path: string): Promise<void>;
 };

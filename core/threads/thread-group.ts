@@ -3,15 +3,17 @@
  * on none. A thread that dies or hangs is replaced by one that serves the same.
  */
 import type { CheckedConfig } from "../config/checked.ts";
-import { ConfigError } from "../errors.ts";
+import { ConfigError, GatewayError } from "../errors.ts";
 import type { DataThread, Prepared } from "../gateway.ts";
 import { listenerKeys } from "../listener-address.ts";
 import type { ObservedThread } from "../observe/observed-thread.ts";
 import type { Clock, Labels, Metrics } from "../plugin.ts";
-import { mergeCollections } from "../script/view.ts";
+import { mergeLimits } from "../limit-view.ts";
+import { mergeScripts } from "../script/view.ts";
 import type { ScriptName, ScriptNames } from "../script/names.ts";
 import type { FromWatchdog } from "../script/watchdog.ts";
 import type { Feeds } from "../upstream/feed.ts";
+import { type Merge, mergeCollections } from "./merge-collections.ts";
 import { prepareAll } from "./prepare-all.ts";
 import { openProbed } from "./probe-address.ts";
 import { RouteNames } from "./route-names.ts";
@@ -25,6 +27,9 @@ export interface ThreadGroupOptions extends PlaceContext {
   readonly clock: Clock;
   readonly scripts: ScriptNames;
 }
+
+/** Collections of which each thread has a part. */
+const MERGES: Readonly<Record<string, Merge | undefined>> = { scripts: mergeScripts, limits: mergeLimits };
 
 /** What the group serves. */
 interface Serving {
@@ -135,20 +140,29 @@ export class ThreadGroup implements DataThread, PlaceOwner {
     const all = await Promise.all(
       this.#threads.map((thread) => thread.inspect(collection).catch(() => ({}))),
     );
-    if (collection === "scripts") return mergeCollections(all);
+    const merge = MERGES[collection];
+    if (merge !== undefined) return mergeCollections(all, merge);
     return Object.assign({}, ...all.toReversed()) as Record<string, object>;
   }
 
   async change(collection: string, id: string, patch: unknown): Promise<object | undefined> {
-    const outcomes = await Promise.allSettled(
-      this.#threads.map((thread) => thread.change(collection, id, patch)),
-    );
+    const done = await this.#onAll((thread) => thread.change(collection, id, patch));
+    return done.find((changed) => changed !== undefined);
+  }
+
+  async ask(collection: string, id: string, question: unknown): Promise<object[]> {
+    return (await this.#onAll((thread) => thread.ask(collection, id, question))).flat();
+  }
+
+  /** Has all threads do something. @throws what one of them refuses */
+  async #onAll<T>(doIt: (thread: WorkerThread) => Promise<T>): Promise<T[]> {
+    const outcomes = await Promise.allSettled(this.#threads.map(doIt));
     const failed = outcomes.find((outcome) => outcome.status === "rejected");
     const done = outcomes.flatMap((outcome) => (outcome.status === "fulfilled" ? [outcome.value] : []));
     // A thread that dies meanwhile takes nothing with it that the others have not done.
-    if (failed !== undefined && (failed.reason instanceof ConfigError || done.length === 0))
-      throw failed.reason;
-    return done.find((changed) => changed !== undefined);
+    const isTold = failed?.reason instanceof ConfigError || failed?.reason instanceof GatewayError;
+    if (failed !== undefined && (isTold || done.length === 0)) throw failed.reason;
+    return done;
   }
 
   /** Prepares on all of these or on none. Where a port is to be found, one thread finds it for all. */

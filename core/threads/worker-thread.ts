@@ -169,6 +169,10 @@ export class WorkerThread implements DataThread, Watched {
     return this.#caller.call("change", collection, id, patch);
   }
 
+  ask(collection: string, id: string, question: unknown): Promise<object[]> {
+    return this.#caller.call("ask", collection, id, question);
+  }
+
   /** Declares it dead. */
   giveUp(reason: DeathReason, message: string): void {
     this.#onDead({ reason, message });

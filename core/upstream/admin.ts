@@ -1,6 +1,5 @@
 /** What operators see and set of an upstream, at `/admin/upstreams`. */
-import { explainErrors } from "../config/explain.ts";
-import { createValidator } from "../config/validate.ts";
+import { checkSent } from "../config/check-sent.ts";
 import { ConfigError } from "../errors.ts";
 import type { JsonSchema } from "../plugin.ts";
 import type { Keeper, KeptMember } from "./keeper.ts";
@@ -69,18 +68,7 @@ function describeTarget({ state, weight, baseWeight }: KeptMember, eligible: boo
 export function changeTarget({ members }: Keeper, { target: id, set }: TargetChange): void {
   const state = members.map((member) => member.state).find((each) => each.id === id);
   if (state === undefined) throw new ConfigError(`There is no target ${JSON.stringify(id)}`);
-  const context = { root: settingsSchema, base: "", isHidden: () => false, onSecret: () => {} };
-  const problems = explainErrors(createValidator(settingsSchema)(set), context);
-  if (problems.length > 0) {
-    throw new ConfigError(
-      problems.map(({ code, message, pointer, suggestion }) => ({
-        code,
-        message,
-        pointer,
-        ...(suggestion === undefined ? {} : { suggestion }),
-      })),
-    );
-  }
+  checkSent(settingsSchema, set);
   const { state: adminState, weight } = set as { state?: AdminState; weight?: number | null };
   state.override(adminState, weight);
 }

@@ -71,6 +71,11 @@ class FakeThread implements DataThread {
     return this.things;
   }
 
+  async ask(collection: string, id: string, question: unknown): Promise<object[]> {
+    this.trace.push(`${this.name} ask ${collection} ${id} ${JSON.stringify(question)}`);
+    return [];
+  }
+
   async change(collection: string, id: string, patch: unknown): Promise<object | undefined> {
     this.trace.push(`${this.name} change ${collection} ${id} ${JSON.stringify(patch)}`);
     return this.things[id];

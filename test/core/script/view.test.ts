@@ -1,6 +1,10 @@
 import { expect, it } from "vitest";
 import { CALL_BUCKETS_MS, ScriptStats } from "../../../core/script/script-stats.ts";
-import { mergeCollections, type ScriptReading, showScript } from "../../../core/script/view.ts";
+import { mergeScripts, type ScriptReading, showScript } from "../../../core/script/view.ts";
+import { mergeCollections } from "../../../core/threads/merge-collections.ts";
+
+const mergeAll = (...all: Record<string, ScriptReading>[]): Record<string, ScriptReading> =>
+  mergeCollections(all, mergeScripts) as Record<string, ScriptReading>;
 
 function reading(parts: Partial<ScriptReading> = {}, calls: readonly number[] = []): ScriptReading {
   const stats = new ScriptStats();
@@ -68,9 +72,9 @@ it("makes one of what threads tell: sums, the worst state, the last error", () =
     [1, 1],
   );
   const other = reading({ name: "other" });
-  const merged = mergeCollections([{ greet: first }, { greet: second, other }]);
+  const merged = mergeAll({ greet: first }, { greet: second, other });
   expect(Object.keys(merged)).toEqual(["greet", "other"]);
-  expect(mergeCollections([{ greet: second }, { greet: first }])["greet"]).toMatchObject({
+  expect(mergeAll({ greet: second }, { greet: first })["greet"]).toMatchObject({
     state: "quarantined",
     lastError: { message: "later" },
   });
@@ -88,7 +92,7 @@ it("makes one of what threads tell: sums, the worst state, the last error", () =
 });
 
 it("takes scripts of any name", () => {
-  const merged = mergeCollections([{ constructor: reading({ name: "constructor" }) }]);
+  const merged = mergeAll({ constructor: reading({ name: "constructor" }) });
   expect(Object.keys(merged)).toEqual(["constructor"]);
   expect(showScript("constructor", merged["constructor"]!)).toMatchObject({ name: "constructor" });
 });

@@ -1,0 +1,114 @@
+/** A limit of one stage, on one thread, as operators look at it and change what is counted. */
+import {
+  type BanReading,
+  type FoundKey,
+  type KeyReading,
+  type LimitQuestion,
+  type LimitReading,
+  mergeBans,
+} from "../../core/limit-view.ts";
+import type { Exposed } from "../../core/plugin.ts";
+import type { Limiter, Plan, Rule } from "./limiter.ts";
+import type { LimitOptions } from "./schema.ts";
+import { digestKey, hasSecretKeys } from "./shown-key.ts";
+import type { TopKeys } from "./top-keys.ts";
+
+/** What holds for the requests of a tier, and what counts them. */
+export interface LimitedTier {
+  /** Undefined for those of no tier. */
+  readonly tier: string | undefined;
+  readonly plan: Plan;
+  readonly limiter: Limiter;
+}
+
+/** What a stage shows. */
+export interface LimitParts {
+  readonly route: string;
+  readonly stage: string;
+  readonly options: Pick<LimitOptions, "by" | "mode" | "store">;
+  /** At least one; they count the same keys. */
+  readonly tiers: readonly [LimitedTier, ...LimitedTier[]];
+  readonly topKeys: TopKeys;
+  /** How many requests there were, by what became of them. */
+  requests(): Readonly<Record<string, number>>;
+}
+
+export class ExposedLimit implements Exposed {
+  readonly #parts: LimitParts;
+  readonly #isSecret: boolean;
+
+  constructor(parts: LimitParts) {
+    this.#parts = parts;
+    this.#isSecret = hasSecretKeys(parts.options.by);
+  }
+
+  async describe(): Promise<LimitReading> {
+    const { route, stage, options, tiers, topKeys } = this.#parts;
+    const { keys, least } = topKeys.read();
+    const bans = await this.#bans().catch(() => null);
+    return {
+      route,
+      stage,
+      by: options.by,
+      mode: options.mode,
+      store: options.store ?? null,
+      plans: tiers.map(({ tier, plan }) => ({
+        tier: tier ?? null,
+        rules: plan.rules.map(showRule),
+        ban: plan.ban ?? null,
+      })),
+      requests: this.#parts.requests(),
+      topKeys: { keys: keys.map((each) => ({ ...each, key: this.#show(each.key) })), least },
+      bans: bans?.map(({ key, forMs }) => ({ key: this.#show(key), forMs })) ?? null,
+    };
+  }
+
+  /** @throws GatewayError STORE_UNAVAILABLE */
+  async ask(question: unknown): Promise<KeyReading | FoundKey> {
+    const asked = question as LimitQuestion;
+    if (asked.kind === "find") return { key: await this.#find(asked.digest) };
+    const { key } = asked;
+    for (const { limiter } of this.#parts.tiers) {
+      if (asked.kind === "reset") await limiter.reset(key);
+      else if (asked.kind === "ban") await limiter.ban(key, asked.forMs);
+    }
+    return this.#read(key);
+  }
+
+  async #read(key: string): Promise<KeyReading> {
+    const readings = await Promise.all(
+      this.#parts.tiers.map(async ({ tier, plan, limiter }) => {
+        const { rules, bannedForMs } = await limiter.read(key);
+        const named = plan.rules.map(({ name }, i) => ({ name, ...rules[i]! }));
+        return { tier: tier ?? null, rules: named, bannedForMs };
+      }),
+    );
+    return {
+      key: this.#show(key),
+      bannedForMs: Math.max(...readings.map(({ bannedForMs }) => bannedForMs)),
+      plans: readings.map(({ tier, rules }) => ({ tier, rules })),
+    };
+  }
+
+  /** The key that a digest stands for; the digest itself where keys are shown as they are. */
+  async #find(digest: string): Promise<string | null> {
+    if (!this.#isSecret) return digest;
+    const bans = await this.#bans().catch(() => []);
+    const known = [...this.#parts.topKeys.read().keys, ...bans];
+    return known.find(({ key }) => digestKey(key) === digest)?.key ?? null;
+  }
+
+  async #bans(): Promise<BanReading[]> {
+    const all = await Promise.all(this.#parts.tiers.map(async ({ limiter }) => limiter.bans()));
+    return mergeBans(all.flat());
+  }
+
+  #show(key: string): string {
+    return this.#isSecret ? digestKey(key) : key;
+  }
+}
+
+function showRule({ burst, ...rule }: Rule): object {
+  const hasBucket = rule.algorithm === "token-bucket" || rule.algorithm === "hybrid";
+  return hasBucket ? { ...rule, burst } : rule;
+}
