@@ -30,7 +30,13 @@ export {
 } from "./exchange.ts";
 export { HeaderList } from "./headers.ts";
 export { Reply, textReply } from "./reply.ts";
-export type { IncrOptions, KeyValueStore, SetOptions } from "./store/store.ts";
+export {
+  createStoreScript,
+  type IncrOptions,
+  type KeyValueStore,
+  type SetOptions,
+  type StoreScript,
+} from "./store/store.ts";
 export type { FromSchema };
 
 /** Turns an exchange into a reply. */

@@ -3,7 +3,14 @@
  * for is as if it were not there, and goes when it is looked at, or swept.
  */
 import type { Clock } from "../plugin.ts";
-import { type IncrOptions, invalid, type KeyValueStore, parseNumber, type SetOptions } from "./store.ts";
+import {
+  type IncrOptions,
+  invalid,
+  type KeyValueStore,
+  parseNumber,
+  runNothing,
+  type SetOptions,
+} from "./store.ts";
 
 interface Entry {
   readonly value: string;
@@ -18,6 +25,8 @@ const ENTRY_BYTES = 160;
 const SWEPT_ENTRIES = 5000;
 
 export class MemoryStore implements KeyValueStore {
+  readonly runsScripts = false;
+  readonly run = runNothing;
   readonly #maxBytes: number;
   readonly #clock: Clock;
   /** Who was used longest ago comes first. */

@@ -1,6 +1,13 @@
 /** A store in memory as data threads have it: the control thread is asked. */
 import type { Caller } from "../threads/calls.ts";
-import { type IncrOptions, type KeyValueStore, type SetOptions, unavailable, within } from "./store.ts";
+import {
+  type IncrOptions,
+  type KeyValueStore,
+  runNothing,
+  type SetOptions,
+  unavailable,
+  within,
+} from "./store.ts";
 
 /** What a store is asked, on its way to another thread. */
 export type StoreCall =
@@ -35,6 +42,8 @@ export function answerStore(store: KeyValueStore, call: StoreCall): Promise<Stor
 }
 
 export class RemoteStore implements KeyValueStore {
+  readonly runsScripts = false;
+  readonly run = runNothing;
   readonly #caller: Caller<StoreCalls>;
   readonly #id: string;
 

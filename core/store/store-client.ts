@@ -9,15 +9,18 @@ import {
   MOST_KEY_BYTES,
   MOST_VALUE_BYTES,
   type SetOptions,
+  type StoreScript,
 } from "./store.ts";
 
 export class StoreClient implements KeyValueStore {
+  readonly runsScripts: boolean;
   readonly #create: () => Promise<KeyValueStore>;
   readonly #stats: StoreStats;
   readonly #clock: Clock;
   #opening: Promise<KeyValueStore> | undefined;
 
-  constructor(create: () => Promise<KeyValueStore>, stats: StoreStats, clock: Clock) {
+  constructor(create: () => Promise<KeyValueStore>, stats: StoreStats, clock: Clock, runsScripts: boolean) {
+    this.runsScripts = runsScripts;
     this.#create = create;
     this.#stats = stats;
     this.#clock = clock;
@@ -54,6 +57,15 @@ export class StoreClient implements KeyValueStore {
 
   delete(key: string): Promise<boolean> {
     return this.#ask(async (store) => store.delete(checkKey(key)));
+  }
+
+  run(
+    script: StoreScript,
+    keys: readonly string[],
+    args: readonly (string | number)[],
+    timeoutMs?: number,
+  ): Promise<unknown> {
+    return this.#ask(async (store) => store.run(script, keys.map(checkKey), args, timeoutMs));
   }
 
   async #ask<T>(call: (store: KeyValueStore) => Promise<T>): Promise<T> {

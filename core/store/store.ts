@@ -1,4 +1,5 @@
 /** Stores: texts under keys that outlive requests, and that all threads see, or all gateways. */
+import { createHash } from "node:crypto";
 import { GatewayError } from "../errors.ts";
 
 export interface SetOptions {
@@ -11,6 +12,17 @@ export interface SetOptions {
 export interface IncrOptions {
   /** Whole milliseconds that a number is kept which this makes; one that is there keeps its time. */
   readonly ttlMs?: number;
+}
+
+/** A program in Lua that runs in the store. */
+export interface StoreScript {
+  readonly lua: string;
+  /** What the store knows it by once it has seen it. */
+  readonly sha: string;
+}
+
+export function createStoreScript(lua: string): StoreScript {
+  return { lua, sha: createHash("sha1").update(lua).digest("hex") };
 }
 
 /**
@@ -29,6 +41,20 @@ export interface KeyValueStore {
   incr(key: string, by: number, options?: IncrOptions): Promise<number>;
   /** @returns whether there was a value */
   delete(key: string): Promise<boolean>;
+  /** Whether {@link run} can be used: stores in memory run nothing. */
+  readonly runsScripts: boolean;
+  /**
+   * Runs a script: nothing else happens in the store meanwhile.
+   * @param keys those that it uses; in a cluster all of one slot, by the same text in braces
+   * @param timeoutMs less than what the store is given for a call, if that is too long
+   * @returns what it returns, as Redis has it: whole numbers, texts, lists, null
+   */
+  run(
+    script: StoreScript,
+    keys: readonly string[],
+    args: readonly (string | number)[],
+    timeoutMs?: number,
+  ): Promise<unknown>;
 }
 
 /** Longest key and value, in bytes of UTF-8. */
@@ -38,6 +64,9 @@ export const MOST_VALUE_BYTES = 1024 ** 2;
 export function unavailable(cause: unknown): GatewayError {
   return new GatewayError("STORE_UNAVAILABLE", { headers: ["retry-after", "1"], cause });
 }
+
+/** What stores do that have no scripts. */
+export const runNothing = (): Promise<never> => Promise.reject(invalid("stores in memory run no scripts"));
 
 export function invalid(reason: string): GatewayError {
   return new GatewayError("STORE_VALUE_INVALID", { cause: new Error(reason) });

@@ -42,6 +42,8 @@ export const openNothing: OpenStore = async () => ({
   set: refuse,
   incr: refuse,
   delete: refuse,
+  runsScripts: false,
+  run: refuse,
 });
 
 /** What the stores of a generation need of what is around it. */
@@ -59,7 +61,8 @@ export class Stores extends Map<string, KeyValueStore> {
     super();
     const { openStore, metrics, clock } = around;
     for (const [name, config] of Object.entries(stores)) {
-      const client = new StoreClient(() => openStore(name, config, lease), metrics.store(name), clock);
+      const open = () => openStore(name, config, lease);
+      const client = new StoreClient(open, metrics.store(name), clock, config.type !== "memory");
       this.#clients.set(name, client);
       this.set(name, client);
     }

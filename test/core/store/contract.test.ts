@@ -2,7 +2,7 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { StoreConfig } from "../../../core/config/checked.ts";
-import type { KeyValueStore } from "../../../core/store/store.ts";
+import { createStoreScript, type KeyValueStore } from "../../../core/store/store.ts";
 import { startRedis, startRedisCluster } from "../../support/redis.ts";
 import { clusterOf, type OpenedStore, openStore, redisAt } from "../../support/stores.ts";
 
@@ -172,6 +172,20 @@ describe.each(Object.entries(KINDS))("a store of type %s", (_, start) => {
   it.each([0, -1, 0.5, Number.NaN, Number.POSITIVE_INFINITY])("takes no %s as a time", async (ttlMs) => {
     expect(await codeOf(store.set(key(), "", { ttlMs }))).toBe("STORE_VALUE_INVALID");
     expect(await codeOf(store.incr(key(), 1, { ttlMs }))).toBe("STORE_VALUE_INVALID");
+  });
+
+  it("runs scripts on keys of one slot, or says that it runs none", async () => {
+    const two = createStoreScript(
+      "redis.call('SET', KEYS[1], ARGV[1]) redis.call('SET', KEYS[2], ARGV[2], 'PX', 60000) return {1, 'two', false}",
+    );
+    const slot = key();
+    const names = [`{${slot}}a`, `{${slot}}b`];
+    const result = store.run(two, names, ["ü🚀\u0000", 2]);
+    if (!store.runsScripts) return expect(await codeOf(result)).toBe("STORE_VALUE_INVALID");
+    expect(await result).toEqual([1, "two", null]);
+    expect(await Promise.all(names.map((name) => store.get(name)))).toEqual(["ü🚀\u0000", "2"]);
+    expect(await codeOf(store.run(two, [""], []))).toBe("STORE_VALUE_INVALID");
+    await Promise.all(names.map((name) => store.delete(name)));
   });
 
   it("counts its calls by result, and their time", async () => {

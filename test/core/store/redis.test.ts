@@ -6,7 +6,7 @@ import { getCACertificates, setDefaultCACertificates } from "node:tls";
 import { inspect } from "node:util";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { StoreConfig } from "../../../core/config/checked.ts";
-import type { KeyValueStore } from "../../../core/store/store.ts";
+import { createStoreScript, type KeyValueStore } from "../../../core/store/store.ts";
 import { type Authority, createAuthority } from "../../support/certificates.ts";
 import { freePort, type RedisServer, startRedis, startRedisCluster } from "../../support/redis.ts";
 import { clusterOf, type OpenedStore, openStore, redisAt } from "../../support/stores.ts";
@@ -104,6 +104,42 @@ describe("a store in Redis", () => {
     expect(failure).toMatchObject({ code: "STORE_UNAVAILABLE", cause: { message: "no answer in 30 ms" } });
     expect(performance.now() - began).toBeLessThan(250);
     await answered(opened.store);
+  });
+
+  it("gives up a script whose time is over before that of the store", async () => {
+    const { store } = await open();
+    await answered(store);
+    await server.ask("client", "pause", "300");
+    const began = performance.now();
+    const failure = await failureOf(store.run(createStoreScript("return 1"), ["a"], [], 30));
+    expect(failure).toMatchObject({ code: "STORE_UNAVAILABLE", cause: { message: "no answer in 30 ms" } });
+    expect(performance.now() - began).toBeLessThan(250);
+  });
+
+  it("sends what is asked in one turn at once", async () => {
+    const { store } = await open();
+    const reads = async () =>
+      Number(/total_reads_processed:(\d+)/.exec(await server.ask("info", "stats"))![1]);
+    await store.incr("n", 1);
+    const before = await reads();
+    await Promise.all(Array.from({ length: 200 }, () => store.incr("n", 1)));
+    expect((await reads()) - before).toBeLessThan(20);
+  });
+
+  it("tells nobody the keys and the values of a script that fails", async () => {
+    const script = createStoreScript("return redis.call('INCR', KEYS[1])");
+    const without = using.use(await startRedis("--rename-command", "EVALSHA", ""));
+    const [{ store }, other] = [await open(), using.use(await openStore(redisAt(without.url)))];
+    await store.set("hunter2", "hunter3");
+    const failures = [
+      await failureOf(store.run(script, ["hunter2"], ["hunter3"])),
+      await failureOf(other.store.run(script, ["hunter2"], ["hunter3"])),
+    ];
+    expect(failures).toMatchObject([
+      { code: "STORE_VALUE_INVALID" },
+      { code: "STORE_UNAVAILABLE", cause: { message: /unknown command/ } },
+    ]);
+    expect(inspect(failures, { depth: 10, showHidden: true })).not.toMatch(/hunter/);
   });
 
   it("gives up a connection that is silent, and takes another when Redis goes on", async () => {
