@@ -1,8 +1,8 @@
 /** What is compared: Sluice and its peers. One file in `contenders/` each, or each kind; `contenders/index.ts` lists them. */
 import type { Server } from "../support/gateways.ts";
 
-/** How headers are edited: by configuration alone, or by a script. */
-export type Edits = "configured" | "script";
+/** How headers are edited: by configuration alone, by a script, or by configuration beside a limit and a breaker. */
+export type Edits = "configured" | "script" | "guarded";
 
 export interface Contender {
   readonly name: string;
@@ -10,7 +10,7 @@ export interface Contender {
   readonly isOwn?: true;
   /**
    * Set when it also sets `x-tenant: acme` and `x-source: gateway` on requests and `x-served-by` on replies. These are
-   * in the scenario of the bare proxy only, beside Sluice doing the same.
+   * in the scenario of the bare proxy only, or in that of guarded ones, beside Sluice doing the same.
    */
   readonly edits?: Edits;
   /** How another configuration gets into it while it runs. */

@@ -57,13 +57,14 @@ describe("drawChart", () => {
 });
 
 describe("the line-up", () => {
-  it("has names of its own, and Sluice to compare with, bare, with edits and with a script", () => {
+  it("has names of its own, and Sluice to compare with, bare, with edits, with a script and with a limit", () => {
     const names = contenders.map(({ name }) => name);
     expect(new Set(names).size).toBe(names.length);
     expect(contenders.filter(({ isOwn }) => isOwn).map(({ edits }) => edits)).toEqual([
       undefined,
       "configured",
       "script",
+      "guarded",
     ]);
   });
 

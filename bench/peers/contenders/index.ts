@@ -1,10 +1,16 @@
 /** All that are compared, in the order of the tables. */
 import type { Contender } from "../contender.ts";
 import { caddy, krakend, traefik } from "./go.ts";
-import { haproxy } from "./haproxy.ts";
-import { nginxBare, nginxJs, nginxLua } from "./nginx.ts";
-import { expressGateway, fastGateway, fastifyHttpProxy, httpProxy } from "./packages.ts";
-import { sluiceBare, sluiceEdits, sluiceScript } from "./sluice.ts";
+import { haproxy, haproxyGuarded } from "./haproxy.ts";
+import { nginxBare, nginxGuarded, nginxJs, nginxLua } from "./nginx.ts";
+import {
+  expressGateway,
+  expressGatewayGuarded,
+  fastGateway,
+  fastifyHttpProxy,
+  httpProxy,
+} from "./packages.ts";
+import { sluiceBare, sluiceEdits, sluiceGuarded, sluiceScript } from "./sluice.ts";
 
 export const contenders: readonly Contender[] = [
   sluiceBare,
@@ -21,4 +27,8 @@ export const contenders: readonly Contender[] = [
   sluiceScript,
   nginxJs,
   nginxLua,
+  sluiceGuarded,
+  nginxGuarded,
+  haproxyGuarded,
+  expressGatewayGuarded,
 ];

@@ -1,7 +1,7 @@
-/** nginx: bare, and with a header script in each of the two languages that it has as modules. */
+/** nginx: bare, with a limit, and with a header script in each of the two languages that it has as modules. */
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
-import type { Contender } from "../contender.ts";
+import type { Contender, Edits } from "../contender.ts";
 import { fromProgram } from "./program.ts";
 
 /** The folder of its modules. */
@@ -10,37 +10,41 @@ function modulesOf(path: string): string {
   return /--modules-path=(\S+)/.exec(stderr)?.[1] ?? "";
 }
 
-interface Script {
+interface Addition {
   section: string;
-  module: string;
-  how: string;
+  edits: Edits;
+  /** The module that it needs, and how to get it. */
+  module?: readonly [file: string, how: string];
 }
 
-const nginx = (name: string, script?: Script): Contender =>
+const nginx = (name: string, addition?: Addition): Contender =>
   fromProgram({
     name,
     command: "nginx",
     version: { args: ["-v"], pattern: /nginx\/([\d.]+)/ },
     how: "apt-get install nginx",
-    lacks: (path) =>
-      script === undefined || existsSync(`${modulesOf(path)}/${script.module}`) ? undefined : script.how,
+    lacks(path) {
+      const [file, how] = addition?.module ?? [];
+      return file === undefined || existsSync(`${modulesOf(path)}/${file}`) ? undefined : how;
+    },
     config: "nginx.conf",
-    sections: script === undefined ? [] : [script.section],
+    sections: addition === undefined ? [] : [addition.section],
     values: (path) => ({ MODULES: modulesOf(path) }),
     args: (folder) => ["-p", folder, "-c", `${folder}/nginx.conf`],
-    ...(script === undefined ? {} : { edits: "script" as const }),
+    ...(addition === undefined ? {} : { edits: addition.edits }),
     reloadedBy: "nginx -s reload",
     reload: ({ subject }) => subject.signal("SIGHUP"), // what nginx -s reload sends
   });
 
 export const nginxBare = nginx("nginx");
+export const nginxGuarded = nginx("nginx + limit_req", { section: "guarded", edits: "guarded" });
 export const nginxJs = nginx("nginx + njs", {
   section: "js",
-  module: "ngx_http_js_module.so",
-  how: "apt-get install libnginx-mod-http-js",
+  edits: "script",
+  module: ["ngx_http_js_module.so", "apt-get install libnginx-mod-http-js"],
 });
 export const nginxLua = nginx("nginx + Lua", {
   section: "lua",
-  module: "ngx_http_lua_module.so",
-  how: "apt-get install libnginx-mod-http-lua",
+  edits: "script",
+  module: ["ngx_http_lua_module.so", "apt-get install libnginx-mod-http-lua"],
 });

@@ -2,7 +2,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { freePort, SUBJECT_CORE } from "../../support/process.ts";
-import type { Contender, Found } from "../contender.ts";
+import type { Contender, Edits, Found } from "../contender.ts";
 import { launch, writeConfig } from "../launch.ts";
 
 const PEERS = join(import.meta.dirname, "..");
@@ -38,8 +38,11 @@ export const fastifyHttpProxy = fromPackage("@fastify/http-proxy", "fastify-http
 export const fastGateway = fromPackage("fast-gateway", "fast-gateway.mjs");
 export const httpProxy = fromPackage("http-proxy", "http-proxy.mjs");
 
-export const expressGateway: Contender = {
-  name: "express-gateway",
+const FILE = "express-gateway/gateway.config.yml";
+
+const createExpressGateway = (name: string, sections: readonly string[], edits?: Edits): Contender => ({
+  name,
+  ...(edits === undefined ? {} : { edits }),
   reloadedBy: "the file is saved",
   find: () => findPackage("express-gateway"),
   async start({ upstream, revision, port: wanted, cores = [SUBJECT_CORE] }) {
@@ -47,10 +50,8 @@ export const expressGateway: Contender = {
     const values = { PORT: port, UPSTREAM: new URL(upstream).host };
     const write = (folder: string, number: number | undefined): void =>
       number === undefined
-        ? writeConfig(folder, "express-gateway/gateway.config.yml", values)
-        : writeConfig(folder, "express-gateway/gateway.config.yml", { ...values, REVISION: number }, [
-            "revision",
-          ]);
+        ? writeConfig(folder, FILE, values, sections)
+        : writeConfig(folder, FILE, { ...values, REVISION: number }, [...sections, "revision"]);
     const server = await launch({
       command: process.execPath,
       args: (folder) => [join(PEERS, "servers", "express-gateway.mjs"), folder],
@@ -64,4 +65,11 @@ export const expressGateway: Contender = {
     });
     return { ...server, reload: (number) => write(server.folder, number) };
   },
-};
+});
+
+export const expressGateway = createExpressGateway("express-gateway", []);
+export const expressGatewayGuarded = createExpressGateway(
+  "express-gateway + rate-limit",
+  ["guarded"],
+  "guarded",
+);

@@ -13,6 +13,10 @@ const EDITS = {
   response: { headers: { set: { "x-served-by": "sluice" } } },
 };
 
+/** More than can come, so that all is counted and nothing refused. */
+const LIMIT = { plugin: "limit", rate: "1000000/1s", by: "ip", headers: [] };
+const BREAKER = { plugin: "breaker", consecutiveFailures: 6, openFor: "15s" };
+
 /** The same in a script. */
 const SCRIPT = `import { definePlugin } from "sluice/plugin";
 export default definePlugin({
@@ -62,6 +66,9 @@ const sluice = (name: string, stages: object[], more: Partial<Contender>): Conte
 
 export const sluiceBare = sluice("Sluice", [], {});
 export const sluiceEdits = sluice("Sluice + transform", [EDITS], { edits: "configured" });
+export const sluiceGuarded = sluice("Sluice + limit + breaker", [LIMIT, BREAKER, EDITS], {
+  edits: "guarded",
+});
 export const sluiceScript = sluice("Sluice + script", [{ plugin: "script", source: SCRIPT }], {
   edits: "script",
 });

@@ -3,8 +3,17 @@ import type { Scenario } from "../scenario.ts";
 import { bare } from "./bare.ts";
 import { bodies } from "./bodies.ts";
 import { connections } from "./connections.ts";
+import { guarded } from "./guarded.ts";
 import { idle } from "./idle.ts";
 import { swapUnderLoad } from "./swap.ts";
 import { threads } from "./threads.ts";
 
-export const scenarios: readonly Scenario[] = [bare, threads, bodies, connections, idle, swapUnderLoad];
+export const scenarios: readonly Scenario[] = [
+  bare,
+  guarded,
+  threads,
+  bodies,
+  connections,
+  idle,
+  swapUnderLoad,
+];
