@@ -21,6 +21,8 @@ export interface Count {
   giveBack(units: number, takenAt: number, now: number): void;
   /** Takes what is there, at most so many units. */
   takeRest(units: number, at: number): void;
+  /** All that was taken, in units. */
+  history(): readonly Taken[];
 }
 
 const gcd = (a: number, b: number): number => (b === 0 ? a : gcd(b, a % b));
@@ -70,6 +72,10 @@ class Bucket implements Count {
     const there = Math.max(0, this.#level(at));
     this.#taken.push({ at, units: Math.min(there, units * this.#unit) });
   }
+
+  history(): Taken[] {
+    return this.#taken.map(({ at, units }) => ({ at, units: units / this.#unit }));
+  }
 }
 
 /** What the others have in common: units that were taken at a time, and are given back as if they never had been. */
@@ -103,6 +109,10 @@ abstract class Window implements Count {
     let there = 0;
     while (there < units && this.fits(there + 1, at)) there++;
     this.add(there, at);
+  }
+
+  history(): readonly Taken[] {
+    return this.taken;
   }
 
   protected sum(holds: (at: number) => boolean): number {
@@ -209,6 +219,10 @@ class Both implements Count {
 
   takeRest(units: number, at: number): void {
     for (const part of this.#parts) part.takeRest(units, at);
+  }
+
+  history(): readonly Taken[] {
+    return this.#parts[0]!.history();
   }
 }
 

@@ -73,6 +73,20 @@ export class LimitModel {
     kept.refusals = [];
   }
 
+  /** One of another plan that knows what was taken of rules with the same place, algorithm and window. */
+  change(plan: Plan): LimitModel {
+    const model = new LimitModel(plan, this.#utcOffsetMs);
+    for (const [key, kept] of this.#keys) {
+      const counts = model.#of(key).counts;
+      for (const [i, rule] of plan.rules.entries()) {
+        const before = this.#plan.rules[i];
+        if (before?.algorithm !== rule.algorithm || before.windowMs !== rule.windowMs) continue;
+        for (const { at, units } of kept.counts[i]!.history()) counts[i]!.add(units, at);
+      }
+    }
+    return model;
+  }
+
   #of(key: string): Kept {
     let kept = this.#keys.get(key);
     if (kept === undefined) {

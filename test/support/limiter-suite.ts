@@ -1,7 +1,7 @@
 /** What every limiter promises, wherever it counts. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import type { Decision, Rule } from "../../plugins/limit/limiter.ts";
+import type { Decision, Plan, Rule } from "../../plugins/limit/limiter.ts";
 import { capacityOf } from "./limit-model.ts";
 import {
   ALGORITHMS,
@@ -12,6 +12,7 @@ import {
   plainPlanOf,
   plainSteps,
   planOf,
+  ruleOf,
   steps,
   type TimedLimiter,
 } from "./limiter-traces.ts";
@@ -83,6 +84,24 @@ export function describePromises(make: MakeLimiter, { runs, timeoutMs = 60_000 }
     }),
   );
 
+  holds(
+    "keeps what was consumed when a rate changes, and begins anew with another window or algorithm",
+    fc.asyncProperty(plainRule, plainRule, fc.nat(), async (before, after, nth) => {
+      const timed = make(planWith(before));
+      const taken = nth % (capacityOf(before) + 1);
+      await timed.limiter.take("a", taken);
+      const changed = timed.change(planWith(after));
+      const isSame = before.algorithm === after.algorithm && before.windowMs === after.windowMs;
+      const remaining = Math.max(0, capacityOf(after) - (isSame ? taken : 0));
+      expect((await changed.read("a")).rules).toMatchObject([{ remaining }]);
+      const first = await changed.take("a", 1);
+      expect(first).toMatchObject({
+        outcome: remaining > 0 ? "allowed" : "limited",
+        remaining: Math.max(0, remaining - 1),
+      });
+    }),
+  );
+
   it("refills a bucket to the millisecond", async () => {
     const rule = { name: "rule", algorithm: "token-bucket", count: 7, windowMs: 1000, burst: 7 } as const;
     const timed = make({ rules: [rule], ban: undefined, countRejected: false });
@@ -101,6 +120,13 @@ export function describePromises(make: MakeLimiter, { runs, timeoutMs = 60_000 }
     }
   });
 }
+
+/** Rules that often have the same window. */
+const plainRule = ruleOf().map((rule) => ({
+  ...rule,
+  windowMs: rule.windowMs % 2 === 0 ? 1000 : rule.windowMs,
+}));
+const planWith = (rule: Rule): Plan => ({ rules: [rule], ban: undefined, countRejected: false });
 
 /** Takes so much that a request of this cost is refused. */
 async function drain({ limiter }: TimedLimiter, cost: number): Promise<Decision> {

@@ -7,6 +7,8 @@ import { capacityOf, LimitModel, type Verdict } from "./limit-model.ts";
 /** A limiter whose time a test decides on. */
 export interface TimedLimiter {
   readonly limiter: Limiter;
+  /** A limiter of another plan that counts the same keys. */
+  change(plan: Plan): Limiter;
   /** Whole milliseconds on its clock. */
   now(): number;
   advance(ms: number): void;
