@@ -17,7 +17,7 @@ export interface BanReading {
   readonly forMs: number;
 }
 
-/** What one thread tells of a limit, or several together. Keys that may be secrets are digests. */
+/** What one thread tells of a limit, or several together. */
 export interface LimitReading {
   readonly route: string;
   readonly stage: string;
@@ -49,21 +49,13 @@ export interface KeyReading {
   }[];
 }
 
-/** What a limit can be asked about a key. */
+/** What a limit can be asked about a key. A {@link KeyReading} is the answer. */
 export type LimitQuestion =
-  /** Which key has this digest? A {@link FoundKey} is the answer. */
-  | { readonly kind: "find"; readonly digest: string }
-  /** A {@link KeyReading} is the answer. */
   | { readonly kind: "read"; readonly key: string }
   /** Forget what it has consumed, and its ban. */
   | { readonly kind: "reset"; readonly key: string }
   /** Ban it for so long; 0 lifts its ban. */
   | { readonly kind: "ban"; readonly key: string; readonly forMs: number };
-
-/** The key as the limit counts it; null when it is not known. */
-export interface FoundKey {
-  readonly key: string | null;
-}
 
 /** What two threads tell of a limit. */
 export function mergeLimits(a: LimitReading, b: LimitReading): LimitReading {

@@ -3,7 +3,6 @@ import { checkSent } from "../config/check-sent.ts";
 import type { Control } from "../control.ts";
 import { ConfigError } from "../errors.ts";
 import {
-  type FoundKey,
   type KeyReading,
   type LimitQuestion,
   type LimitReading,
@@ -18,9 +17,6 @@ import { json, notJson, readSent, refused, unknown } from "./json.ts";
 import type { Answer } from "./page.ts";
 
 const COLLECTION = "limits";
-
-/** What stands for a key that may be a secret. */
-const DIGEST = /^sha256:[0-9a-f]{12}$/;
 
 const DAY_MS = 86_400_000;
 const LONGEST_BAN_MS = 365 * DAY_MS;
@@ -54,15 +50,15 @@ export const bans: Answer = async (control, _x, [id = ""]) => {
   return known === null ? json(503, { error: "the store could not be asked" }) : json(200, known);
 };
 
-export const key: Answer = (control, _x, params) => aboutKey(control, params, () => undefined);
+export const key: Answer = (control, _x, [id = "", name = ""]) => aboutKey(control, id, name);
 
-export const resetKey: Answer = (control, _x, params) =>
-  aboutKey(control, params, (found) => ({ kind: "reset", key: found }));
+export const resetKey: Answer = (control, _x, [id = "", name = ""]) =>
+  aboutKey(control, id, name, { kind: "reset", key: name });
 
-export const liftBan: Answer = (control, _x, params) =>
-  aboutKey(control, params, (found) => ({ kind: "ban", key: found, forMs: 0 }));
+export const liftBan: Answer = (control, _x, [id = "", name = ""]) =>
+  aboutKey(control, id, name, { kind: "ban", key: name, forMs: 0 });
 
-export const banKey: Answer = async (control, x, params) => {
+export const banKey: Answer = async (control, x, [id = "", name = ""]) => {
   const sent = await readSent(x);
   if (sent === undefined) return notJson();
   let forMs: number;
@@ -71,7 +67,7 @@ export const banKey: Answer = async (control, x, params) => {
   } catch (error) {
     return refused(error);
   }
-  return aboutKey(control, params, (found) => ({ kind: "ban", key: found, forMs }));
+  return aboutKey(control, id, name, { kind: "ban", key: name, forMs });
 };
 
 /** @throws ConfigError with pointers into what was sent */
@@ -84,26 +80,11 @@ function readBan(sent: unknown): number {
 
 /**
  * Does something to a key, on all threads, and shows what is left for it then.
- * @param toDo given the key as the limit counts it
+ * @param toDo nothing, to look only
  */
-async function aboutKey(
-  control: Control,
-  [id = "", given = ""]: readonly string[],
-  toDo: (key: string) => LimitQuestion | undefined,
-): Promise<Reply> {
-  const ask = (question: LimitQuestion): Promise<object[]> => control.ask(COLLECTION, id, question);
-  let found: string = given;
-  if (DIGEST.test(given)) {
-    const answers = (await ask({ kind: "find", digest: given })) as FoundKey[];
-    const known = answers.find((answer) => answer.key !== null)?.key;
-    if (answers.length > 0 && typeof known !== "string") {
-      return json(404, { error: "this digest is not of one of the top keys, nor of one that is banned" });
-    }
-    found = known ?? given;
-  }
-  const question = toDo(found);
-  if (question !== undefined) await ask(question);
-  const [first, ...others] = (await ask({ kind: "read", key: found })) as KeyReading[];
+async function aboutKey(control: Control, id: string, key: string, toDo?: LimitQuestion): Promise<Reply> {
+  if (toDo !== undefined) await control.ask(COLLECTION, id, toDo);
+  const [first, ...others] = (await control.ask(COLLECTION, id, { kind: "read", key })) as KeyReading[];
   if (first === undefined) return unknown(Object.keys(await control.inspect(COLLECTION)));
   return json(200, mergeKeyReadings([first, ...others]));
 }

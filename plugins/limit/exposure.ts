@@ -1,7 +1,6 @@
 /** A limit of one stage, on one thread, as operators look at it and change what is counted. */
 import {
   type BanReading,
-  type FoundKey,
   type KeyReading,
   type LimitQuestion,
   type LimitReading,
@@ -10,7 +9,6 @@ import {
 import type { Exposed } from "../../core/plugin.ts";
 import type { Limiter, Plan, Rule } from "./limiter.ts";
 import type { LimitOptions } from "./schema.ts";
-import { digestKey, hasSecretKeys } from "./shown-key.ts";
 import type { TopKeys } from "./top-keys.ts";
 
 /** What holds for the requests of a tier, and what counts them. */
@@ -35,17 +33,13 @@ export interface LimitParts {
 
 export class ExposedLimit implements Exposed {
   readonly #parts: LimitParts;
-  readonly #isSecret: boolean;
 
   constructor(parts: LimitParts) {
     this.#parts = parts;
-    this.#isSecret = hasSecretKeys(parts.options.by);
   }
 
   async describe(): Promise<LimitReading> {
     const { route, stage, options, tiers, topKeys } = this.#parts;
-    const { keys, least } = topKeys.read();
-    const bans = await this.#bans().catch(() => null);
     return {
       route,
       stage,
@@ -58,15 +52,14 @@ export class ExposedLimit implements Exposed {
         ban: plan.ban ?? null,
       })),
       requests: this.#parts.requests(),
-      topKeys: { keys: keys.map((each) => ({ ...each, key: this.#show(each.key) })), least },
-      bans: bans?.map(({ key, forMs }) => ({ key: this.#show(key), forMs })) ?? null,
+      topKeys: topKeys.read(),
+      bans: await this.#bans().catch(() => null),
     };
   }
 
   /** @throws GatewayError STORE_UNAVAILABLE */
-  async ask(question: unknown): Promise<KeyReading | FoundKey> {
+  async ask(question: unknown): Promise<KeyReading> {
     const asked = question as LimitQuestion;
-    if (asked.kind === "find") return { key: await this.#find(asked.digest) };
     const { key } = asked;
     for (const { limiter } of this.#parts.tiers) {
       if (asked.kind === "reset") await limiter.reset(key);
@@ -84,27 +77,15 @@ export class ExposedLimit implements Exposed {
       }),
     );
     return {
-      key: this.#show(key),
+      key,
       bannedForMs: Math.max(...readings.map(({ bannedForMs }) => bannedForMs)),
       plans: readings.map(({ tier, rules }) => ({ tier, rules })),
     };
   }
 
-  /** The key that a digest stands for; the digest itself where keys are shown as they are. */
-  async #find(digest: string): Promise<string | null> {
-    if (!this.#isSecret) return digest;
-    const bans = await this.#bans().catch(() => []);
-    const known = [...this.#parts.topKeys.read().keys, ...bans];
-    return known.find(({ key }) => digestKey(key) === digest)?.key ?? null;
-  }
-
   async #bans(): Promise<BanReading[]> {
     const all = await Promise.all(this.#parts.tiers.map(async ({ limiter }) => limiter.bans()));
     return mergeBans(all.flat());
-  }
-
-  #show(key: string): string {
-    return this.#isSecret ? digestKey(key) : key;
   }
 }
 

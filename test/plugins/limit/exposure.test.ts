@@ -3,7 +3,6 @@ import type { LimitReading } from "../../../core/limit-view.ts";
 import { GatewayError } from "../../../core/errors.ts";
 import { ExposedLimit, type LimitParts } from "../../../plugins/limit/exposure.ts";
 import type { Ban, Limiter, Plan, Reading } from "../../../plugins/limit/limiter.ts";
-import { digestKey, hasSecretKeys } from "../../../plugins/limit/shown-key.ts";
 import { TopKeys } from "../../../plugins/limit/top-keys.ts";
 import { FakeClock } from "../../support/harness.ts";
 
@@ -134,65 +133,5 @@ describe("a limit that is shown", () => {
     expect(await exposed.ask({ kind: "reset", key: "a" })).toMatchObject({
       plans: [{ rules: [{ remaining: 5 }, {}] }, { rules: [{ remaining: 5 }, {}] }],
     });
-  });
-
-  it("shows digests of keys that may be secrets, and finds these by them", async () => {
-    const secret = "k-7f3a9";
-    const digest = digestKey(secret);
-    expect(digest).toMatch(/^sha256:[0-9a-f]{12}$/);
-    const exposed = expose({ by: ["route", { header: "X-Api-Key" }] });
-    expect(await exposed.ask({ kind: "find", digest })).toEqual({ key: null });
-    topKeys.addRefused(secret);
-    limiter.ban("banned", 5);
-    const found = { kind: "find", digest: digestKey("banned") };
-    expect(await exposed.ask(found)).toEqual({ key: "banned" });
-    expect(await exposed.ask({ kind: "find", digest })).toEqual({ key: secret });
-    const shown = JSON.stringify([
-      await exposed.describe(),
-      await exposed.ask({ kind: "read", key: secret }),
-    ]);
-    expect(shown).toContain(digest);
-    expect(shown).not.toContain(secret);
-    expect(shown).not.toContain('"banned"');
-  });
-
-  it("takes what looks like a digest for a key where keys are shown as they are", async () => {
-    const digest = "sha256:0123456789ab";
-    expect(await expose().ask({ kind: "find", digest })).toEqual({ key: digest });
-  });
-});
-
-describe("keys", () => {
-  it.each([
-    { header: "Authorization" },
-    { header: "proxy-authorization" },
-    { header: "X-API-Key" },
-    { header: "cookie" },
-    { header: "x-auth-token" },
-    { cookie: "theme" },
-    { query: "api_key" },
-    { query: "access_token" },
-    "{client.ip}-{request.header.x-api-key}",
-    "{request.cookie.sid}",
-    "{ request.query.token }",
-    ["ip" as const, { cookie: "a" }],
-  ])("made of %j may be secrets", (by) => {
-    expect(hasSecretKeys(by)).toBe(true);
-  });
-
-  it.each([
-    "ip" as const,
-    "credential" as const,
-    "global" as const,
-    "{request.path}",
-    "{request.header.x-tenant}",
-    { header: "x-tenant" },
-    { query: "page" },
-    { upstream: "tokens" },
-    { param: "token" },
-    { claim: "sub" },
-    ["consumer" as const, { header: "accept-language" }],
-  ])("made of %j are no secrets", (by) => {
-    expect(hasSecretKeys(by)).toBe(false);
   });
 });
