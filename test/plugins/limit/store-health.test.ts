@@ -1,0 +1,76 @@
+import { beforeEach, describe, expect, it } from "vitest";
+import { StoreHealth } from "../../../plugins/limit/store-health.ts";
+import { FakeLog } from "../../support/harness.ts";
+
+describe("what limits know of their store", () => {
+  let log: FakeLog;
+  let health: StoreHealth;
+  beforeEach(() => {
+    log = new FakeLog();
+    health = new StoreHealth("shared", log);
+  });
+  const failTimes = (times: number, nowMs: number): void => {
+    for (let i = 0; i < times; i++) health.failed(`k${i}`, nowMs, "no answer in 50 ms");
+  };
+  const asked = (nowMs: number, keys: readonly string[]): string[] =>
+    keys.filter((key) => health.mayAsk(key, nowMs));
+
+  it("is away after three failures without an answer, and back with the first one: told once each", () => {
+    health.answered("a", 0);
+    failTimes(2, 1000);
+    expect(health.isAway).toBe(false);
+    failTimes(40, 1001);
+    expect(health.isAway).toBe(true);
+    health.answered("a", 1500);
+    health.answered("a", 1501);
+    expect(health.isAway).toBe(false);
+    expect(log.lines).toEqual([
+      {
+        level: "warn",
+        fields: { store: "shared", reason: "no answer in 50 ms" },
+        message: "limits do without their store until it answers again: each does what its onStoreError says",
+      },
+      { level: "info", fields: { store: "shared" }, message: "limits count in their store again" },
+    ]);
+  });
+
+  it("is away from the start when it never answered", () => {
+    failTimes(3, 0);
+    expect(health.isAway).toBe(true);
+  });
+
+  it("lets one request try it every 250 ms while it is away, whatever its key", () => {
+    failTimes(3, 1000);
+    expect(asked(1249, ["a", "b"])).toEqual([]);
+    expect(asked(1250, ["a", "b", "c"])).toEqual(["a"]);
+    expect(asked(1499, ["b"])).toEqual([]);
+    expect(asked(1500, ["b", "a"])).toEqual(["b"]);
+    health.answered("b", 1501);
+    expect(asked(1501, ["a", "b", "k0", "k1", "k2"])).toHaveLength(5);
+  });
+
+  it("is there while others are answered, but for keys that are not: of those one tries every 250 ms", () => {
+    const tried: number[] = [];
+    for (let ms = 0; ms < 1000; ms += 10) {
+      expect(health.mayAsk("well", ms)).toBe(true);
+      health.answered("well", ms);
+      for (const key of ["lost", "lost"]) if (health.mayAsk(key, ms)) tried.push(ms);
+      if (tried.at(-1) === ms) health.failed("lost", ms, "no answer");
+    }
+    expect(tried).toEqual([0, 0, 10, 10, 20, 20, 270, 520, 770]);
+    expect([health.isAway, log.lines]).toEqual([false, []]);
+    expect(health.mayAsk("lost", 1020)).toBe(true);
+    health.answered("lost", 1021);
+    expect(asked(1021, ["lost", "lost"])).toHaveLength(2);
+  });
+
+  it("takes failures that are apart for no trouble", () => {
+    for (let i = 0; i < 10; i++) {
+      const ms = 600 * i;
+      expect(health.mayAsk("a", ms)).toBe(true);
+      health.failed("a", ms, "no answer");
+      health.answered("b", ms);
+      expect(health.mayAsk("a", ms)).toBe(true);
+    }
+  });
+});
