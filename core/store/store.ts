@@ -87,7 +87,8 @@ export function parseNumber(value: string): number {
 export async function within<T>(ms: number, answer: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(unavailable(new Error(`no answer in ${ms} ms`))), ms);
+    // An answer that came while the thread was busy is still to be read.
+    timer = setTimeout(() => setImmediate(() => reject(unavailable(new Error(`no answer in ${ms} ms`)))), ms);
   });
   try {
     return await Promise.race([answer, late]);

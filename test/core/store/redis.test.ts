@@ -2,6 +2,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setImmediate } from "node:timers/promises";
 import { getCACertificates, setDefaultCACertificates } from "node:tls";
 import { inspect } from "node:util";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -104,6 +105,16 @@ describe("a store in Redis", () => {
     expect(failure).toMatchObject({ code: "STORE_UNAVAILABLE", cause: { message: "no answer in 30 ms" } });
     expect(performance.now() - began).toBeLessThan(250);
     await answered(opened.store);
+  });
+
+  it("takes an answer that came in time, though nobody had the time to read it", async () => {
+    const { store } = await open({ timeout: "30ms" });
+    await answered(store);
+    const answer = store.get("a");
+    await setImmediate();
+    const busyUntil = performance.now() + 100;
+    while (performance.now() < busyUntil);
+    expect(await answer).toBeUndefined();
   });
 
   it("gives up a script whose time is over before that of the store", async () => {

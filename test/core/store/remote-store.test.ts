@@ -29,7 +29,7 @@ describe("a store that another thread has", () => {
   });
 
   describe("when that thread does not answer", () => {
-    beforeEach(() => void vi.useFakeTimers());
+    beforeEach(() => void vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] }));
     afterEach(() => void vi.useRealTimers());
 
     it("is unavailable after a second, and at once for more than ten thousand calls", async () => {
