@@ -106,9 +106,8 @@ abstract class Window implements Count {
   }
 
   takeRest(units: number, at: number): void {
-    let there = 0;
-    while (there < units && this.fits(there + 1, at)) there++;
-    this.add(there, at);
+    const isAll = (there: number): boolean => there >= units || !this.fits(there + 1, at);
+    this.add(first(isAll), at);
   }
 
   history(): readonly Taken[] {
@@ -159,18 +158,19 @@ class FixedWindow extends Aligned {
 
 /** What was taken in this window, and of the window before as much as of that still overlaps with the last `windowMs`. */
 class SlidingCounter extends Aligned {
-  /** The estimate, times `windowMs`. */
-  #estimate(at: number): number {
+  /** The estimate, times `windowMs`, which can be larger than what numbers have exactly. */
+  #estimate(at: number): bigint {
     const now = this.indexOf(at);
-    return this.inWindow(now) * this.rule.windowMs + this.inWindow(now - 1) * this.restOf(at);
+    const times = (units: number, ms: number): bigint => BigInt(units) * BigInt(ms);
+    return times(this.inWindow(now), this.rule.windowMs) + times(this.inWindow(now - 1), this.restOf(at));
   }
 
   fits(units: number, at: number): boolean {
-    return this.#estimate(at) + units * this.rule.windowMs <= this.rule.count * this.rule.windowMs;
+    return this.#estimate(at) <= BigInt(this.rule.count - units) * BigInt(this.rule.windowMs);
   }
 
   isWhole(at: number): boolean {
-    return this.#estimate(at) === 0;
+    return this.#estimate(at) === 0n;
   }
 }
 
@@ -224,6 +224,23 @@ class Both implements Count {
   history(): readonly Taken[] {
     return this.#parts[0]!.history();
   }
+}
+
+/** The first whole number from which on something holds that goes on holding. */
+export function first(holds: (value: number) => boolean): number {
+  if (holds(0)) return 0;
+  let no = 0;
+  let yes = 1;
+  while (!holds(yes)) {
+    no = yes;
+    yes *= 2;
+  }
+  while (yes - no > 1) {
+    const middle = Math.floor((no + yes) / 2);
+    if (holds(middle)) yes = middle;
+    else no = middle;
+  }
+  return yes;
 }
 
 export function createCount(rule: Rule, utcOffsetMs: number): Count {

@@ -1,6 +1,6 @@
 /** A limiter that is slow and obviously right, to compare others with. */
 import type { Outcome, Plan, Reading, Rule } from "../../plugins/limit/limiter.ts";
-import { type Count, createCount } from "./limit-counts.ts";
+import { type Count, createCount, first } from "./limit-counts.ts";
 
 /** The most that a rule can ever let in at once. */
 export function capacityOf({ algorithm, count, burst }: Rule): number {
@@ -126,21 +126,4 @@ export class LimitModel {
       return { remaining: first(isTooMany), resetMs: first((ms) => count.isWhole(now + ms)) };
     });
   }
-}
-
-/** The first whole number from which on something holds that goes on holding. */
-function first(holds: (value: number) => boolean): number {
-  if (holds(0)) return 0;
-  let no = 0;
-  let yes = 1;
-  while (!holds(yes)) {
-    no = yes;
-    yes *= 2;
-  }
-  while (yes - no > 1) {
-    const middle = Math.floor((no + yes) / 2);
-    if (holds(middle)) yes = middle;
-    else no = middle;
-  }
-  return yes;
 }

@@ -38,6 +38,8 @@ export const ALGORITHMS = [
   "hybrid",
 ] as const;
 
+const DAY_MS = 86_400_000;
+
 const counts = fc.oneof(
   { weight: 5, arbitrary: fc.integer({ min: 1, max: 20 }) },
   { weight: 1, arbitrary: fc.constantFrom(100, 997, 4096) },
@@ -48,15 +50,31 @@ const windows = fc.oneof(
   fc.constantFrom(1000, 60_000, 3_600_000, 86_400_000),
 );
 
+const gcd = (a: number, b: number): number => (b === 0 ? a : gcd(b, a % b));
+
+/** The largest that algorithms take, logs apart. */
+function enlarge(rule: Rule): Rule {
+  if (rule.algorithm === "sliding-window-log") return { ...rule, count: 10_000, windowMs: 20 * DAY_MS };
+  if (rule.algorithm === "token-bucket") return { ...rule, count: 1e8, burst: 1e8 };
+  const count = rule.algorithm === "hybrid" ? 99_991 : 16_777_215;
+  return { ...rule, count, windowMs: 366 * DAY_MS };
+}
+
 /** Rules of an algorithm, or of any. */
 export const ruleOf = (algorithms: readonly Rule["algorithm"][] = ALGORITHMS): fc.Arbitrary<Rule> =>
-  fc.record({
-    name: fc.constant("rule"),
-    algorithm: fc.constantFrom(...algorithms),
-    count: counts,
-    windowMs: windows,
-    burst: counts,
-  });
+  fc
+    .record({
+      name: fc.constant("rule"),
+      algorithm: fc.constantFrom(...algorithms),
+      count: counts,
+      windowMs: windows,
+      burst: counts,
+    })
+    .chain((rule) => fc.oneof({ weight: 12, arbitrary: fc.constant(rule) }, fc.constant(enlarge(rule))))
+    // Finer rates are refused.
+    .map((rule) =>
+      rule.count / gcd(rule.count, rule.windowMs) > 100_000 ? { ...rule, windowMs: 1000 } : rule,
+    );
 
 const named = (rules: readonly Rule[]): Rule[] => rules.map((rule, i) => ({ ...rule, name: `rule-${i}` }));
 
@@ -82,7 +100,7 @@ const keys = fc.constantFrom("a", "b");
 const costs = fc.oneof(
   { weight: 6, arbitrary: fc.constant(1) },
   { weight: 3, arbitrary: fc.integer({ min: 0, max: 25 }) },
-  { weight: 1, arbitrary: fc.constantFrom(99, 500, 4096, 5000) },
+  { weight: 1, arbitrary: fc.constantFrom(99, 500, 4096, 5000, 100_000, 16_000_000) },
 );
 const waits: fc.Arbitrary<Step> = fc.oneof(
   fc.integer({ min: 0, max: 5 }).map((ms) => ({ do: "wait", ms }) as const),
@@ -114,11 +132,11 @@ const rest: fc.Arbitrary<Step> = fc.oneof(
 /** Takes and waits alone. */
 export const plainSteps: fc.Arbitrary<Step[]> = fc.array(
   fc.oneof({ weight: 3, arbitrary: takes }, { weight: 2, arbitrary: waits }),
-  { minLength: 1, maxLength: 80 },
+  { minLength: 1, maxLength: 80, size: "max" },
 );
 export const steps: fc.Arbitrary<Step[]> = fc.array(
   fc.oneof({ weight: 6, arbitrary: takes }, { weight: 3, arbitrary: waits }, { weight: 3, arbitrary: rest }),
-  { minLength: 1, maxLength: 80 },
+  { minLength: 1, maxLength: 80, size: "max" },
 );
 
 /** What was let in. */
