@@ -54,7 +54,7 @@ export interface Decision {
   readonly remaining: number;
   /** Until the whole of this rule is there again if nothing else comes. */
   readonly resetMs: number;
-  /** Until the same request could be allowed; until the ban is over. 0 when it was allowed. */
+  /** Until the same request could be allowed; until the ban is over, also one that begins with it. 0 when it was allowed. */
   readonly retryAfterMs: number;
   /** What it has taken: 0 when it was refused. */
   readonly cost: number;

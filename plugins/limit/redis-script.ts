@@ -131,5 +131,5 @@ local wait, never = 0, 0
 for _, p in ipairs(parts) do
   if amount > p.most then never = math.max(never, p.window) else wait = math.max(wait, p.wait(p, amount)) end
 end
-local rule = rules()[refusing]
-return {'limited', refusing - 1, rule.left, rule.whole, never > 0 and never or wait, now, refuse()}`);
+local rule, ban = rules()[refusing], refuse()
+return {'limited', refusing - 1, rule.left, rule.whole, math.max(ban, never > 0 and never or wait), now, ban}`);

@@ -48,7 +48,8 @@ export class LimitModel {
     }
     if (this.#plan.countRejected) for (const count of kept.counts) count.takeRest(cost, now);
     this.#refuse(kept, now);
-    return this.#verdict(kept, "limited", refusing, this.#retryAfter(kept, cost, now), now);
+    const retryAfterMs = Math.max(this.#retryAfter(kept, cost, now), kept.bannedUntil - now);
+    return this.#verdict(kept, "limited", refusing, retryAfterMs, now);
   }
 
   settle(key: string, takenAt: number, by: number, now: number): void {
