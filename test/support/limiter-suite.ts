@@ -23,11 +23,16 @@ export interface SuiteOptions {
   readonly timeoutMs?: number;
 }
 
-/** Describes a kind of limiter. */
-export function describePromises(make: MakeLimiter, { runs, timeoutMs = 60_000 }: SuiteOptions): void {
-  const holds = <Values>(promise: string, property: fc.IAsyncProperty<Values>): void => {
+/** Makes tests of properties. */
+const holder =
+  ({ runs, timeoutMs = 60_000 }: SuiteOptions) =>
+  <Values>(promise: string, property: fc.IAsyncProperty<Values>): void => {
     it(promise, () => fc.assert(property, { numRuns: runs }), timeoutMs);
   };
+
+/** Describes a kind of limiter. */
+export function describePromises(make: MakeLimiter, options: SuiteOptions): void {
+  const holds = holder(options);
 
   describe.each(ALGORITHMS)("%s", (algorithm) => {
     holds(
@@ -121,11 +126,42 @@ export function describePromises(make: MakeLimiter, { runs, timeoutMs = 60_000 }
   });
 }
 
+/** What holds where limiters of one scope share their counts. */
+export function describeSharing(make: MakeLimiter, options: SuiteOptions): void {
+  const holds = holder(options);
+  holds(
+    "counts what plans of several tiers take of a key together",
+    fc.asyncProperty(plainRule, burstAndCount, takesOfTwo, async (rule, other, takes) => {
+      const timed = make(planWith(rule));
+      const tiers = [rule, { ...rule, ...other }].map((each) => ({
+        capacity: capacityOf(each),
+        limiter: timed.change(planWith(each)),
+      }));
+      let taken = 0;
+      for (const [isOther, cost] of takes) {
+        const { capacity, limiter } = tiers[Number(isOther)]!;
+        const fits = taken + cost <= capacity;
+        const { outcome, remaining } = await limiter.take("a", cost);
+        if (fits) taken += cost;
+        expect({ outcome, remaining }).toEqual({
+          outcome: fits ? "allowed" : "limited",
+          remaining: Math.max(0, capacity - taken),
+        });
+      }
+    }),
+  );
+}
+
 /** Rules that often have the same window. */
 const plainRule = ruleOf().map((rule) => ({
   ...rule,
   windowMs: rule.windowMs % 2 === 0 ? 1000 : rule.windowMs,
 }));
+const burstAndCount = plainRule.map(({ burst, count }) => ({ burst, count }));
+const takesOfTwo = fc.array(fc.tuple(fc.boolean(), fc.integer({ min: 1, max: 8 })), {
+  size: "max",
+  maxLength: 30,
+});
 const planWith = (rule: Rule): Plan => ({ rules: [rule], ban: undefined, countRejected: false });
 
 /** Takes so much that a request of this cost is refused. */

@@ -25,6 +25,8 @@ export type Step =
   | { readonly do: "waitForRoom"; readonly lessMs: number }
   /** Until windows that lie side by side begin anew, or a little less. */
   | { readonly do: "waitForWindow"; readonly lessMs: number }
+  /** As long as refusals count that lead to a ban, or a little less. */
+  | { readonly do: "waitForPardon"; readonly lessMs: number }
   | { readonly do: "take"; readonly key: string; readonly cost: number }
   | { readonly do: "settle"; readonly which: number; readonly by: number }
   | { readonly do: "read" | "reset"; readonly key: string }
@@ -108,6 +110,7 @@ const waits: fc.Arbitrary<Step> = fc.oneof(
   fc.constantFrom(60_000, 86_399_999, 172_800_000).map((ms) => ({ do: "wait", ms }) as const),
   fc.constantFrom(0, 1).map((lessMs) => ({ do: "waitForRoom", lessMs }) as const),
   fc.constantFrom(0, 1).map((lessMs) => ({ do: "waitForWindow", lessMs }) as const),
+  fc.constantFrom(0, 1).map((lessMs) => ({ do: "waitForPardon", lessMs }) as const),
 );
 const takes: fc.Arbitrary<Step> = fc
   .tuple(keys, costs)
@@ -174,6 +177,9 @@ export async function compare(
         break;
       case "waitForWindow":
         timed.advance(Math.max(0, restOf(plan.rules[0]!, now + timed.utcOffsetMs) - step.lessMs));
+        break;
+      case "waitForPardon":
+        timed.advance((plan.ban?.withinMs ?? 1) - step.lessMs);
         break;
       case "take": {
         const decision = await limiter.take(step.key, step.cost);

@@ -1,7 +1,8 @@
 /** Counting in Redis keeps the promises of limiters. */
 import { afterAll, beforeAll, describe } from "vitest";
 import { createRedisLimiter } from "../../../plugins/limit/redis-limiter.ts";
-import { describePromises } from "../../support/limiter-suite.ts";
+import { describePromises, describeSharing } from "../../support/limiter-suite.ts";
+import type { MakeLimiter } from "../../support/limiter-traces.ts";
 import { startRedis } from "../../support/redis.ts";
 import { type OpenedStore, openStore, redisAt } from "../../support/stores.ts";
 
@@ -15,21 +16,20 @@ describe("the Redis limiter", () => {
   });
   afterAll(() => resources.disposeAsync());
 
-  describePromises(
-    (plan) => {
-      let now = 1_700_000_000_000;
-      const options = { timeoutMs: 10_000, now: () => now };
-      const scope = `scope ${scopes++}`;
-      return {
-        limiter: createRedisLimiter(scope, plan, opened.store, options),
-        change: (other) => createRedisLimiter(scope, other, opened.store, options),
-        now: () => now,
-        advance: (ms) => {
-          now += ms;
-        },
-        utcOffsetMs: 0,
-      };
-    },
-    { runs: 50 },
-  );
+  const make: MakeLimiter = (plan) => {
+    let now = 1_700_000_000_000;
+    const options = { timeoutMs: 10_000, now: () => now };
+    const scope = `scope ${scopes++}`;
+    return {
+      limiter: createRedisLimiter(scope, plan, opened.store, options),
+      change: (other) => createRedisLimiter(scope, other, opened.store, options),
+      now: () => now,
+      advance: (ms) => {
+        now += ms;
+      },
+      utcOffsetMs: 0,
+    };
+  };
+  describePromises(make, { runs: 50 });
+  describeSharing(make, { runs: 50 });
 });
