@@ -22,6 +22,7 @@ export const ERRORS = {
   BODY_ENCODING_UNSUPPORTED: { status: 415, title: "The request body's encoding is not supported" },
   ROUTE_NOT_FOUND: { status: 404, title: "No route matches the request" },
   METHOD_NOT_ALLOWED: { status: 405, title: "The method is not allowed here" },
+  UNAUTHENTICATED: { status: 401, title: "It is not known who asks" },
   IP_DENIED: { status: 403, title: "The client's address is not allowed" },
   CLIENT_DENIED: { status: 403, title: "The client is not allowed here" },
   RATE_LIMITED: { status: 429, title: "Too many requests" },

@@ -4,6 +4,7 @@
  */
 import { buildRoute, type Route, stageTimings } from "./build-route.ts";
 import type { CheckedConfig } from "./config/checked.ts";
+import { Consumers } from "./consumers.ts";
 import { ConfigError, GatewayError, type Problem } from "./errors.ts";
 import { type Exchange, type Log, NO_ROUTE, type RouteInfo } from "./exchange.ts";
 import type { KeepStore, Lease } from "./keep.ts";
@@ -191,6 +192,7 @@ export async function buildGeneration(
     const upstreams = openUpstreams(config, around, feeds, closers);
     const stores = new Stores(config.stores, around, lease);
     closers.push(() => stores.opened()); // what is being opened could not be closed
+    const consumers = new Consumers(config.consumers);
     const exposed: ExposedThings = new Map();
     const problems: Problem[] = [];
     const routes: Route[] = [];
@@ -202,6 +204,7 @@ export async function buildGeneration(
       metrics: scopedMetrics(around.metrics, closers),
       upstreams,
       stores,
+      consumers,
       shared: around.shared,
       random: () => around.random(),
       baseDir: config.baseDir,

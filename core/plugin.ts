@@ -12,6 +12,7 @@
  *             that a build that fails half-way cleans up too.
  */
 import type { FromSchema } from "json-schema-to-ts";
+import type { Consumers } from "./consumers.ts";
 import type { Exchange, Log } from "./exchange.ts";
 import type { GatewayError } from "./errors.ts";
 import type { Reply } from "./reply.ts";
@@ -224,6 +225,8 @@ export interface Host {
    * build: it is opened by that.
    */
   readonly stores: ReadonlyMap<string, KeyValueStore>;
+  /** Who is known to the gateway. */
+  readonly consumers: Consumers;
   /** Memory that all threads see. */
   readonly shared: SharedState;
   /** A number from 0 up to 1. */
@@ -257,6 +260,8 @@ export interface Plugin<Options = never> {
   readonly terminal?: true;
   /** True when the stage decides who may pass: `onError: skip` is refused, because it would let everybody in. */
   readonly guard?: true;
+  /** True when the stage says who asks: it sets the consumer. */
+  readonly identifies?: true;
   /** True when the stage answers CORS preflights, which then match routes that do not list OPTIONS. */
   readonly answersPreflight?: true;
   build(options: Options, host: Host): Stage | Promise<Stage>;

@@ -1,5 +1,6 @@
 /** The built-in plugins, one line each, sorted. */
 import type { Catalogue, Plugin } from "../core/plugin.ts";
+import { auth } from "./auth.ts";
 import { balance } from "./balance.ts";
 import { breaker } from "./breaker.ts";
 import { compress } from "./compress.ts";
@@ -18,6 +19,7 @@ import { timeout } from "./timeout.ts";
 import { transform } from "./transform.ts";
 
 const BUILT_IN: readonly Plugin[] = [
+  auth,
   balance,
   breaker,
   compress,

@@ -1,4 +1,5 @@
 /** An upstream in memory, for measuring what picks and stages cost without a network. */
+import { Consumers } from "../../core/consumers.ts";
 import type { Exchange } from "../../core/exchange.ts";
 import {
   type Clock,
@@ -109,6 +110,7 @@ export async function buildStage(
     metrics,
     upstreams: new Map([[upstream.name, upstream]]),
     stores: new Map(),
+    consumers: new Consumers([]),
     shared: new SharedMemory(createSharedMemory(1), 0),
     random: Math.random,
     baseDir: process.cwd(),

@@ -1,5 +1,6 @@
 /** What a configuration is once it is checked: the types that the rest of the gateway builds from. */
 import type { FromSchema } from "json-schema-to-ts";
+import type { ConsumerRecord } from "../consumers.ts";
 import type { ScriptBundle, StageScript } from "../script/script.ts";
 import type { adminSchema, listenerSchema, routeSchema } from "./schema.ts";
 import type { memoryStoreSchema, redisClusterStoreSchema, redisStoreSchema } from "./stores-schema.ts";
@@ -90,6 +91,8 @@ export interface CheckedConfig {
   upstreams: Record<string, UpstreamConfig>;
   /** `main` is always there. */
   stores: Record<string, StoreConfig>;
+  /** Who is known, without secrets. */
+  consumers: readonly ConsumerRecord[];
   /** Scripts that stages are, by version. */
   scripts: Record<string, ScriptBundle>;
   routes: RouteConfig[];

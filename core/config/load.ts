@@ -11,6 +11,7 @@ import type { ScriptBundle } from "../script/script.ts";
 import { parseDuration } from "../units.ts";
 import { checkListeners } from "./addresses.ts";
 import { asRecord, Checking } from "./checking.ts";
+import { checkConsumers } from "./consumers.ts";
 import type { ConfigCode } from "./codes.ts";
 import { Diagnoser, type Diagnostic } from "./diagnose.ts";
 import { showEffective, showWritten } from "./effective.ts";
@@ -149,6 +150,7 @@ async function checkTree(
   checkListeners(checking, plain);
   checkTargets(checking, upstreams);
   checking.stores = checkStores(checking, plain);
+  const consumers = checkConsumers(checking, plain);
   checkOverload(checking, plain);
   const pipelines = new Pipelines(checking, asRecord(plain["pipelines"]), upstreams);
   const routes = checkRoutes(checking, plain["routes"], pipelines, upstreams);
@@ -164,11 +166,12 @@ async function checkTree(
     const more =
       compile === undefined || isPartial || sound.length === 0
         ? []
-        : await problemsOf(() => compile(createConfig(plain, sound, bundles, baseDir)));
+        : await problemsOf(() => compile(createConfig(plain, consumers, sound, bundles, baseDir)));
     throw new ConfigLoadError(diagnoser.diagnose([...left, ...more].slice(0, MAX_PROBLEMS)), places);
   }
   const config = createConfig(
     plain,
+    consumers,
     routes.map((route) => route.config),
     bundles,
     baseDir,
@@ -234,6 +237,7 @@ function reduce(findings: readonly Finding[], tree: MapNode, isPartial: boolean)
 
 function createConfig(
   plain: Record<string, unknown>,
+  consumers: CheckedConfig["consumers"],
   routes: CheckedConfig["routes"],
   bundles: readonly ScriptBundle[],
   baseDir: string,
@@ -253,6 +257,7 @@ function createConfig(
     drainTimeoutMs: parseDuration(drainTimeout),
     upstreams,
     stores,
+    consumers,
     scripts: Object.fromEntries(scripts.map((script) => [script.version, script])),
     routes,
     baseDir,

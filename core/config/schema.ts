@@ -5,6 +5,7 @@
 import { conditionSchema, PATH, pathMatchSchema, valueMatches } from "./condition-schema.ts";
 import { METHOD } from "../methods.ts";
 import { duration, size, UNITS } from "../units.ts";
+import { consumerSchema } from "./consumers-schema.ts";
 import { overloadSchema } from "./overload-schema.ts";
 import { storeSchema } from "./stores-schema.ts";
 import { scriptGrantsSchema, scriptLimitsSchema } from "./script-schema.ts";
@@ -315,6 +316,12 @@ export const gatewaySchema = {
       description:
         "Where stages keep what outlives a request, by name. There is always one called `main`: in memory, unless it is written here.",
     },
+    consumers: {
+      type: "array",
+      items: { $ref: "#/definitions/consumer" },
+      default: [],
+      description: "Who may ask, with their credentials: for the `auth` plugin.",
+    },
     pluginsDir: {
       type: "string",
       minLength: 1,
@@ -353,6 +360,7 @@ export const gatewaySchema = {
     overload: overloadSchema,
     upstream: upstreamSchema,
     store: storeSchema,
+    consumer: consumerSchema,
     pipeline: pipelineSchema,
     route: routeSchema,
     stage: stageSchema,

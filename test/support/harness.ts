@@ -1,6 +1,7 @@
 /** Runs one plugin in memory: options through its schema, a fake upstream below it, a fake clock. No sockets. */
 import { type Body, BytesBody } from "../../core/body.ts";
 import { createValidator } from "../../core/config/validate.ts";
+import { Consumers } from "../../core/consumers.ts";
 import { GatewayError } from "../../core/errors.ts";
 import { createExchange, type Exchange, type ExchangeInit, type Log } from "../../core/exchange.ts";
 import { HeaderList } from "../../core/headers.ts";
@@ -72,6 +73,7 @@ export class FakeHost implements Host {
   clock = new FakeClock();
   upstreams: Map<string, Upstream> = new Map();
   stores: Map<string, KeyValueStore> = new Map([["main", new MemoryStore(64 * 1024 ** 2, this.clock)]]);
+  consumers = new Consumers([]);
   shared: SharedState = new SharedMemory(createSharedMemory(1, this.clock.monotonic()), 0);
   baseDir = process.cwd();
   /** Sums of counters, by name and labels. */

@@ -1,0 +1,93 @@
+/** The schema of consumers: who may ask, and how they show who they are. */
+import { text } from "./schema-parts.ts";
+
+/** Shorter keys could be guessed. */
+const LEAST_KEY_CHARS = 16;
+
+/** Roles are told to upstreams with commas between them. */
+const ROLE = {
+  type: "string",
+  pattern: "^[\\x21-\\x2b\\x2d-\\x7e]+$",
+  "x-expected": "a role without blanks and commas",
+} as const;
+
+const roles = <const X extends string>(description: X) =>
+  ({ type: "array", items: ROLE, uniqueItems: true, description }) as const;
+
+const ofCredential = {
+  id: text("What logs call the credential; the beginning of its digest by default."),
+  expires: {
+    type: "string",
+    pattern: "^\\d{4}-\\d\\d-\\d\\d(T\\d\\d:\\d\\d(:\\d\\d)?(Z|[+-]\\d\\d:\\d\\d))?$",
+    "x-expected": "a day such as 2027-01-31, or a time such as 2027-01-31T12:00Z",
+    description: "When it ends to be valid: a day (UTC) or a time.",
+  },
+  roles: roles("Roles of requests with this credential, instead of the consumer's."),
+  tier: text("Tier of requests with this credential, instead of the consumer's."),
+} as const;
+
+export const apiKeySchema = {
+  type: "object",
+  description: "A key that is sent with each request.",
+  properties: {
+    apiKey: {
+      type: "string",
+      minLength: LEAST_KEY_CHARS,
+      writeOnly: true,
+      description: "The key itself, best as `${file:…}` or `${env:…}`; only its digest is kept.",
+    },
+    ...ofCredential,
+  },
+  required: ["apiKey"],
+  additionalProperties: false,
+} as const;
+
+export const apiKeyDigestSchema = {
+  type: "object",
+  description: "A key of which only the digest is known here.",
+  properties: {
+    apiKeySha256: {
+      type: "string",
+      pattern: "^[0-9a-f]{64}$",
+      "x-expected": "the SHA-256 of the key, as 64 digits 0-9 and a-f",
+      description: "SHA-256 of the key: `printf %s KEY | sha256sum`.",
+    },
+    ...ofCredential,
+  },
+  required: ["apiKeySha256"],
+  additionalProperties: false,
+} as const;
+
+export const credentialSchema = {
+  description: "What a consumer shows who it is by.",
+  anyOf: [apiKeySchema, apiKeyDigestSchema],
+} as const;
+
+export const consumerSchema = {
+  type: "object",
+  description: "Somebody on whose behalf requests are made: an app, a partner, a person.",
+  properties: {
+    name: {
+      type: "string",
+      pattern: "^[\\x21-\\x7e]+$",
+      maxLength: 100,
+      "x-expected": "a name without blanks",
+      description: "Name in logs, for limits and for the upstream; unique.",
+    },
+    roles: { ...roles("What it may do: other stages ask for them."), default: [] },
+    tier: text("Its tier, for limits and priorities."),
+    claims: {
+      type: "object",
+      additionalProperties: true,
+      description: "Facts about it, for templates, keys and scripts.",
+    },
+    credentials: {
+      type: "array",
+      items: credentialSchema,
+      default: [],
+      description: "How it shows who it is. Several may be valid at once, so that they can be changed.",
+    },
+  },
+  required: ["name"],
+  additionalProperties: false,
+} as const;
