@@ -89,20 +89,26 @@ export interface RedisCluster {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-/** A cluster of three primaries. */
-export async function startRedisCluster(): Promise<RedisCluster> {
+/** A cluster of three primaries, each with so many replicas. */
+export async function startRedisCluster(replicas: 0 | 1 = 0): Promise<RedisCluster> {
   const servers: RedisServer[] = [];
-  for (let i = 0; i < 3; i++) {
-    servers.push(await startRedis("--cluster-enabled", "yes", "--cluster-node-timeout", "500"));
-  }
+  const options = ["--cluster-enabled", "yes", "--cluster-node-timeout", "500"];
+  if (replicas > 0) options.push("--repl-diskless-sync-delay", "0");
+  for (let i = 0; i < 3 + 3 * replicas; i++) servers.push(await startRedis(...options));
   const nodes = servers.map(({ port }) => `127.0.0.1:${port}`);
-  await run(requireProgram("redis-cli", "redis-tools"), ["--cluster", "create", ...nodes, "--cluster-yes"]);
+  const create = ["--cluster", "create", ...nodes, "--cluster-replicas", String(replicas), "--cluster-yes"];
+  await run(requireProgram("redis-cli", "redis-tools"), create);
   const cluster = {
     servers,
     nodes,
     async well() {
       for (const server of servers) {
         while (!(await server.ask("cluster", "info")).includes("cluster_state:ok"));
+      }
+      let linked = 0;
+      while (linked < 3 * replicas) {
+        const roles = await Promise.all(servers.map((server) => server.ask("role")));
+        linked = roles.filter((role) => /^slave\b.*\bconnected\b/s.test(role)).length;
       }
     },
     async [Symbol.asyncDispose]() {
