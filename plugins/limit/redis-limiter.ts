@@ -83,9 +83,11 @@ class RedisLimiter implements Limiter {
     this.#bans = new KnownBans(options.now ?? (() => performance.now()));
   }
 
-  async take(key: string, cost: number): Promise<Decision> {
-    const known = this.#bans.find(key);
-    if (known !== undefined) return known;
+  take(key: string, cost: number): Decision | Promise<Decision> {
+    return this.#bans.find(key) ?? this.#ask(key, cost);
+  }
+
+  async #ask(key: string, cost: number): Promise<Decision> {
     const answer = (await this.#run("take", key, cost)) as [Decision["outcome"], ...number[]];
     const [outcome, rule = 0, remaining = 0, resetMs = 0, retryAfterMs = 0, at = 0, bannedMs = 0] = answer;
     const isAllowed = outcome === "allowed";

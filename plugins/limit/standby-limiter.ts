@@ -17,6 +17,7 @@ export interface Standby {
   readonly health: StoreHealth;
   readonly stats: StandbyStats;
   readonly clock: Host["clock"];
+  readonly log: Host["log"];
 }
 
 export class StandbyStats {
@@ -27,8 +28,7 @@ export class StandbyStats {
 /** Opens the standby of a stage, with metrics that tell of it. */
 export function openStandby({ onStoreError, store, timeoutMs }: StandbyOptions, host: Host): Standby {
   const { route, stage, metrics, clock, log } = host;
-  const health = host.keep(`limit health ${timeoutMs} ${store}`, () => new StoreHealth(store, log));
-  health.log = log;
+  const health = host.keep(`limit health ${timeoutMs} ${store}`, () => new StoreHealth(store));
   const stats = host.keep(`limit standby ${route} ${stage}`, () => new StandbyStats());
   const labels = { route, stage };
   metrics.collect(
@@ -44,7 +44,7 @@ export function openStandby({ onStoreError, store, timeoutMs }: StandbyOptions, 
     () => [[labels, health.isAway ? 1 : 0]],
     "max",
   );
-  return { onStoreError, health, stats, clock };
+  return { onStoreError, health, stats, clock, log };
 }
 
 /**
@@ -91,14 +91,14 @@ class StandbyLimiter implements Limiter {
   }
 
   async #wait(asked: Promise<Decision>, key: string, cost: number): Promise<Decision> {
-    const { health, clock } = this.#standby;
+    const { health, clock, log } = this.#standby;
     try {
       const decision = await asked;
-      health.answered(key, clock.monotonic());
+      health.answered(key, clock.monotonic(), log);
       return decision;
     } catch (error) {
       if (!isUnavailable(error)) throw error;
-      health.failed(key, clock.monotonic(), reasonOf(error));
+      health.failed(key, clock.monotonic(), reasonOf(error), log);
       return this.#without(key, cost, error);
     }
   }

@@ -17,8 +17,6 @@ const PLACES = 256;
 
 export class StoreHealth {
   readonly #store: string;
-  /** That of the generation that serves. */
-  log: Log;
   #isAway = false;
   #failures = 0;
   #answeredAt = Number.NEGATIVE_INFINITY;
@@ -29,9 +27,8 @@ export class StoreHealth {
   /** When the last of those failed, or was tried again. */
   readonly #triedKeysAt = new Float64Array(PLACES);
 
-  constructor(store: string, log: Log) {
+  constructor(store: string) {
     this.#store = store;
-    this.log = log;
   }
 
   get isAway(): boolean {
@@ -53,18 +50,22 @@ export class StoreHealth {
     return true;
   }
 
-  answered(key: string, nowMs: number): void {
+  /** @param log of whoever asked */
+  answered(key: string, nowMs: number, log: Log): void {
     this.#answeredAt = nowMs;
     this.#failures = 0;
     if (nowMs < this.#troubledUntil) this.#failuresAt[placeOf(key)] = 0;
     if (!this.#isAway) return;
     this.#isAway = false;
     this.#failuresAt.fill(0);
-    this.log.info({ store: this.#store }, "limits count in their store again");
+    log.info({ store: this.#store }, "limits count in their store again");
   }
 
-  /** @param reason for people */
-  failed(key: string, nowMs: number, reason: string): void {
+  /**
+   * @param reason for people
+   * @param log of whoever asked
+   */
+  failed(key: string, nowMs: number, reason: string, log: Log): void {
     if (nowMs >= this.#troubledUntil) this.#failuresAt.fill(0);
     this.#troubledUntil = nowMs + CALM_MS;
     const place = placeOf(key);
@@ -74,7 +75,7 @@ export class StoreHealth {
     if (this.#isAway || this.#failures < FAILURES || nowMs - this.#answeredAt < SILENT_MS) return;
     this.#isAway = true;
     this.#triedAt = nowMs;
-    this.log.warn(
+    log.warn(
       { store: this.#store, reason },
       "limits do without their store until it answers again: each does what its onStoreError says",
     );

@@ -7,22 +7,22 @@ describe("what limits know of their store", () => {
   let health: StoreHealth;
   beforeEach(() => {
     log = new FakeLog();
-    health = new StoreHealth("shared", log);
+    health = new StoreHealth("shared");
   });
   const failTimes = (times: number, nowMs: number): void => {
-    for (let i = 0; i < times; i++) health.failed(`k${i}`, nowMs, "no answer in 50 ms");
+    for (let i = 0; i < times; i++) health.failed(`k${i}`, nowMs, "no answer in 50 ms", log);
   };
   const asked = (nowMs: number, keys: readonly string[]): string[] =>
     keys.filter((key) => health.mayAsk(key, nowMs));
 
   it("is away after three failures without an answer, and back with the first one: told once each", () => {
-    health.answered("a", 0);
+    health.answered("a", 0, log);
     failTimes(2, 1000);
     expect(health.isAway).toBe(false);
     failTimes(40, 1001);
     expect(health.isAway).toBe(true);
-    health.answered("a", 1500);
-    health.answered("a", 1501);
+    health.answered("a", 1500, log);
+    health.answered("a", 1501, log);
     expect(health.isAway).toBe(false);
     expect(log.lines).toEqual([
       {
@@ -45,7 +45,7 @@ describe("what limits know of their store", () => {
     expect(asked(1250, ["a", "b", "c"])).toEqual(["a"]);
     expect(asked(1499, ["b"])).toEqual([]);
     expect(asked(1500, ["b", "a"])).toEqual(["b"]);
-    health.answered("b", 1501);
+    health.answered("b", 1501, log);
     expect(asked(1501, ["a", "b", "k0", "k1", "k2"])).toHaveLength(5);
   });
 
@@ -53,14 +53,14 @@ describe("what limits know of their store", () => {
     const tried: number[] = [];
     for (let ms = 0; ms < 1000; ms += 10) {
       expect(health.mayAsk("well", ms)).toBe(true);
-      health.answered("well", ms);
+      health.answered("well", ms, log);
       for (const key of ["lost", "lost"]) if (health.mayAsk(key, ms)) tried.push(ms);
-      if (tried.at(-1) === ms) health.failed("lost", ms, "no answer");
+      if (tried.at(-1) === ms) health.failed("lost", ms, "no answer", log);
     }
     expect(tried).toEqual([0, 0, 10, 10, 20, 20, 270, 520, 770]);
     expect([health.isAway, log.lines]).toEqual([false, []]);
     expect(health.mayAsk("lost", 1020)).toBe(true);
-    health.answered("lost", 1021);
+    health.answered("lost", 1021, log);
     expect(asked(1021, ["lost", "lost"])).toHaveLength(2);
   });
 
@@ -68,8 +68,8 @@ describe("what limits know of their store", () => {
     for (let i = 0; i < 10; i++) {
       const ms = 600 * i;
       expect(health.mayAsk("a", ms)).toBe(true);
-      health.failed("a", ms, "no answer");
-      health.answered("b", ms);
+      health.failed("a", ms, "no answer", log);
+      health.answered("b", ms, log);
       expect(health.mayAsk("a", ms)).toBe(true);
     }
   });
