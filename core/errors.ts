@@ -23,6 +23,7 @@ export const ERRORS = {
   ROUTE_NOT_FOUND: { status: 404, title: "No route matches the request" },
   METHOD_NOT_ALLOWED: { status: 405, title: "The method is not allowed here" },
   UNAUTHENTICATED: { status: 401, title: "It is not known who asks" },
+  FORBIDDEN: { status: 403, title: "The client may not do this" },
   IP_DENIED: { status: 403, title: "The client's address is not allowed" },
   CLIENT_DENIED: { status: 403, title: "The client is not allowed here" },
   RATE_LIMITED: { status: 429, title: "Too many requests" },

@@ -20,7 +20,14 @@ export function compileRegex(source: string, pointer: string): RegExp {
   }
 }
 
-function compileValue(match: ValueMatch, pointer: string): (value: string | null | undefined) => boolean {
+/**
+ * Compiles a condition on a value that may be absent.
+ * @throws ConfigError CONFIG_REGEX
+ */
+export function compileValue(
+  match: ValueMatch,
+  pointer: string,
+): (value: string | null | undefined) => boolean {
   if (typeof match === "string") return (value) => value === match;
   if (typeof match === "boolean") return (value) => (value !== undefined && value !== null) === match;
   if (Array.isArray(match)) {

@@ -1,6 +1,7 @@
 /** The built-in plugins, one line each, sorted. */
 import type { Catalogue, Plugin } from "../core/plugin.ts";
 import { auth } from "./auth.ts";
+import { authorize } from "./authorize.ts";
 import { balance } from "./balance.ts";
 import { breaker } from "./breaker.ts";
 import { compress } from "./compress.ts";
@@ -20,6 +21,7 @@ import { transform } from "./transform.ts";
 
 const BUILT_IN: readonly Plugin[] = [
   auth,
+  authorize,
   balance,
   breaker,
   compress,

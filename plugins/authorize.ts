@@ -1,0 +1,65 @@
+/**
+ * Lets requests pass by who asks and for what: roles, scopes, claims, methods, paths.
+ *
+ * Stands below `auth`; calls next when a rule of `allow` fits and none of `deny`. Everybody else sees 403 FORBIDDEN,
+ * whatever the reason: nobody is allowed what no rule allows, also those of whom nobody knows who they are.
+ * Nothing it depends on can fail.
+ */
+import { type FromSchema, GatewayError, type JsonSchema, type Plugin, type Stage } from "../core/plugin.ts";
+import { childPointer } from "../core/pointer.ts";
+import { compileRule, type Rule, ruleSchema } from "./authorize/rule.ts";
+
+const schema = {
+  type: "object",
+  description: "Lets requests pass by who asks and for what.",
+  properties: {
+    allow: {
+      type: "array",
+      items: ruleSchema,
+      minItems: 1,
+      description: "Rules of which one must fit.",
+    },
+    deny: { type: "array", items: ruleSchema, default: [], description: "Rules of which none may fit." },
+  },
+  required: ["allow"],
+  additionalProperties: false,
+} as const satisfies JsonSchema;
+
+type Options = FromSchema<typeof schema>;
+
+/** Counts of a stage; they outlive its generation. */
+class Counts {
+  allowed = 0;
+  denied = 0;
+}
+
+export const authorize: Plugin<Options> = {
+  name: "authorize",
+  schema,
+  guard: true,
+  build({ allow, deny }, host): Stage {
+    const { metrics, route, stage } = host;
+    const compile = (rules: Options["deny"], pointer: string): Rule[] =>
+      rules.map((rule, i) => compileRule(rule, childPointer(pointer, i)));
+    const allowed = compile(allow, "/allow");
+    const denied = compile(deny, "/deny");
+    const counts = host.keep(`authorize counts ${route} ${stage}`, () => new Counts());
+    metrics.collect(
+      "sluice_authorize_requests_total",
+      "Requests by whether they were `allowed` or `denied`.",
+      "counter",
+      () => [
+        [{ route, stage, outcome: "allowed" }, counts.allowed],
+        [{ route, stage, outcome: "denied" }, counts.denied],
+      ],
+    );
+    return (next) => (x) => {
+      if (denied.some((rule) => rule(x)) || !allowed.some((rule) => rule(x))) {
+        counts.denied++;
+        throw new GatewayError("FORBIDDEN");
+      }
+      counts.allowed++;
+      return next(x);
+    };
+  },
+};
