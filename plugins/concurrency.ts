@@ -27,10 +27,10 @@ import {
   type Stage,
 } from "../core/plugin.ts";
 import { retryAfterSeconds } from "../core/retry-after.ts";
+import { partOf, shareOf } from "../core/threads/share.ts";
 import { duration, parseDuration, parsePercent, percent } from "../core/units.ts";
 import { upstreamName } from "./balance/options.ts";
 import { GradientLimit, type GradientOptions } from "./concurrency/gradient.ts";
-import { partOf, shareOf } from "./concurrency/held.ts";
 import { SlotTable } from "./concurrency/slot-table.ts";
 import { type Gate, GateStats, type Permit, permitOf, type Slots } from "./concurrency/slots.ts";
 

@@ -4,6 +4,7 @@
  * nothing is left over when it ends.
  */
 import type { SharedState } from "../../core/plugin.ts";
+import { shareOf } from "../../core/threads/share.ts";
 
 /** How long a cell stays after its last use. */
 const TTL_MS = 10_000;
@@ -109,16 +110,4 @@ export class Held {
     for (let at = this.#cell; at < end; at += 2) sum += Atomics.load(words, at);
     return sum;
   }
-}
-
-type Place = Pick<SharedState, "thread" | "threads">;
-
-/** A thread's part of a number; all parts together are the number. */
-export function partOf(count: number, { thread, threads }: Place): number {
-  return Math.floor(count / threads) + (thread < count % threads ? 1 : 0);
-}
-
-/** The same for a limit, which is never nothing. */
-export function shareOf(limit: number, place: Place): number {
-  return Math.max(1, partOf(limit, place));
 }

@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { Worker } from "node:worker_threads";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { createSharedMemory, SharedMemory } from "../../../core/threads/shared-memory.ts";
-import { Held, partOf, shareOf } from "../../../plugins/concurrency/held.ts";
+import { Held } from "../../../plugins/concurrency/held.ts";
 import type { HoldingData } from "../../support/holding-thread.ts";
 
 describe("what threads hold of a key", () => {
@@ -39,18 +39,4 @@ describe("what threads hold of a key", () => {
       expect(tooMany).toEqual([0, 0, 0]);
     },
   );
-});
-
-describe("a thread's part of a number", () => {
-  it("is such that all parts are the number, and that limits are never nothing", () => {
-    for (const threads of [1, 2, 3, 7]) {
-      for (const count of [0, 1, 2, 3, 10, 1000]) {
-        const places = Array.from({ length: threads }, (_, thread) => ({ thread, threads }));
-        const parts = places.map((place) => partOf(count, place));
-        expect(parts.reduce((a, b) => a + b)).toBe(count);
-        expect(Math.max(...parts) - Math.min(...parts)).toBeLessThanOrEqual(1);
-        expect(places.map((place) => shareOf(count, place))).toEqual(parts.map((part) => Math.max(1, part)));
-      }
-    }
-  });
 });
