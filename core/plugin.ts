@@ -184,6 +184,13 @@ export interface SharedCells {
    * @returns its first word, an even number; -1 when there is no room, which the caller must have an answer to
    */
   locate(key: string, ttlMs: number, nowMs: number): number;
+  /**
+   * The cell of a key, if there is one whose time is not over; it stays until the end of this turn.
+   * @returns its first word; -1 when there is none
+   */
+  find(key: string, nowMs: number): number;
+  /** Has a cell that was located or found in this turn stay for at least `ttlMs` from now. */
+  prolong(cell: number, ttlMs: number, nowMs: number): void;
 }
 
 /** Memory that all threads of a gateway see. */
@@ -197,6 +204,12 @@ export interface SharedState {
    * become zero when the thread ends.
    */
   readonly holdings: SharedCells;
+  /** Small cells for millions of keys: what limits count. */
+  readonly limits: SharedCells;
+  /** Large cells, with the times of requests: limits that keep a log. */
+  readonly logs: SharedCells;
+  /** What makes monotonic milliseconds those since the Unix epoch: the same in all threads, fixed at the start. */
+  readonly utcOffsetMs: number;
   /** Number of this thread, from 0. */
   readonly thread: number;
   /** How many threads there are. */

@@ -96,7 +96,7 @@ class MemoryGateway implements TestGateway {
         clock,
         metrics: this.#metrics,
         kept: new KeepStore(),
-        shared: new SharedMemory(createSharedMemory(1, clock.monotonic()), 0),
+        shared: new SharedMemory(createSharedMemory(1, clock.monotonic(), clock.now()), 0),
         vitals: new Vitals(createVitals(1), 0),
         openStore: async (name) =>
           stores.getOrInsertComputed(name, () => new MemoryStore(STORE_BYTES, clock)),

@@ -2,7 +2,7 @@
  * A table of cells in shared memory: fixed in size, open addressing, found by the 64-bit hash of a key. No thread
  * ever waits for another, and a thread may end at any instruction; see docs/decisions/010-shared-memory.md.
  *
- * A cell lies in the window of WINDOW places that begins where the hash of its key says. Its first two words are
+ * A cell lies in the window of 32 or 64 places that begins where the hash of its key says. Its first two words are
  * changed together, by one 64-bit compare-and-swap, and say what it is:
  *
  *   free     -> pending   A thread wants it for a key that it has not found. Its payload is zero already.
@@ -22,14 +22,19 @@ import type { SharedCells } from "../plugin.ts";
 import { KeyHash } from "./key-hash.ts";
 
 export interface CellTableSize {
-  /** How many cells there is room for; a power of two, up to 65,536. */
+  /** How many cells there is room for; a power of two, up to 2^21. */
   readonly capacity: number;
   /** Payload words of a cell; an even number. */
   readonly cellWords: number;
 }
 
-/** Places that a key's cell may be in, one after the other. */
+/** Places that a key's cell may be in, one after the other. More where many keys are to fit. */
 const WINDOW = 32;
+const LARGE_WINDOW = 64;
+/** Tables with more places are large: so many of theirs are looked at to tell how full they are... */
+const SAMPLE = 65_536;
+/** ...of which so many lie together. */
+const RUN = 64;
 /** Attempts to find or make a cell. Each that fails means that another thread got further. */
 const ATTEMPTS = 64;
 /** Times are kept in steps of so many milliseconds since the table was made: 31 bits of them are 8 years. */
@@ -76,6 +81,7 @@ export class CellTable implements SharedCells {
   readonly #first: number;
   readonly #stride: number;
   readonly #mask: number;
+  readonly #window: number;
   readonly #epochMs: number;
   readonly #hash: KeyHash;
   /** To make 64 bits of two words: the same two words, seen as one. */
@@ -107,6 +113,7 @@ export class CellTable implements SharedCells {
     this.#first = INTENTS + intentWords(threads);
     this.#stride = HEADER + size.cellWords;
     this.#mask = size.capacity - 1;
+    this.#window = size.capacity > SAMPLE ? LARGE_WINDOW : WINDOW;
     this.#epochMs = this.doubles[EPOCH / 2]!;
     this.#hash = new KeyHash(this.words[SECRET]!, this.words[SECRET + 1]!);
     this.#finishClearing();
@@ -117,9 +124,9 @@ export class CellTable implements SharedCells {
     this.#hash.update(key);
     const { low, high } = this.#hash;
     const now = ((nowMs - this.#epochMs) / STEP_MS) | 0;
-    const until = Math.min(now + ttlMs / STEP_MS + GRACE_STEPS, MOST_STEPS - SLACK_STEPS) | 0;
+    const until = untilOf(now, ttlMs);
     const wanted = (high & TAG) | LIVE;
-    for (let distance = 0; distance < WINDOW; distance++) {
+    for (let distance = 0; distance < this.#window; distance++) {
       const cell = this.#place(high, distance);
       const seen = Atomics.load(words, cell + HIGH);
       if ((seen & (TAG | STATE)) !== wanted || Atomics.load(words, cell + LOW) !== low) continue;
@@ -131,21 +138,48 @@ export class CellTable implements SharedCells {
     return this.#obtain(low, high, now, until);
   }
 
+  find(key: string, nowMs: number): number {
+    const { words } = this;
+    this.#hash.update(key);
+    const { low, high } = this.#hash;
+    const now = ((nowMs - this.#epochMs) / STEP_MS) | 0;
+    const wanted = (high & TAG) | LIVE;
+    for (let distance = 0; distance < this.#window; distance++) {
+      const cell = this.#place(high, distance);
+      const seen = Atomics.load(words, cell + HIGH);
+      if ((seen & (TAG | STATE)) !== wanted || Atomics.load(words, cell + LOW) !== low) continue;
+      if (Atomics.load(words, cell + EXPIRY) < now) return -1;
+      this.#prolong(cell, now + GRACE_STEPS);
+      return Atomics.load(words, cell + HIGH) === seen ? cell + HEADER : -1;
+    }
+    return -1;
+  }
+
+  prolong(cell: number, ttlMs: number, nowMs: number): void {
+    this.#prolong(cell - HEADER, untilOf((nowMs - this.#epochMs) / STEP_MS, ttlMs));
+  }
+
   /** How many locates found no room since the memory was made. */
   get full(): number {
     return Atomics.load(this.words, FULL);
   }
 
-  /** How many cells are live and within their time. Looks at all of them: for those who ask now and then. */
+  /**
+   * How many cells are live and within their time; in a large table about how many, told by a sample. Takes a
+   * millisecond: for those who ask now and then.
+   */
   countLive(nowMs: number): number {
     const now = ((nowMs - this.#epochMs) / STEP_MS) | 0;
+    const each = Math.max(1, (this.#mask + 1) / SAMPLE);
     let count = 0;
-    for (let i = 0; i <= this.#mask; i++) {
-      const cell = this.#first + i * this.#stride;
-      const isLive = (Atomics.load(this.words, cell + HIGH) & STATE) === LIVE;
-      if (isLive && Atomics.load(this.words, cell + EXPIRY) >= now) count++;
+    for (let run = 0; run <= this.#mask; run += RUN * each) {
+      for (let i = run; i < run + RUN && i <= this.#mask; i++) {
+        const cell = this.#first + i * this.#stride;
+        const isLive = (Atomics.load(this.words, cell + HIGH) & STATE) === LIVE;
+        if (isLive && Atomics.load(this.words, cell + EXPIRY) >= now) count++;
+      }
     }
-    return count;
+    return count * each;
   }
 
   /** Sets these words of every cell to zero. */
@@ -170,7 +204,7 @@ export class CellTable implements SharedCells {
       let found = -1;
       let room = -1;
       let distance = 0;
-      for (; distance < WINDOW; distance++) {
+      for (; distance < this.#window; distance++) {
         const cell = this.#place(high, distance);
         const seen = Atomics.load(words, cell + HIGH);
         if (isOf(seen, high) && Atomics.load(words, cell + LOW) === low) {
@@ -231,7 +265,7 @@ export class CellTable implements SharedCells {
    * would change.
    */
   #settle(cell: number, seen: number, distance: number, low: number, high: number): void {
-    for (let i = 0; i < WINDOW; i++) {
+    for (let i = 0; i < this.#window; i++) {
       if (i === distance) continue;
       const other = this.#place(high, i);
       const itsHigh = Atomics.load(this.words, other + HIGH);
@@ -296,6 +330,10 @@ export class CellTable implements SharedCells {
     return this.#long[0]!;
   }
 }
+
+/** When the time of a cell is over that is located now, in steps. */
+const untilOf = (now: number, ttlMs: number): number =>
+  Math.min(now + ttlMs / STEP_MS + GRACE_STEPS, MOST_STEPS - SLACK_STEPS) | 0;
 
 /** True when the word says that the cell is for a hash with this upper half. */
 function isOf(seen: number, high: number): boolean {

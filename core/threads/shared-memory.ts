@@ -6,6 +6,8 @@ import { CellTable, type CellTableSize } from "./cell-table.ts";
 
 const COUNTERS: CellTableSize = { capacity: 65_536, cellWords: 4 };
 const CIRCUITS: CellTableSize = { capacity: 4096, cellWords: 64 };
+const LIMITS: CellTableSize = { capacity: 2 ** 21, cellWords: 4 };
+const LOGS: CellTableSize = { capacity: 131_072, cellWords: 60 };
 const holdingsOf = (threads: number): CellTableSize => ({ capacity: 65_536, cellWords: 2 * threads });
 
 /** What another thread needs to see the same memory. */
@@ -14,19 +16,30 @@ export interface SharedMemoryHandle {
   readonly counters: SharedArrayBuffer;
   readonly circuits: SharedArrayBuffer;
   readonly holdings: SharedArrayBuffer;
+  readonly limits: SharedArrayBuffer;
+  readonly logs: SharedArrayBuffer;
+  readonly utcOffsetMs: number;
   readonly bells: SharedArrayBuffer;
 }
 
 /**
  * Makes the memory of a gateway with so many data threads.
  * @param nowMs what the clock's monotonic milliseconds are
+ * @param wallMs what they are since the Unix epoch
  */
-export function createSharedMemory(threads: number, nowMs = monotonicMs()): SharedMemoryHandle {
+export function createSharedMemory(
+  threads: number,
+  nowMs = monotonicMs(),
+  wallMs = Date.now(),
+): SharedMemoryHandle {
   return {
     threads,
     counters: CellTable.create(COUNTERS, threads, nowMs),
     circuits: CellTable.create(CIRCUITS, threads, nowMs),
     holdings: CellTable.create(holdingsOf(threads), threads, nowMs),
+    limits: CellTable.create(LIMITS, threads, nowMs),
+    logs: CellTable.create(LOGS, threads, nowMs),
+    utcOffsetMs: Math.round(wallMs - nowMs),
     bells: Bell.create(threads),
   };
 }
@@ -37,6 +50,9 @@ export class SharedMemory implements SharedState {
   readonly counters: CellTable;
   readonly circuits: CellTable;
   readonly holdings: CellTable;
+  readonly limits: CellTable;
+  readonly logs: CellTable;
+  readonly utcOffsetMs: number;
   /** All tables, by the names that metrics have for them. */
   readonly tables: Readonly<Record<string, CellTable>>;
   readonly #bell: Bell;
@@ -52,7 +68,11 @@ export class SharedMemory implements SharedState {
     this.counters = new CellTable(handle.counters, COUNTERS, threads, thread);
     this.circuits = new CellTable(handle.circuits, CIRCUITS, threads, thread);
     this.holdings = new CellTable(handle.holdings, holdingsOf(threads), threads, thread);
-    this.tables = { counters: this.counters, circuits: this.circuits, holdings: this.holdings };
+    this.limits = new CellTable(handle.limits, LIMITS, threads, thread);
+    this.logs = new CellTable(handle.logs, LOGS, threads, thread);
+    this.utcOffsetMs = handle.utcOffsetMs;
+    const { counters, circuits, holdings, limits, logs } = this;
+    this.tables = { counters, circuits, holdings, limits, logs };
     this.#bell = new Bell(handle.bells, thread);
   }
 

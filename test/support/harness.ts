@@ -74,7 +74,7 @@ export class FakeHost implements Host {
   upstreams: Map<string, Upstream> = new Map();
   stores: Map<string, KeyValueStore> = new Map([["main", new MemoryStore(64 * 1024 ** 2, this.clock)]]);
   consumers = new Consumers([]);
-  shared: SharedState = new SharedMemory(createSharedMemory(1, this.clock.monotonic()), 0);
+  shared: SharedState = new SharedMemory(createSharedMemory(1, this.clock.monotonic(), this.clock.now()), 0);
   baseDir = process.cwd();
   /** Sums of counters, by name and labels. */
   readonly counts = new Map<string, number>();

@@ -99,6 +99,30 @@ describe("a table of cells", () => {
     expect(table.locate("kept", 0, later)).toBe(cell);
   });
 
+  it("finds a cell that is there and makes none, and none whose time is over", () => {
+    const { table, other, epoch } = open();
+    expect([table.find("key", epoch), table.countLive(epoch)]).toEqual([-1, 0]);
+    const cell = table.locate("key", 10_000, epoch);
+    expect(other.find("key", epoch + 10_000)).toBe(cell);
+    expect(other.find("key", epoch + 10_000 + LONGER)).toBe(-1);
+    expect(table.countLive(epoch + 10_000 + LONGER)).toBe(0);
+  });
+
+  it("keeps a cell that was found until the turn is over, and longer when it is prolonged", () => {
+    const { table, epoch } = open();
+    const cell = table.locate("key", 0, epoch);
+    expect(table.find("key", epoch + 3000)).toBe(cell);
+    const crowd = (now: number): void => {
+      for (let j = 0; j < 100; j++) table.locate(`other ${now} ${j}`, 0, now);
+    };
+    crowd(epoch + 6000);
+    expect(table.find("key", epoch + 6000)).toBe(cell);
+    table.prolong(cell, 60_000, epoch + 6000);
+    table.prolong(cell, 1, epoch + 6000);
+    crowd(epoch + 66_000);
+    expect(table.find("key", epoch + 66_000)).toBe(cell);
+  });
+
   it("finds different cells for the same keys in every table: the hash has a secret", () => {
     const cells = (): number[] => {
       const { table, epoch } = open(65_536);
@@ -118,6 +142,20 @@ describe("a table of cells", () => {
     let count = 0;
     while (table.locate(`key ${count}`, 1000, epoch) !== -1) count++;
     expect(count).toBeGreaterThan(2048);
+  });
+
+  it("has room for a million keys when it has twice as many places, and tells about how many it has", () => {
+    const { table, memory, epoch } = open(2 ** 21);
+    expect(memory.byteLength).toBeLessThan(100_000_000);
+    for (let i = 0; i < 1_000_000; i++) table.locate(`key ${i}`, 60_000, epoch);
+    expect(table.full).toBe(0);
+    expect(table.countLive(epoch) / 1_000_000).toBeCloseTo(1, 1);
+    expect(table.countLive(epoch + 60_000 + LONGER)).toBe(0);
+    const [first, last] = ["key 0", "key 999999"].map((key) => table.locate(key, 60_000, epoch));
+    table.words[first!] = 42;
+    table.words[last!] = 43;
+    expect([table.locate("key 0", 0, epoch), table.locate("key 999999", 0, epoch)]).toEqual([first, last]);
+    expect([table.words[first!], table.words[last!]]).toEqual([42, 43]);
   });
 
   it("behaves like a map that forgets", () => {

@@ -9,11 +9,16 @@ function open(threads: number) {
 describe("memory that threads share", () => {
   it("has tables in which all find the same cells", () => {
     const [a, b] = open(2);
-    for (const table of ["counters", "circuits", "holdings"] as const) {
+    for (const table of ["counters", "circuits", "holdings", "limits", "logs"] as const) {
       const cell = a![table].locate("key", 1000, 0);
       Atomics.add(a![table].words, cell, 1);
       expect([b![table].locate("key", 1000, 0), b![table].words[cell]]).toEqual([cell, 1]);
     }
+  });
+
+  it("has one offset of its clock from UTC", () => {
+    const handle = createSharedMemory(1, 1000.25, 1_700_000_000_000);
+    expect(new SharedMemory(handle, 1).utcOffsetMs).toBe(1_699_999_999_000);
   });
 
   it("forgets what a thread held when it has ended, and nothing else, and wakes the others", async () => {

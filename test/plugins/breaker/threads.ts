@@ -118,6 +118,8 @@ export const NO_ROOM: SharedCells = {
   doubles: new Float64Array(new SharedArrayBuffer(0)),
   longs: new BigInt64Array(new SharedArrayBuffer(0)),
   locate: () => -1,
+  find: () => -1,
+  prolong() {},
 };
 
 /** The cell of a circuit that only this thread knows. */
