@@ -8,6 +8,7 @@ import { compress } from "./compress.ts";
 import { concurrency } from "./concurrency.ts";
 import { cors } from "./cors.ts";
 import { ip } from "./ip.ts";
+import { limit } from "./limit.ts";
 import { mirror } from "./mirror.ts";
 import { redirect } from "./redirect.ts";
 import { requestId } from "./request-id.ts";
@@ -28,6 +29,7 @@ const BUILT_IN: readonly Plugin[] = [
   concurrency,
   cors,
   ip,
+  limit,
   mirror,
   redirect,
   requestId,

@@ -15,8 +15,13 @@ export function compileClients(
   problems: Problem[],
 ): ((x: Exchange) => boolean) | undefined {
   if (option === undefined) return undefined;
+  const { ips } = option;
+  if (ips.length + option.consumers.length + option.roles.length === 0) {
+    const message = "Give `ips`, `consumers` or `roles`; nobody is in an empty list";
+    problems.push({ code: "CONFIG_VALUE", message, pointer });
+  }
   const ranges = new RangeSet();
-  for (const [i, entry] of option.ips.entries()) {
+  for (const [i, entry] of ips.entries()) {
     if (ranges.add(entry)) continue;
     const message = `"${entry}" is neither an address (192.0.2.1, 2001:db8::1) nor a CIDR range (10.0.0.0/8)`;
     problems.push({ code: "CONFIG_CIDR", message, pointer: childPointer(`${pointer}/ips`, i) });
@@ -25,11 +30,10 @@ export function compileClients(
     const address = parseAddress(text);
     return address !== undefined && ranges.has(address);
   });
-  const hasIps = option.ips.length > 0;
   const consumers: ReadonlySet<string> = new Set(option.consumers);
   const roles: ReadonlySet<string> = new Set(option.roles);
   const isListed = ({ name, roles: own }: Consumer): boolean =>
     consumers.has(name) || own.some((role) => roles.has(role));
   return (x) =>
-    (hasIps && addresses.of(x.clientAddress)) || (x.consumer !== undefined && isListed(x.consumer));
+    (ips.length > 0 && addresses.of(x.clientAddress)) || (x.consumer !== undefined && isListed(x.consumer));
 }

@@ -25,6 +25,7 @@ const ruleSchema = {
     name: {
       type: "string",
       pattern: "^[a-z][a-z0-9-]{0,31}$",
+      "x-expected": "a name such as per-second, up to 32 lower-case letters, digits and hyphens",
       description: "What replies and metrics call the rule; its window, such as `1m`, by default.",
     },
     algorithm,
@@ -77,7 +78,6 @@ const clients = <const X extends string>(description: X) =>
       consumers: names("Names of consumers."),
       roles: names("Roles of consumers."),
     },
-    minProperties: 1,
     additionalProperties: false,
   }) as const;
 

@@ -1,6 +1,7 @@
 /** Plugins that only have schemas, so that tests of configuration do not depend on the real ones. */
 import type { Catalogue, JsonSchema, Plugin } from "../../../core/plugin.ts";
 import { UNITS } from "../../../core/units.ts";
+import { limitSchema } from "../../../plugins/limit/schema.ts";
 import { script } from "../../../plugins/script.ts";
 
 const map = (properties: JsonSchema["properties"], more: object = {}): JsonSchema => ({
@@ -104,6 +105,7 @@ const PLUGINS = [
   plugin("balance", balance, true),
   plugin("choose", choose),
   plugin("exclusive", exclusive),
+  plugin("limit", limitSchema),
   plugin("respond", respond, true),
   script,
   plugin("stamp", stamp),

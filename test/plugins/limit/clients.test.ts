@@ -37,6 +37,11 @@ describe("a list of clients", () => {
     expect(compileClients(undefined, "/allow", [])).toBeUndefined();
   });
 
+  it("has somebody in it", () => {
+    expect(() => compile({})).toThrow("CONFIG_VALUE /allow");
+    expect(() => compile({ ips: [] })).toThrow("CONFIG_VALUE /allow");
+  });
+
   it("refuses what is no address", () => {
     expect(() => compile({ ips: ["10.0.0.0/8", "10.0.0.0/33", "host"] })).toThrow(
       "CONFIG_CIDR /allow/ips/1,CONFIG_CIDR /allow/ips/2",
