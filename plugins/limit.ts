@@ -10,13 +10,13 @@
  * Without `store`, or with one in memory, all threads of a gateway count together. With a store on the network all
  * gateways do; `onStoreError` says what holds without it: 503 STORE_UNAVAILABLE with `deny`.
  */
-import { ConfigError, type Host, type JsonSchema, type Plugin, type Problem } from "../core/plugin.ts";
+import { ConfigError, type Host, type Plugin, type Problem } from "../core/plugin.ts";
 import { compileClients } from "./limit/clients.ts";
 import { Charge, compileCost } from "./limit/cost.ts";
 import { Gate, type Tier } from "./limit/gate.ts";
 import { compileKeys } from "./limit/keys.ts";
 import type { Plan } from "./limit/limiter.ts";
-import { createMemoryLimiter } from "./limit/memory-limiter.ts";
+import { compileStoreRules, createOpenLimiter } from "./limit/open-limiters.ts";
 import { compilePlans, tierOf } from "./limit/plans.ts";
 import { ReplyFields } from "./limit/reply-fields.ts";
 import { type LimitOptions, limitSchema } from "./limit/schema.ts";
@@ -41,13 +41,15 @@ function openGate(options: LimitOptions, host: Host): Gate {
   const isDenied = compileClients(options.deny, "/deny", problems);
   const costOf = compileCost(options.cost, problems);
   const charge = options.charge && new Charge(options.charge, problems);
-  checkStore(options, problems);
+  const storeRules = compileStoreRules(options, problems);
   if (problems.length > 0) throw new ConfigError(problems);
 
   const stats = openStats(host);
+  const openLimiter = createOpenLimiter(keys.scope, storeRules, host);
   const prefix = host.stage === limit.name ? "" : `${host.stage}:`;
   const openTier = (name: string, plan: Plan): Tier => ({
-    limiter: createMemoryLimiter(keys.scope, plan, host),
+    limiter: openLimiter(plan),
+    banMs: plan.ban?.forMs ?? 0,
     fields: options.headers.length === 0 ? undefined : new ReplyFields(plan, prefix, options.headers),
     rules: plan.rules.map((rule) => stats.rule(name, rule.name)),
   });
@@ -69,17 +71,4 @@ function openGate(options: LimitOptions, host: Host): Gate {
     isReport: options.mode === "report",
     stats,
   });
-}
-
-/** Options about a store that nobody asks. */
-const OF_STORES = ["lease", "timeout", "onStoreError", "localShare"] as const;
-
-function checkStore(options: LimitOptions, problems: Problem[]): void {
-  if (options.store !== undefined) return;
-  for (const name of OF_STORES) {
-    const property: JsonSchema = limitSchema.properties[name];
-    if (options[name] === property["default"]) continue;
-    const message = `\`${name}\` is about a store on the network: give \`store\``;
-    problems.push({ code: "CONFIG_VALUE", message, pointer: `/${name}` });
-  }
 }

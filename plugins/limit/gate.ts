@@ -9,6 +9,8 @@ import type { LimitStats, RuleStats } from "./stats.ts";
 /** What holds for the requests of one tier. */
 export interface Tier {
   readonly limiter: Limiter;
+  /** How long a ban is; 0 when nobody is banned. */
+  readonly banMs: number;
   /** Undefined when replies tell nothing. */
   readonly fields: ReplyFields | undefined;
   /** By rule. */
@@ -86,6 +88,11 @@ export class Gate {
       const isPlain = tier.fields === undefined && this.#options.charge === undefined;
       return isPlain ? next(x) : this.#answer(x, next, tier, key, decision);
     }
+    let { retryAfterMs } = decision;
+    if (decision.beginsBan) {
+      this.#stats.bans++;
+      retryAfterMs = Math.max(retryAfterMs, tier.banMs);
+    }
     if (outcome === "limited") tier.rules[decision.rule]!.refused++;
     if (this.#options.isReport) {
       this.#stats.reported++;
@@ -93,7 +100,7 @@ export class Gate {
     }
     this.#stats[outcome]++;
     tier.fields?.addTo((x.failureHeaders ??= new HeaderList()), decision, 0, true);
-    throw refusal(outcome, decision.retryAfterMs);
+    throw refusal(outcome, retryAfterMs);
   }
 
   async #answer(x: Exchange, next: Handler, tier: Tier, key: string, decision: Decision): Promise<Reply> {

@@ -31,8 +31,6 @@ const SECRET_VARIABLE = new RegExp(
 export interface Keys {
   /** Says whose counts they are: those of one stage, or of all stages of a name. */
   readonly scope: string;
-  /** What all routes with the stage are counted together for; undefined when each route counts for itself. */
-  readonly shared: string | undefined;
   keyOf(x: Exchange): string;
 }
 
@@ -61,13 +59,20 @@ export function compileKeys(
   );
   const [only = wide[0]] = wide;
   const shared =
-    only === undefined ? undefined : typeof only === "object" ? `upstream ${only.upstream}` : "global";
+    only === undefined ? undefined : typeof only === "object" ? `upstream/${only.upstream}` : "global";
+  const owner = shared ?? `route/${host.route}`;
   return {
     // What the values are belongs to it: other keys are other counts.
-    scope: `${shared ?? `route ${host.route}`} ${host.stage} ${texts.join()} `,
-    shared,
+    scope: [owner, host.stage, ...parts.map(nameOf)].join("/"),
     keyOf: compileJoin(values, ip),
   };
+}
+
+/** A part as scopes have it. */
+function nameOf(part: Part): string {
+  if (typeof part === "string") return part;
+  const [[kind, name] = ["", ""]] = Object.entries(part);
+  return `${kind}:${encodeURIComponent(name)}`;
 }
 
 function isWide(part: Part): part is Wide & Part {

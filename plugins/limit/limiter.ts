@@ -58,6 +58,8 @@ export interface Decision {
   readonly retryAfterMs: number;
   /** What it has taken: 0 when it was refused. */
   readonly cost: number;
+  /** This refusal was the last one before a ban, which holds from now on. */
+  readonly beginsBan?: boolean;
   /** When it was counted, on the clock of the limiter; {@link Limiter.settle} wants to know. */
   readonly at: number;
 }

@@ -91,7 +91,16 @@ class RedisLimiter implements Limiter {
     const answer = (await this.#run("take", key, cost)) as [Decision["outcome"], ...number[]];
     const [outcome, rule = 0, remaining = 0, resetMs = 0, retryAfterMs = 0, at = 0, bannedMs = 0] = answer;
     const isAllowed = outcome === "allowed";
-    const decision = { outcome, rule, remaining, resetMs, retryAfterMs, cost: isAllowed ? cost : 0, at };
+    const decision = {
+      outcome,
+      rule,
+      remaining,
+      resetMs,
+      retryAfterMs,
+      cost: isAllowed ? cost : 0,
+      beginsBan: bannedMs > 0,
+      at,
+    };
     if (outcome === "banned") this.#bans.add(key, decision);
     if (bannedMs > 0) this.#noteBan(key, at + bannedMs, at).catch(() => {}); // counted as a failure of the store
     return decision;

@@ -148,6 +148,7 @@ class LocalDecision implements Decision {
   readonly resetMs: number;
   readonly retryAfterMs: number;
   readonly cost: number;
+  readonly beginsBan: boolean;
   readonly at: number;
 
   constructor(made: Decision) {
@@ -158,6 +159,7 @@ class LocalDecision implements Decision {
     this.resetMs = made.resetMs;
     this.retryAfterMs = made.retryAfterMs;
     this.cost = made.cost;
+    this.beginsBan = made.beginsBan === true;
     this.at = made.at;
   }
 }

@@ -20,6 +20,7 @@ export class LimitStats {
   bypassed = 0;
   denied = 0;
   reported = 0;
+  bans = 0;
   /** Charges and give-backs that a store did not take. */
   unsettled = 0;
   readonly #rules = new Map<string, RuleStats>();
@@ -53,6 +54,9 @@ export function openStats(host: Host): LimitStats {
       refused,
     ]),
   );
+  metrics.collect("sluice_limit_bans_total", "Bans that refusals have led to.", "counter", () => [
+    [labels, stats.bans],
+  ]);
   metrics.collect(
     "sluice_limit_unsettled_total",
     "Charges after the reply that a store did not take.",

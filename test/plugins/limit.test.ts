@@ -193,7 +193,7 @@ describe("counts", () => {
 
 describe("metrics", () => {
   const all = (host: FakeHost) => {
-    const labels = '"route":"test","stage":"stage"';
+    const labels = '"route":"test","stage":"limit"';
     const counts = host.collected("sluice_limit_requests_total");
     return Object.fromEntries(
       ["allowed", "limited", "banned", "bypassed", "denied", "reported"].map((outcome) => [
@@ -204,7 +204,7 @@ describe("metrics", () => {
   };
 
   it("count requests by outcome, and refusals by rule, also across generations", async () => {
-    const host = new FakeHost();
+    const host = named("limit");
     const options = {
       rate: "2/1m",
       ban: { after: 2, within: "1m", for: "1m" },
@@ -219,8 +219,9 @@ describe("metrics", () => {
     const { ask } = await open({ ...options, mode: "report" }, fresh, host);
     await ask();
     expect(all(host)).toEqual({ allowed: 2, limited: 2, banned: 1, bypassed: 2, denied: 1, reported: 1 });
+    expect(host.collected("sluice_limit_bans_total")).toEqual({ '{"route":"test","stage":"limit"}': 1 });
     expect(host.collected("sluice_limit_refused_total")).toEqual({
-      '{"route":"test","stage":"stage","tier":"","rule":"1m"}': 2,
+      '{"route":"test","stage":"limit","tier":"","rule":"1m"}': 2,
     });
   });
 });

@@ -18,6 +18,7 @@ export const decision = (parts: Partial<Decision> = {}): Decision => ({
   resetMs: 1000,
   retryAfterMs: 0,
   cost: 1,
+  beginsBan: false,
   at: 0,
   ...parts,
 });

@@ -25,6 +25,7 @@ function open(options: object = {}, parts: Partial<GateOptions> = {}) {
   const stats = new LimitStats();
   const tier = {
     limiter,
+    banMs: base.ban?.forMs ?? 0,
     fields: checked.headers.length === 0 ? undefined : new ReplyFields(base, "", checked.headers),
     rules: base.rules.map(({ name }) => stats.rule("", name)),
   };
@@ -106,6 +107,14 @@ describe("a request that may not", () => {
       expect(stats[refused.outcome as "limited"]).toBe(1);
       expect(stats.allowed).toBe(0);
     }
+  });
+
+  it("is told the end of the ban that it has led to", async () => {
+    const { gate, limiter, stats } = open({ ban: { after: 3, for: "5m" } });
+    limiter.decisions = [{ ...limited, beginsBan: true }];
+    const error = await failureOf(() => gate.handle(exchange(), ok));
+    expect(error).toMatchObject({ code: "RATE_LIMITED", headers: ["retry-after", "300"] });
+    expect([stats.bans, stats.limited]).toEqual([1, 1]);
   });
 
   it("is counted by the rule that refused it", async () => {

@@ -138,7 +138,8 @@ describe("keys", () => {
 describe("scopes", () => {
   it("are of a route, a stage and what it counts by", () => {
     const own = compile("ip");
-    expect(own.shared).toBeUndefined();
+    expect(own.scope).toBe("route/users/limit/ip");
+    expect(compile(["global", { header: "x-tenant" }]).scope).toBe("global/limit/global/header:x-tenant");
     const others = [
       compile("consumer"),
       compile("ip", {}, { route: "orders", stage: "limit" }),
