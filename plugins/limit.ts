@@ -49,7 +49,6 @@ function openGate(options: LimitOptions, host: Host): Gate {
   const prefix = host.stage === limit.name ? "" : `${host.stage}:`;
   const openTier = (name: string, plan: Plan): Tier => ({
     limiter: openLimiter(plan),
-    banMs: plan.ban?.forMs ?? 0,
     fields: options.headers.length === 0 ? undefined : new ReplyFields(plan, prefix, options.headers),
     rules: plan.rules.map((rule) => stats.rule(name, rule.name)),
   });

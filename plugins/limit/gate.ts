@@ -9,8 +9,6 @@ import type { LimitStats, RuleStats } from "./stats.ts";
 /** What holds for the requests of one tier. */
 export interface Tier {
   readonly limiter: Limiter;
-  /** How long a ban is; 0 when nobody is banned. */
-  readonly banMs: number;
   /** Undefined when replies tell nothing. */
   readonly fields: ReplyFields | undefined;
   /** By rule. */
@@ -88,11 +86,7 @@ export class Gate {
       const isPlain = tier.fields === undefined && this.#options.charge === undefined;
       return isPlain ? next(x) : this.#answer(x, next, tier, key, decision);
     }
-    let { retryAfterMs } = decision;
-    if (decision.beginsBan) {
-      this.#stats.bans++;
-      retryAfterMs = Math.max(retryAfterMs, tier.banMs);
-    }
+    if (decision.beginsBan) this.#stats.bans++;
     if (outcome === "limited") tier.rules[decision.rule]!.refused++;
     if (this.#options.isReport) {
       this.#stats.reported++;
@@ -100,7 +94,7 @@ export class Gate {
     }
     this.#stats[outcome]++;
     tier.fields?.addTo((x.failureHeaders ??= new HeaderList()), decision, 0, true);
-    throw refusal(outcome, retryAfterMs);
+    throw refusal(outcome, decision.retryAfterMs);
   }
 
   async #answer(x: Exchange, next: Handler, tier: Tier, key: string, decision: Decision): Promise<Reply> {

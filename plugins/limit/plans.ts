@@ -11,8 +11,9 @@ type RuleOption = NonNullable<LimitOptions["rules"]>[number];
 
 const MOST_UNITS = 1_000_000_000;
 const LONGEST_WINDOW = "366d";
-/** A bucket is refilled to the millisecond: its rate must be a fraction of small numbers. */
+/** A bucket is refilled to the millisecond: its rate must be a fraction of small numbers, which are whole in its sum. */
 const MOST_TICKS = 100_000;
+const MOST_HELD = 2 ** 51;
 
 /** What an algorithm can count. */
 const BOUNDS = {
@@ -131,8 +132,9 @@ class RulesCompiler {
       windowMs,
       burst: burst ?? count,
     };
-    if (hasBucket) this.#checkBucket(rule, pointer);
-    else if (burst !== undefined) {
+    if (hasBucket) {
+      if (windowMs <= parseDuration(window)) this.#checkBucket(rule, pointer);
+    } else if (burst !== undefined) {
       this.#report(
         `\`burst\` is for buckets: \`token-bucket\` and \`hybrid\`, not \`${algorithm}\``,
         `${pointer}/burst`,
@@ -142,14 +144,19 @@ class RulesCompiler {
   }
 
   #checkBucket({ algorithm, count, windowMs, burst }: Rule, pointer: string): void {
-    if (count / gcd(count, windowMs) > MOST_TICKS) {
+    const common = gcd(count, windowMs);
+    if (count / common > MOST_TICKS) {
       this.#report(
-        "The rate is too fine to refill a bucket by it exactly; use a rounder number",
+        "A bucket cannot be refilled exactly at this rate; use a rounder or smaller number",
         `${pointer}/rate`,
       );
-    }
-    if ((burst / count) * windowMs > parseDuration(LONGEST_WINDOW)) {
+    } else if ((burst / count) * windowMs > parseDuration(LONGEST_WINDOW)) {
       this.#report(`At this rate the bucket is not full again in ${LONGEST_WINDOW}`, `${pointer}/burst`);
+    } else if (burst * (windowMs / common) > MOST_HELD) {
+      this.#report(
+        "A bucket cannot be refilled exactly at this rate; use a rounder or smaller number",
+        `${pointer}/rate`,
+      );
     }
     if (algorithm === "hybrid" && burst > count) {
       this.#report(`The window never has more than ${count} at once`, `${pointer}/burst`);

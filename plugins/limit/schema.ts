@@ -158,7 +158,7 @@ export const limitSchema = {
       type: "object",
       description: "Refuses all requests of a key for a time when too many of it were refused.",
       properties: {
-        after: units("Refusals that lead to a ban."),
+        after: { ...units("Refusals that lead to a ban."), maximum: 1_000_000 },
         within: duration("1m", "Time in which they must come."),
         for: duration("10m", "How long the ban is."),
       },
