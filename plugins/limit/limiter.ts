@@ -59,7 +59,7 @@ export interface Decision {
   /** What it has taken: 0 when it was refused. */
   readonly cost: number;
   /** This refusal was the last one before a ban, which holds from now on. */
-  readonly beginsBan?: boolean;
+  readonly beginsBan: boolean;
   /** When it was counted, on the clock of the limiter; {@link Limiter.settle} wants to know. */
   readonly at: number;
 }

@@ -75,7 +75,7 @@ class MemoryLimiter implements Limiter {
   take(key: string, cost: number): Decision {
     const now = this.#now();
     const bannedMs = this.#bans.leftMs(key, now);
-    if (bannedMs > 0) return decide("banned", 0, 0, bannedMs, bannedMs, 0, now);
+    if (bannedMs > 0) return decide("banned", 0, 0, bannedMs, bannedMs, 0, false, now);
     const counters = this.#locate(key, now);
     const { length } = counters;
     for (let i = 0; i < length; i++) {
@@ -86,7 +86,7 @@ class MemoryLimiter implements Limiter {
       if (leftOf(counters[i]!) < leftOf(counters[rule]!)) rule = i;
     }
     const { remaining, resetMs } = counters[rule]!;
-    return decide("allowed", rule, remaining, resetMs, 0, cost, now);
+    return decide("allowed", rule, remaining, resetMs, 0, cost, false, now);
   }
 
   settle(key: string, { at }: Decision, by: number): void {
@@ -138,7 +138,7 @@ class MemoryLimiter implements Limiter {
       else waitMs = Math.max(waitMs, counter.waitFor(cost));
     }
     const { remaining, resetMs } = counters[rule]!;
-    return decide("limited", rule, remaining, resetMs, Math.max(banMs, neverMs || waitMs), 0, now);
+    return decide("limited", rule, remaining, resetMs, Math.max(banMs, neverMs || waitMs), 0, banMs > 0, now);
   }
 
   /** Finds the key in all counters: those of all threads, or else those of this one. */
@@ -195,9 +195,10 @@ function decide(
   resetMs: number,
   retryAfterMs: number,
   cost: number,
+  beginsBan: boolean,
   at: number,
 ): Decision {
-  return { outcome, rule, remaining, resetMs, retryAfterMs, cost, at };
+  return { outcome, rule, remaining, resetMs, retryAfterMs, cost, beginsBan, at };
 }
 
 function problemOf(rule: Rule) {

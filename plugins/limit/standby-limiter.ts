@@ -159,7 +159,7 @@ class LocalDecision implements Decision {
     this.resetMs = made.resetMs;
     this.retryAfterMs = made.retryAfterMs;
     this.cost = made.cost;
-    this.beginsBan = made.beginsBan === true;
+    this.beginsBan = made.beginsBan;
     this.at = made.at;
   }
 }
@@ -172,6 +172,7 @@ class Uncounted implements Decision {
   readonly resetMs = 0;
   readonly retryAfterMs = 0;
   readonly cost: number;
+  readonly beginsBan = false;
   readonly at = 0;
 
   constructor(remaining: number, cost: number) {

@@ -13,7 +13,7 @@ function toLimiter(model: LimitModel, plan: Plan, now: () => number): Limiter {
       const shareOf = (i: number): number => left[i]!.remaining / capacityOf(plan.rules[i]!);
       const rule = rules.toSorted((a, b) => shareOf(a) - shareOf(b))[0] ?? 0;
       const taken = outcome === "allowed" ? cost : 0;
-      return { outcome, rule, ...left[rule]!, retryAfterMs, cost: taken, at: now() };
+      return { outcome, rule, ...left[rule]!, retryAfterMs, cost: taken, beginsBan: false, at: now() };
     },
     settle: (key, { at }, by) => model.settle(key, at, by, now()),
     read: (key) => model.read(key, now()),

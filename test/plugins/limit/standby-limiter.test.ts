@@ -26,7 +26,8 @@ class FakeLimiter implements Limiter {
     this.#outcome = outcome;
   }
   decide(cost: number): Decision {
-    return { outcome: this.#outcome, rule: 0, remaining: 7, resetMs: 60, retryAfterMs: 5, cost, at: 1 };
+    const left = { remaining: 7, resetMs: 60, retryAfterMs: 5 };
+    return { outcome: this.#outcome, rule: 0, ...left, cost, beginsBan: false, at: 1 };
   }
   take(key: string, cost: number): Decision | Promise<Decision> {
     this.calls.push(["take", key, cost]);
