@@ -66,7 +66,8 @@ export interface StageConfig {
 }
 
 /** A route of a checked configuration, its pipeline flat. */
-export interface RouteConfig extends Omit<FromSchema<typeof routeSchema>, "pipeline" | "upstream"> {
+export interface RouteConfig
+  extends Omit<FromSchema<typeof routeSchema>, "pipeline" | "upstream" | "rateLimits"> {
   stages: StageConfig[];
   /** JSON Pointer to the route in the configuration, for messages. */
   pointer: string;

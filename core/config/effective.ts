@@ -1,7 +1,7 @@
 /** The configuration as it may be shown: with defaults or as it was written, secrets masked. */
 import { childPointer } from "../pointer.ts";
-import type { Pipelines, Show } from "./pipelines.ts";
-import type { CheckedRoute } from "./routes.ts";
+import type { MakeStage, Pipelines, Show } from "./pipelines.ts";
+import { type CheckedRoute, flattenRoute } from "./routes.ts";
 import type { Condition } from "./checked.ts";
 import type { StageItem } from "./stages.ts";
 import { maskValue, type Secrets } from "./secrets.ts";
@@ -16,8 +16,8 @@ export function showWritten(tree: MapNode, secrets: Secrets): Shown {
 }
 
 /**
- * With all defaults. Routes have their stages flat, the one that `upstream` stands for included; named pipelines
- * are as they were written.
+ * With all defaults. Routes have their stages flat, those that `upstream` and `rateLimits` stand for included; named
+ * pipelines are as they were written.
  */
 export function showEffective(
   plain: Shown,
@@ -30,13 +30,14 @@ export function showEffective(
     const { node, exact } = findNode(tree, pointer);
     return maskValue(value, exact ? node : undefined, pointer, secrets) as typeof value;
   };
-  const { include: _, routes: list, pipelines: __, ...rest } = plain;
+  const { include: _, routes: list, pipelines: __, rateLimits: ___, ...rest } = plain;
   const shown: Shown = show(rest, "");
   const { pipelines: written } = showWritten(tree, secrets);
   if (written !== undefined) shown["pipelines"] = written;
-  shown["routes"] = routes.map(({ items }, i) => {
-    const { pipeline: _, upstream: __, ...route } = (list as Shown[])[i] ?? {};
-    const stages = pipelines.flatten(items, (item, when) => showStage(item, when, show), show) ?? [];
+  shown["routes"] = routes.map((checked, i) => {
+    const { pipeline: _, upstream: __, rateLimits: ___, ...route } = (list as Shown[])[i] ?? {};
+    const make: MakeStage<Shown> = (item, when) => showStage(item, when, show);
+    const stages = flattenRoute(checked, pipelines, make, show) ?? [];
     return { ...show(route, childPointer("/routes", i)), pipeline: stages };
   });
   return shown;

@@ -19,6 +19,7 @@ import { type Reading, readIncludes, readTree } from "./include.ts";
 import { checkOverload } from "./overload.ts";
 import { Pipelines } from "./pipelines.ts";
 import { renderMessage, renderPlace } from "./render.ts";
+import { RateLimits } from "./rate-limits.ts";
 import { checkRoutes } from "./routes.ts";
 import type { CheckedConfig, RouteConfig } from "./checked.ts";
 import { gatewaySchema } from "./schema.ts";
@@ -153,7 +154,8 @@ async function checkTree(
   const consumers = checkConsumers(checking, plain);
   checkOverload(checking, plain);
   const pipelines = new Pipelines(checking, asRecord(plain["pipelines"]), upstreams);
-  const routes = checkRoutes(checking, plain["routes"], pipelines, upstreams);
+  const rateLimits = new RateLimits(checking, plain);
+  const routes = checkRoutes(checking, plain["routes"], pipelines, rateLimits, upstreams);
 
   const places = { files: [...reading.files], folders: [...reading.folders] };
   const diagnoser = new Diagnoser(tree, secrets, sources);

@@ -3,6 +3,7 @@
  * plugin, and wherever a value is checked, text with a reference such as `${env:NAME}` is taken as well.
  */
 import type { Catalogue, JsonSchema } from "../plugin.ts";
+import { limitSchemas, rateLimitSchema, routeRateLimitSchema } from "./rate-limits-schema.ts";
 import { gatewaySchema, SCRIPT_KEYS, STAGE_KEYS } from "./schema.ts";
 
 const REFERENCE = "\\$\\{(env|file):";
@@ -52,7 +53,19 @@ export function publishGatewaySchema(catalogue: Catalogue): JsonSchema {
     anyOf: [{ required: ["plugin"] }, { required: ["use"] }],
     allOf: [use, ...branches],
   };
+  const limit = catalogue.get("limit");
+  if (limit !== undefined) Object.assign(published, publishLimits(limit.schema));
   return { ...relax(root), definitions: { ...published, ...shared } };
+}
+
+/** Limits that hold for all routes have the options of the plugin. */
+function publishLimits(schema: JsonSchema): Record<string, JsonSchema> {
+  const { whole, change } = limitSchemas(schema);
+  const { description, anyOf } = routeRateLimitSchema;
+  return {
+    rateLimit: relax({ ...whole, description: rateLimitSchema.description }),
+    routeRateLimit: { description, anyOf: [anyOf[0], relax(change)] },
+  };
 }
 
 /** The schema of one plugin's options. */

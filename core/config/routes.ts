@@ -1,7 +1,8 @@
 /** Checks routes and makes their pipelines flat. */
 import { asList, asRecord, type Checking } from "./checking.ts";
 import { checkMatch } from "./conditions.ts";
-import { copyStage, type Pipelines, TOO_MANY_STAGES } from "./pipelines.ts";
+import { copyStage, type MakeStage, type Pipelines, type Show, TOO_MANY_STAGES } from "./pipelines.ts";
+import type { RateLimits, RouteLimits } from "./rate-limits.ts";
 import type { RouteConfig } from "./checked.ts";
 import { checkStages, createBalanceStage, type Item } from "./stages.ts";
 
@@ -9,6 +10,7 @@ import { checkStages, createBalanceStage, type Item } from "./stages.ts";
 export interface CheckedRoute {
   readonly config: RouteConfig;
   readonly items: readonly Item[];
+  readonly limits: RouteLimits;
 }
 
 /** Every route of which enough is right to make one. When nothing was reported, that is all of them. */
@@ -16,12 +18,13 @@ export function checkRoutes(
   checking: Checking,
   list: unknown,
   pipelines: Pipelines,
+  rateLimits: RateLimits,
   upstreams: Record<string, unknown>,
 ): CheckedRoute[] {
   const names = new Map<string, string>();
   return asList(list).map((value, i) => {
     const pointer = `/routes/${i}`;
-    const { pipeline, upstream, ...route } = asRecord(value);
+    const { pipeline, upstream, rateLimits: ownLimits, ...route } = asRecord(value);
     checkName(checking, route["name"], `${pointer}/name`, names);
     checkMatch(checking, route["match"], `${pointer}/match`);
     const items = checkStages(checking, pipeline, `${pointer}/pipeline`, upstreams);
@@ -30,10 +33,37 @@ export function checkRoutes(
       items.push(createBalanceStage(checking, upstream, `${pointer}/upstream`, upstreams));
     }
     checkTerminal(checking, pipelines, items, pipeline, pointer);
-    const stages = pipelines.flatten(items, copyStage);
+    const limits = rateLimits.checkRoute(ownLimits, `${pointer}/rateLimits`);
+    const stages = flattenRoute({ items, limits }, pipelines, copyStage);
     if (stages === undefined) checking.report("CONFIG_VALUE", TOO_MANY_STAGES, `${pointer}/pipeline`);
-    return { config: { ...route, stages: stages ?? [], pointer } as unknown as RouteConfig, items };
+    return { config: { ...route, stages: stages ?? [], pointer } as unknown as RouteConfig, items, limits };
   });
+}
+
+/**
+ * The stages of a route, those of limits that hold for all routes included.
+ * @returns undefined when there are too many
+ */
+export function flattenRoute<T>(
+  { items, limits }: Pick<CheckedRoute, "items" | "limits">,
+  pipelines: Pipelines,
+  make: MakeStage<T>,
+  show?: Show,
+): T[] | undefined {
+  let length = 0;
+  let identified = 0;
+  const stages = pipelines.flatten<T>(
+    items,
+    (item, when) => {
+      length++;
+      if (item.identifies === true) identified = length;
+      return make(item, when);
+    },
+    show,
+  );
+  if (stages === undefined) return undefined;
+  if (limits.user !== undefined) stages.splice(identified, 0, make(limits.user, undefined));
+  return [...limits.first.map((item) => make(item, undefined)), ...stages];
 }
 
 function checkName(checking: Checking, name: unknown, pointer: string, names: Map<string, string>): void {

@@ -7,6 +7,12 @@ import { METHOD } from "../methods.ts";
 import { duration, size, UNITS } from "../units.ts";
 import { consumerSchema } from "./consumers-schema.ts";
 import { overloadSchema } from "./overload-schema.ts";
+import {
+  rateLimitSchema,
+  rateLimitsSchema,
+  routeRateLimitSchema,
+  routeRateLimitsSchema,
+} from "./rate-limits-schema.ts";
 import { storeSchema } from "./stores-schema.ts";
 import { scriptGrantsSchema, scriptLimitsSchema } from "./script-schema.ts";
 import { upstreamSchema } from "./upstream-schema.ts";
@@ -212,6 +218,7 @@ export const routeSchema = {
       },
       additionalProperties: false,
     },
+    rateLimits: routeRateLimitsSchema,
     pipeline: {
       type: "array",
       items: { $ref: "#/definitions/stage" },
@@ -322,6 +329,7 @@ export const gatewaySchema = {
       default: [],
       description: "Who may ask, with their credentials: for the `auth` plugin.",
     },
+    rateLimits: rateLimitsSchema,
     pluginsDir: {
       type: "string",
       minLength: 1,
@@ -361,6 +369,8 @@ export const gatewaySchema = {
     upstream: upstreamSchema,
     store: storeSchema,
     consumer: consumerSchema,
+    rateLimit: rateLimitSchema,
+    routeRateLimit: routeRateLimitSchema,
     pipeline: pipelineSchema,
     route: routeSchema,
     stage: stageSchema,

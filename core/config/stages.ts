@@ -20,6 +20,8 @@ export interface StageItem {
   /** True when it always answers. */
   readonly isTerminal: boolean;
   readonly pointer: string;
+  /** Set when it may say who asks. */
+  readonly identifies?: true;
   /** Of a script: what stands in the stage beside the core's keys, where that is more than options. */
   readonly own?: Record<string, unknown>;
 }
@@ -167,12 +169,15 @@ function buildStage(
     checking.report("CONFIG_VALUE", message, `${pointer}/onError`);
   }
   if (!isValid) return undefined;
-  return { kind: "stage", stage, isTerminal: plugin.terminal === true && when === undefined, pointer };
+  const isTerminal = plugin.terminal === true && when === undefined;
+  const checked = { kind: "stage", stage, isTerminal, pointer } as const;
+  return plugin.identifies === true ? { ...checked, identifies: true } : checked;
 }
 
 const KEYS_BESIDE_OPTIONS = STAGE_KEYS.filter((key) => key !== "use" && key !== "plugin");
 
-function checkOptions(
+/** Checks options against their schema, fills in defaults, and resolves the names in them. True when they are valid. */
+export function checkOptions(
   checking: Checking,
   schema: JsonSchema,
   options: object,

@@ -97,18 +97,22 @@ const exclusive = map(
   { oneOf: [{ required: ["left"] }, { required: ["right"] }] },
 );
 
-function plugin(name: string, schema: JsonSchema, terminal?: true): Plugin {
-  return { name, schema, build: () => (next) => next, ...(terminal === undefined ? {} : { terminal }) };
+/** Says who asks. */
+const who = map({});
+
+function plugin(name: string, schema: JsonSchema, more: Partial<Plugin> = {}): Plugin {
+  return { name, schema, build: () => (next) => next, ...more };
 }
 
 const PLUGINS = [
-  plugin("balance", balance, true),
+  plugin("balance", balance, { terminal: true }),
   plugin("choose", choose),
   plugin("exclusive", exclusive),
   plugin("limit", limitSchema),
-  plugin("respond", respond, true),
+  plugin("respond", respond, { terminal: true }),
   script,
   plugin("stamp", stamp),
+  plugin("who", who, { identifies: true }),
 ];
 
 export const fakeCatalogue: Catalogue = new Map(PLUGINS.map((p) => [p.name, p]));
