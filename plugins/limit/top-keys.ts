@@ -11,25 +11,31 @@ const SAMPLE = 32;
 /** What is shown is of the last one to two of these. */
 const WINDOW_MS = 300_000;
 
+/** Largest number of the generator (Park and Miller 1988). */
+const PRIME = 2_147_483_647;
+
 export class TopKeys {
   readonly #clock: Pick<Clock, "monotonic">;
-  readonly #random: () => number;
+  /** From 1 to below {@link PRIME}. */
+  #seed: number;
   #current = new KeySketch(TOP_KEYS);
   #previous = new KeySketch(TOP_KEYS);
   #beganAt: number;
   /** How many that are allowed are not counted before the next that is. */
   #skip = 0;
 
-  constructor(clock: Pick<Clock, "monotonic">, random: () => number) {
+  /** @param random from 0 up to 1: where chance begins */
+  constructor(clock: Pick<Clock, "monotonic">, random: number) {
     this.#clock = clock;
-    this.#random = random;
+    this.#seed = 1 + Math.floor(random * (PRIME - 1));
     this.#beganAt = clock.monotonic();
   }
 
   addAllowed(key: string): void {
     if (this.#skip-- > 0) return;
     // At random, so that no rhythm of clients hides some of them.
-    this.#skip = Math.floor(this.#random() * (2 * SAMPLE - 1));
+    this.#seed = (this.#seed * 48_271) % PRIME;
+    this.#skip = this.#seed % (2 * SAMPLE - 1);
     this.#add(key, SAMPLE, 0);
   }
 

@@ -71,7 +71,7 @@ function expose(options: Partial<LimitParts["options"]> = {}): ExposedLimit {
 beforeEach(() => {
   limiter = new FakeLimiter();
   premium = new FakeLimiter();
-  topKeys = new TopKeys(new FakeClock(), Math.random);
+  topKeys = new TopKeys(new FakeClock(), 0.5);
 });
 
 describe("a limit that is shown", () => {
