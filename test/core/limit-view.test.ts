@@ -40,7 +40,10 @@ describe("what two threads tell of a limit", () => {
         ],
         least: 0,
       },
-      bans: [{ key: "x", forMs: 200 }],
+      bans: [
+        { key: "x", forMs: 200 },
+        { key: "y", forMs: 30 },
+      ],
     });
     const merged = mergeLimits(a, b);
     expect(merged.requests).toEqual({ allowed: 8, limited: 1, banned: 4 });

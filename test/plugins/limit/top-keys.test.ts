@@ -48,6 +48,7 @@ describe("the keys that a stage meets most", () => {
     top.addRefused("newest");
     clock.advance(5 * MINUTE_MS);
     expect(top.read().keys.map(({ key }) => key)).toEqual(["newest"]);
+    top.addRefused("last");
     clock.advance(10 * MINUTE_MS);
     expect(top.read()).toEqual({ keys: [], least: 0 });
   });
