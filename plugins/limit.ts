@@ -13,6 +13,7 @@
 import { ConfigError, type Host, type Plugin, type Problem } from "../core/plugin.ts";
 import { compileClients } from "./limit/clients.ts";
 import { Charge, compileCost } from "./limit/cost.ts";
+import { ExposedLimit, type LimitedTier } from "./limit/exposure.ts";
 import { Gate, type Tier } from "./limit/gate.ts";
 import { compileKeys } from "./limit/keys.ts";
 import type { Plan } from "./limit/limiter.ts";
@@ -21,6 +22,7 @@ import { compilePlans, tierOf } from "./limit/plans.ts";
 import { ReplyFields } from "./limit/reply-fields.ts";
 import { type LimitOptions, limitSchema } from "./limit/schema.ts";
 import { openStats } from "./limit/stats.ts";
+import { openTopKeys } from "./limit/top-keys.ts";
 
 export const limit: Plugin<LimitOptions> = {
   name: "limit",
@@ -47,13 +49,20 @@ function openGate(options: LimitOptions, host: Host): Gate {
   const stats = openStats(host);
   const openLimiter = createOpenLimiter(keys.scope, storeRules, host);
   const prefix = host.stage === limit.name ? "" : `${host.stage}:`;
-  const openTier = (name: string, plan: Plan): Tier => ({
+  const openTier = (name: string, plan: Plan): Tier & LimitedTier => ({
+    tier: name,
+    plan,
     limiter: openLimiter(plan),
     fields: options.headers.length === 0 ? undefined : new ReplyFields(plan, prefix, options.headers),
     rules: plan.rules.map((rule) => stats.rule(name, rule.name)),
   });
+  const topKeys = openTopKeys(host);
   const base = openTier("", plans.base);
   const tiers = new Map([...plans.tiers].map(([name, plan]) => [name, openTier(name, plan)]));
+  const { route, stage } = host;
+  const all = [base, ...tiers.values()] as const;
+  const exposed = new ExposedLimit({ route, stage, options, tiers: all, topKeys, stats });
+  host.expose("limits", `${route}:${stage}`, exposed);
   return new Gate({
     isDenied,
     isAllowed,
@@ -69,5 +78,6 @@ function openGate(options: LimitOptions, host: Host): Gate {
     charge,
     isReport: options.mode === "report",
     stats,
+    topKeys,
   });
 }

@@ -9,12 +9,13 @@ import {
 import type { Exposed } from "../../core/plugin.ts";
 import type { Limiter, Plan, Rule } from "./limiter.ts";
 import type { LimitOptions } from "./schema.ts";
+import { type LimitStats, OUTCOMES } from "./stats.ts";
 import type { TopKeys } from "./top-keys.ts";
 
 /** What holds for the requests of a tier, and what counts them. */
 export interface LimitedTier {
-  /** Undefined for those of no tier. */
-  readonly tier: string | undefined;
+  /** Empty for those of no tier. */
+  readonly tier: string;
   readonly plan: Plan;
   readonly limiter: Limiter;
 }
@@ -27,8 +28,7 @@ export interface LimitParts {
   /** At least one; they count the same keys. */
   readonly tiers: readonly [LimitedTier, ...LimitedTier[]];
   readonly topKeys: TopKeys;
-  /** How many requests there were, by what became of them. */
-  requests(): Readonly<Record<string, number>>;
+  readonly stats: LimitStats;
 }
 
 export class ExposedLimit implements Exposed {
@@ -39,7 +39,7 @@ export class ExposedLimit implements Exposed {
   }
 
   async describe(): Promise<LimitReading> {
-    const { route, stage, options, tiers, topKeys } = this.#parts;
+    const { route, stage, options, tiers, topKeys, stats } = this.#parts;
     return {
       route,
       stage,
@@ -47,11 +47,11 @@ export class ExposedLimit implements Exposed {
       mode: options.mode,
       store: options.store ?? null,
       plans: tiers.map(({ tier, plan }) => ({
-        tier: tier ?? null,
+        tier: tier || null,
         rules: plan.rules.map(showRule),
         ban: plan.ban ?? null,
       })),
-      requests: this.#parts.requests(),
+      requests: Object.fromEntries(OUTCOMES.map((outcome) => [outcome, stats[outcome]])),
       topKeys: topKeys.read(),
       bans: await this.#bans().catch(() => null),
     };
@@ -73,7 +73,7 @@ export class ExposedLimit implements Exposed {
       this.#parts.tiers.map(async ({ tier, plan, limiter }) => {
         const { rules, bannedForMs } = await limiter.read(key);
         const named = plan.rules.map(({ name }, i) => ({ name, ...rules[i]! }));
-        return { tier: tier ?? null, rules: named, bannedForMs };
+        return { tier: tier || null, rules: named, bannedForMs };
       }),
     );
     return {

@@ -5,6 +5,7 @@ import type { Charge } from "./cost.ts";
 import type { Decision, Limiter } from "./limiter.ts";
 import type { ReplyFields } from "./reply-fields.ts";
 import type { LimitStats, RuleStats } from "./stats.ts";
+import type { TopKeys } from "./top-keys.ts";
 
 /** What holds for the requests of one tier. */
 export interface Tier {
@@ -25,6 +26,7 @@ export interface GateOptions {
   /** Refuses nobody. */
   readonly isReport: boolean;
   readonly stats: LimitStats;
+  readonly topKeys: TopKeys;
 }
 
 /** Why a request would have been refused. */
@@ -35,12 +37,14 @@ const MARK = "x-ratelimit-report";
 export class Gate {
   readonly #options: GateOptions;
   readonly #stats: LimitStats;
+  readonly #topKeys: TopKeys;
   readonly #countUnsettled: () => void;
 
   constructor(options: GateOptions) {
-    const { stats } = options;
+    const { stats, topKeys } = options;
     this.#options = options;
     this.#stats = stats;
+    this.#topKeys = topKeys;
     this.#countUnsettled = () => void stats.unsettled++;
   }
 
@@ -83,9 +87,11 @@ export class Gate {
     const { outcome } = decision;
     if (outcome === "allowed") {
       this.#stats.allowed++;
+      this.#topKeys.addAllowed(key);
       const isPlain = tier.fields === undefined && this.#options.charge === undefined;
       return isPlain ? next(x) : this.#answer(x, next, tier, key, decision);
     }
+    this.#topKeys.addRefused(key);
     if (decision.beginsBan) this.#stats.bans++;
     if (outcome === "limited") tier.rules[decision.rule]!.refused++;
     if (this.#options.isReport) {

@@ -38,7 +38,8 @@ export class LimitStats {
   }
 }
 
-const OUTCOMES = ["allowed", "limited", "banned", "bypassed", "denied", "reported"] as const;
+/** What becomes of requests. */
+export const OUTCOMES = ["allowed", "limited", "banned", "bypassed", "denied", "reported"] as const;
 
 /** The counts of a stage, with metrics that tell of them. */
 export function openStats(host: Host): LimitStats {

@@ -1,5 +1,5 @@
 /** The keys that a stage met most in the last minutes, on one thread: all that were refused, and a sample of the others. */
-import type { Clock } from "../../core/plugin.ts";
+import type { Clock, Host } from "../../core/plugin.ts";
 import { KeySketch, mergeTopKeys, type TopKeysReading } from "../../core/top-keys.ts";
 
 /** How many keys are known at a time. */
@@ -13,6 +13,12 @@ const WINDOW_MS = 300_000;
 
 /** Largest number of the generator (Park and Miller 1988). */
 const PRIME = 2_147_483_647;
+
+/** Those of a stage; they outlive generations. */
+export function openTopKeys(host: Pick<Host, "route" | "stage" | "clock" | "keep" | "random">): TopKeys {
+  const { clock } = host;
+  return host.keep(`limit top keys ${host.route} ${host.stage}`, () => new TopKeys(clock, host.random()));
+}
 
 export class TopKeys {
   readonly #clock: Pick<Clock, "monotonic">;

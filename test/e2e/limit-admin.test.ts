@@ -4,7 +4,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import http from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, expect, it } from "vitest";
+import { afterAll, beforeAll, expect, it } from "vitest";
 import { type RunningCli, startCli } from "../support/cli.ts";
 
 const CONFIG = `apiVersion: sluice/v1
@@ -82,14 +82,14 @@ async function admin(path: string, method = "GET", body?: object): Promise<Recor
 
 const from = (ip: string): Record<string, string> => ({ "x-forwarded-for": ip });
 
-beforeEach(async () => {
+beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "sluice-limit-admin-"));
   await writeFile(join(folder, "gateway.yaml"), CONFIG);
   cli = await startCli(["-c", join(folder, "gateway.yaml"), "--no-supervise"]);
   both = await connectBoth();
 }, 60_000);
 
-afterEach(async () => {
+afterAll(async () => {
   for (const connection of both) connection.close();
   await cli[Symbol.asyncDispose]();
   await rm(folder, { recursive: true, force: true });
@@ -158,11 +158,11 @@ it("shows what both threads counted, resets a key on both, bans it and lifts the
 it("counts over all routes together, and by itself where a route has a rate of its own", async () => {
   const paths = ["/users", "/orders", "/dear", "/users", "/orders"];
   const statuses: number[] = [];
-  for (const [i, path] of paths.entries()) statuses.push(await both[i % 2]!.get(path, from("10.0.0.3")));
+  for (const [i, path] of paths.entries()) statuses.push(await both[i % 2]!.get(path, from("10.0.1.1")));
   // The third costs three.
   expect(statuses).toEqual([200, 200, 200, 200, 429]);
-  expect(await askInTurn("/own", "10.0.0.3", 3)).toEqual([200, 200, 429]);
-  expect(await askInTurn("/free/x", "10.0.0.3", 8)).toEqual(Array(8).fill(200));
+  expect(await askInTurn("/own", "10.0.1.1", 3)).toEqual([200, 200, 429]);
+  expect(await askInTurn("/free/x", "10.0.1.1", 8)).toEqual(Array(8).fill(200));
   const all = (await (await fetch(`${cli.adminUrl}/admin/limits`)).json()) as { id: string }[];
   expect(all.map(({ id }) => id).filter((id) => id.startsWith("dear") || id.startsWith("free"))).toEqual([
     "dear:global-limit",

@@ -3,6 +3,7 @@ import type { LimitReading } from "../../../core/limit-view.ts";
 import { GatewayError } from "../../../core/errors.ts";
 import { ExposedLimit, type LimitParts } from "../../../plugins/limit/exposure.ts";
 import type { Ban, Limiter, Plan, Reading } from "../../../plugins/limit/limiter.ts";
+import { LimitStats } from "../../../plugins/limit/stats.ts";
 import { TopKeys } from "../../../plugins/limit/top-keys.ts";
 import { FakeClock } from "../../support/harness.ts";
 
@@ -60,11 +61,11 @@ function expose(options: Partial<LimitParts["options"]> = {}): ExposedLimit {
     stage: "limit",
     options: { by: "ip", mode: "enforce", ...options },
     tiers: [
-      { tier: undefined, plan: PLAN, limiter },
+      { tier: "", plan: PLAN, limiter },
       { tier: "premium", plan: { ...PLAN, ban: undefined }, limiter: premium },
     ],
     topKeys,
-    requests: () => ({ allowed: 7, limited: 2 }),
+    stats: Object.assign(new LimitStats(), { allowed: 7, limited: 2 }),
   });
 }
 
@@ -94,7 +95,7 @@ describe("a limit that is shown", () => {
         { tier: null, rules, ban: PLAN.ban! },
         { tier: "premium", rules, ban: null },
       ],
-      requests: { allowed: 7, limited: 2 },
+      requests: { allowed: 7, limited: 2, banned: 0, bypassed: 0, denied: 0, reported: 0 },
       topKeys: { keys: [{ key: "10.0.0.1", count: 1, error: 0, refused: 1 }], least: 0 },
       bans: [
         { key: "10.0.0.2", forMs: 600 },

@@ -12,7 +12,8 @@ import { Gate, type GateOptions } from "../../../plugins/limit/gate.ts";
 import { compilePlans } from "../../../plugins/limit/plans.ts";
 import { ReplyFields } from "../../../plugins/limit/reply-fields.ts";
 import { LimitStats } from "../../../plugins/limit/stats.ts";
-import { exchange, reply } from "../../support/harness.ts";
+import { TopKeys } from "../../../plugins/limit/top-keys.ts";
+import { exchange, FakeClock, reply } from "../../support/harness.ts";
 import { decision, FakeLimiter, limitOptions } from "../../support/limits.ts";
 
 function open(options: object = {}, parts: Partial<GateOptions> = {}) {
@@ -23,6 +24,7 @@ function open(options: object = {}, parts: Partial<GateOptions> = {}) {
   expect(problems).toEqual([]);
   const limiter = new FakeLimiter();
   const stats = new LimitStats();
+  const topKeys = new TopKeys(new FakeClock(), 0.5);
   const tier = {
     limiter,
     fields: checked.headers.length === 0 ? undefined : new ReplyFields(base, "", checked.headers),
@@ -37,9 +39,10 @@ function open(options: object = {}, parts: Partial<GateOptions> = {}) {
     charge,
     isReport: checked.mode === "report",
     stats,
+    topKeys,
     ...parts,
   });
-  return { gate, limiter, stats, rule: tier.rules[0]! };
+  return { gate, limiter, stats, topKeys, rule: tier.rules[0]! };
 }
 
 const OK = textReply(200, "ok");
@@ -72,6 +75,15 @@ describe("a request that may pass", () => {
       ["key", 1],
     ]);
     expect(stats).toMatchObject({ allowed: 2, limited: 0 });
+  });
+
+  it("is among the keys that come most, as those that may not are", async () => {
+    const { gate, limiter, topKeys } = open();
+    gate.handle(exchange(), ok);
+    const sampled = topKeys.read().keys[0]!.count;
+    limiter.decisions = [limited, banned];
+    for (let i = 0; i < 2; i++) await failureOf(() => gate.handle(exchange(), ok));
+    expect(topKeys.read().keys).toEqual([{ key: "key", count: sampled + 2, error: 0, refused: 2 }]);
   });
 
   it("waits for a limiter that must ask", async () => {
