@@ -49,16 +49,13 @@ export class KeySketch {
   readonly #capacity: number;
   readonly #places = new Map<string, number>();
   readonly #keys: string[] = [];
-  readonly #counts: Float64Array;
-  readonly #errors: Float64Array;
-  readonly #refused: Float64Array;
+  readonly #counts: number[] = [];
+  readonly #errors: number[] = [];
+  readonly #refused: number[] = [];
 
   /** @param capacity how many keys are counted at a time */
   constructor(capacity: number) {
     this.#capacity = capacity;
-    this.#counts = new Float64Array(capacity);
-    this.#errors = new Float64Array(capacity);
-    this.#refused = new Float64Array(capacity);
   }
 
   /** @param weight how often it came, above 0 */
@@ -81,13 +78,16 @@ export class KeySketch {
 
   #enter(key: string): number {
     let place = this.#keys.length;
+    let count = 0;
     if (place === this.#capacity) {
       place = this.#findLeast();
       this.#places.delete(this.#keys[place]!);
-      this.#errors[place] = this.#counts[place]!;
-      this.#refused[place] = 0;
+      count = this.#counts[place]!;
     }
     this.#keys[place] = key;
+    this.#counts[place] = count;
+    this.#errors[place] = count;
+    this.#refused[place] = 0;
     this.#places.set(key, place);
     return place;
   }

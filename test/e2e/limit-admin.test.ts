@@ -14,26 +14,44 @@ threads: 2
 rateLimits:
   global: { rate: 1000/1h }
   perIp: { rate: 6/1h }
+  perUser: { rate: 4/1h, tiers: { gold: { rate: 5/1h } } }
+stores:
+  away: { type: redis, url: "redis://127.0.0.1:1", timeout: 200ms }
+consumers:
+  - { name: ann, credentials: [{ apiKey: key-of-ann-0123456789 }] }
+  - { name: bob, tier: gold, credentials: [{ apiKey: key-of-bob-0123456789 }] }
 routes:
-  - { name: users, match: { path: /users }, pipeline: [{ plugin: respond }] }
-  - { name: orders, match: { path: /orders }, pipeline: [{ plugin: respond }] }
+  - { name: users, match: { path: /users }, rateLimits: { perUser: false }, pipeline: [{ plugin: respond }] }
+  - { name: orders, match: { path: /orders }, rateLimits: { perUser: false }, pipeline: [{ plugin: respond }] }
   - name: dear
     match: { path: /dear }
-    rateLimits: { perIp: { cost: 3 } }
+    rateLimits: { perIp: { cost: 3 }, perUser: false }
     pipeline: [{ plugin: respond }]
   - name: own
     match: { path: /own }
-    rateLimits: { perIp: { rate: 2/1h } }
+    rateLimits: { perIp: { rate: 2/1h }, perUser: false }
     pipeline: [{ plugin: respond }]
   - name: keys
     match: { path: /keys }
-    rateLimits: { global: false, perIp: false }
+    rateLimits: { global: false, perIp: false, perUser: false }
     pipeline:
       - { plugin: limit, by: { header: x-api-key }, rate: 2/1h }
       - { plugin: respond }
+  - name: known
+    match: { path: /known/* }
+    rateLimits: { perIp: false }
+    pipeline:
+      - { plugin: auth, methods: [apiKey] }
+      - { plugin: respond }
+  - name: shared
+    match: { path: /shared }
+    rateLimits: { global: false, perIp: false, perUser: false }
+    pipeline:
+      - { plugin: limit, by: ip, rate: 2/1h, store: away }
+      - { plugin: respond }
   - name: free
     match: { path: /free/* }
-    rateLimits: { global: false, perIp: false }
+    rateLimits: { global: false, perIp: false, perUser: false }
     pipeline: [{ plugin: respond }]
 `;
 
@@ -180,4 +198,48 @@ it("shows no secrets, though they are counted by", async () => {
   expect(await both[0].get("/keys", secret)).toBe(200);
   const metrics = await (await fetch(`${cli.adminUrl}/metrics`)).text();
   expect(JSON.stringify([shown, cli.lines]) + metrics).not.toContain("s3cret");
+}, 60_000);
+
+it("counts consumers wherever they come from, by the rate of their tier", async () => {
+  const ask = (name: string, i: number): Promise<number> =>
+    both[i % 2]!.get(`/known/${i}`, { "x-api-key": `key-of-${name}-0123456789`, ...from(`10.0.2.${i}`) });
+  const statuses = async (name: string): Promise<number[]> => {
+    const all: number[] = [];
+    for (let i = 0; i < 6; i++) all.push(await ask(name, i));
+    return all;
+  };
+  expect(await statuses("ann")).toEqual([200, 200, 200, 200, 429, 429]);
+  expect(await statuses("bob")).toEqual([200, 200, 200, 200, 200, 429]);
+  expect(await admin("/known:user-limit")).toMatchObject({ plans: [{ tier: null }, { tier: "gold" }] });
+  expect(await admin("/known:user-limit/keys/bob")).toMatchObject({
+    plans: [
+      { tier: null, rules: [{ name: "1h", remaining: 0 }] },
+      { tier: "gold", rules: [{ name: "1h", remaining: 0 }] },
+    ],
+  });
+  await admin("/known:user-limit/keys/bob", "DELETE");
+  expect(await ask("bob", 7)).toBe(200);
+  expect(await ask("ann", 8)).toBe(429);
+}, 60_000);
+
+it("says that nothing is known of keys while their store is away", async () => {
+  expect(await both[0].get("/shared")).toBe(200);
+  expect(await admin("/shared:limit")).toMatchObject({
+    status: 200,
+    store: "away",
+    banned: null,
+    bans: null,
+  });
+  for (const [path, method] of [
+    ["keys/10.0.0.1", "GET"],
+    ["keys/10.0.0.1", "DELETE"],
+    ["bans", "GET"],
+    ["bans/10.0.0.1", "DELETE"],
+  ] as const) {
+    expect(await admin(`/shared:limit/${path}`, method)).toMatchObject({ status: 503 });
+  }
+  expect(await admin("/shared:limit/bans/10.0.0.1", "PUT", { for: "1m" })).toMatchObject({
+    status: 503,
+    code: "STORE_UNAVAILABLE",
+  });
 }, 60_000);
