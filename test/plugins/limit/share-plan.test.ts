@@ -54,3 +54,9 @@ it("gives rates that a bucket can be refilled by exactly, and never more than th
     }),
   );
 });
+
+it("finds a rate for a window that hardly anything divides", () => {
+  const whole = plan(rule({ count: 3 * 1_000_003, windowMs: 1_000_003 }));
+  expect(sharePlan(whole, 0.9).rules[0]!.count).toBe(2 * 1_000_003);
+  expect(sharePlan(whole, 0.2).rules[0]!.count).toBe(100_000);
+});

@@ -64,6 +64,20 @@ describe("what limits know of their store", () => {
     expect(asked(1021, ["lost", "lost"])).toHaveLength(2);
   });
 
+  it("is there after failures of many keys at once, as long as it answered a moment ago", () => {
+    health.answered("well", 1000, log);
+    failTimes(10, 1249);
+    expect(health.isAway).toBe(false);
+    failTimes(1, 1250);
+    expect(health.isAway).toBe(true);
+  });
+
+  it("asks for all keys when it is back, also for those that failed", () => {
+    for (let ms = 0; ms < 6; ms++) health.failed("lost", ms, "no answer", log);
+    health.answered("well", 10, log);
+    expect(asked(10, ["lost", "lost"])).toHaveLength(2);
+  });
+
   it("takes failures that are apart for no trouble", () => {
     for (let i = 0; i < 10; i++) {
       const ms = 600 * i;
