@@ -1,7 +1,9 @@
 import type { Plan, Rule } from "./limiter.ts";
 
-/** Buckets are refilled exactly: their rates are fractions of numbers up to this. */
-const MOST_TICKS = 100_000;
+/** Buckets are refilled exactly: any rate can be that is a fraction of a number up to this. */
+const MOST_TICKS = 50_000;
+/** Counts are rounded to less than this, which most windows are a multiple of something below. */
+const LARGEST_UNIT = 1_000_000;
 
 /**
  * A plan with a share of each rate, rounded down, though at least one unit.
@@ -13,22 +15,19 @@ export function sharePlan(plan: Plan, share: number): Plan {
 
 function shareRule(rule: Rule, share: number): Rule {
   const { algorithm, windowMs } = rule;
-  const hasBucket = algorithm === "token-bucket" || algorithm === "hybrid";
-  const units = partOf(rule.count, share);
-  const count = hasBucket ? roundDown(units, windowMs, gcd(rule.count, windowMs)) : units;
-  const burst = partOf(rule.burst, share);
-  return { ...rule, count, burst: algorithm === "hybrid" ? Math.min(count, burst) : burst };
+  const part = (units: number): number => Math.max(1, Math.floor(units * share));
+  const count = part(rule.count);
+  const burst = part(rule.burst);
+  if (algorithm !== "token-bucket" && algorithm !== "hybrid") return { ...rule, count, burst };
+  const exact = roundDown(count, windowMs);
+  if (exact === count) return { ...rule, count, burst };
+  return { ...rule, count: exact, burst: Math.max(1, Math.floor((burst / count) * exact)) };
 }
 
-const partOf = (units: number, share: number): number => Math.max(1, Math.floor(units * share));
-
-/** @param known divides the window, and gives the whole rate as a fraction that is simple enough */
-function roundDown(count: number, windowMs: number, known: number): number {
-  if (count / gcd(count, windowMs) <= MOST_TICKS) return count;
-  return count >= known ? count - (count % known) : MOST_TICKS;
-}
-
-function gcd(a: number, b: number): number {
-  while (b > 0) [a, b] = [b, a % b];
-  return a;
+/** The next lower count that buckets can be refilled by. */
+function roundDown(count: number, windowMs: number): number {
+  for (let unit = Math.ceil(count / MOST_TICKS); unit <= LARGEST_UNIT; unit++) {
+    if (windowMs % unit === 0 && unit <= count) return count - (count % unit);
+  }
+  return MOST_TICKS;
 }
