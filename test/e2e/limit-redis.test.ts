@@ -82,7 +82,7 @@ describe("two gateways on one Redis", () => {
 
 describe("without Redis", () => {
   /** Rates that nothing comes back of during a test. */
-  const RATE = { rate: "8/1h", timeout: "100ms" };
+  const RATE = { rate: "8/1h", timeout: "500ms" };
   const STAGES = {
     allow: { ...RATE, onStoreError: "allow" },
     deny: { ...RATE, onStoreError: "deny" },
@@ -111,7 +111,7 @@ describe("without Redis", () => {
   }, 30_000);
 
   it("that hangs, only the first requests wait, and then one now and then", async () => {
-    const rate = { ...STAGES.local, rate: "1000000/1h" };
+    const rate = { ...STAGES.local, rate: "1000000/1h", timeout: "100ms" };
     const [gateway] = (await start(1, limiting(redis(), { local: rate }))) as [LimitedGateway];
     await gateway.ask("local");
     let isOn = true;
@@ -126,7 +126,8 @@ describe("without Redis", () => {
     const asked = (await load).filter(({ sentAt }) => sentAt > lostAt && sentAt < lostAt + 1500);
     expect(new Set(asked.map(({ status }) => status))).toEqual(new Set([200]));
     const waited = asked.filter(({ sentAt, answeredAt }) => answeredAt - sentAt >= 95);
-    expect(waited.length).toBeLessThanOrEqual(8);
+    // One in 250 ms, and what the machine held up. If all did there were 120.
+    expect(waited.length).toBeLessThanOrEqual(40);
     expect(asked.length).toBeGreaterThan(200);
     expect(gateway.told).toEqual([LOST, BACK]);
   }, 30_000);
@@ -152,7 +153,7 @@ describe("without Redis", () => {
     const proxy: SlowProxy = using.use(await startSlowProxy(server.port));
     const [gateway] = (await start(1, limiting(redis({ url: proxy.url }), STAGES))) as [LimitedGateway];
     expect(await gateway.statuses("deny", 3)).toEqual(times(3, 200));
-    proxy.delayMs = 300;
+    proxy.delayMs = 1500;
     expect(await gateway.statuses("local", 12)).toEqual([...times(4, 200), ...times(8, 429)]);
     await askUntil(gateway, LOST, "allow");
     proxy.delayMs = 0;

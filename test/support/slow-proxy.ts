@@ -15,9 +15,10 @@ export async function startSlowProxy(port: number): Promise<SlowProxy> {
   const pass = (from: Socket, to: Socket): void => {
     sockets.add(from);
     from.on("error", () => {}); // its end is told to the other below
+    let before = Promise.resolve(); // bytes stay in order
     from.on("data", (chunk) => {
-      if (proxy.delayMs === 0) to.write(chunk);
-      else setTimeout(() => to.write(chunk), proxy.delayMs);
+      const due = new Promise((resolve) => setTimeout(resolve, proxy.delayMs));
+      before = Promise.all([before, due]).then(() => void to.write(chunk));
     });
     from.on("close", () => {
       sockets.delete(from);
