@@ -157,7 +157,10 @@ const plainRule = ruleOf().map((rule) => ({
   ...rule,
   windowMs: rule.windowMs % 2 === 0 ? 1000 : rule.windowMs,
 }));
-const burstAndCount = plainRule.map(({ burst, count }) => ({ burst, count }));
+const burstAndCount = fc.record({
+  burst: fc.integer({ min: 1, max: 50 }),
+  count: fc.integer({ min: 1, max: 50 }),
+});
 const takesOfTwo = fc.array(fc.tuple(fc.boolean(), fc.integer({ min: 1, max: 8 })), {
   size: "max",
   maxLength: 30,

@@ -54,6 +54,9 @@ const windows = fc.oneof(
 
 const gcd = (a: number, b: number): number => (b === 0 ? a : gcd(b, a % b));
 
+/** Such rates are refused. */
+const isTooFine = ({ count, windowMs }: Rule): boolean => count / gcd(count, windowMs) > 100_000;
+
 /** The largest that algorithms take, logs apart. */
 function enlarge(rule: Rule): Rule {
   if (rule.algorithm === "sliding-window-log") return { ...rule, count: 10_000, windowMs: 20 * DAY_MS };
@@ -73,10 +76,7 @@ export const ruleOf = (algorithms: readonly Rule["algorithm"][] = ALGORITHMS): f
       burst: counts,
     })
     .chain((rule) => fc.oneof({ weight: 12, arbitrary: fc.constant(rule) }, fc.constant(enlarge(rule))))
-    // Finer rates are refused.
-    .map((rule) =>
-      rule.count / gcd(rule.count, rule.windowMs) > 100_000 ? { ...rule, windowMs: 1000 } : rule,
-    );
+    .map((rule) => (isTooFine(rule) ? { ...rule, windowMs: 1000 } : rule));
 
 const named = (rules: readonly Rule[]): Rule[] => rules.map((rule, i) => ({ ...rule, name: `rule-${i}` }));
 
@@ -196,7 +196,7 @@ export async function compare(
         const [settled] = open.splice(step.which % Math.max(1, open.length), 1);
         if (settled === undefined) break;
         const { key, decision } = settled;
-        const by = Math.max(-decision.cost, step.by);
+        const by = Math.max(-decision.cost, Math.min(step.by, mostChargeOf(plan)));
         await limiter.settle(key, decision, by);
         model.settle(key, decision.at, by, now);
         break;
@@ -216,6 +216,10 @@ export async function compare(
   }
   return admitted;
 }
+
+/** A log counts no more at once than it has. */
+const mostChargeOf = ({ rules }: Plan): number =>
+  Math.min(...rules.map(({ algorithm, count }) => (algorithm === "sliding-window-log" ? count : 1e9)));
 
 const restOf = ({ windowMs }: Rule, time: number): number => windowMs - (time % windowMs);
 
