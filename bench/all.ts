@@ -14,6 +14,7 @@ const BENCHES = [
   "failure",
   "restart",
   "shared-memory",
+  "limit",
   "script",
   "script-memory",
   "script-swap",
