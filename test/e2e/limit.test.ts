@@ -7,6 +7,8 @@ import { join } from "node:path";
 import { parseRateLimit } from "ratelimit-header-parser";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type RunningCli, startCli } from "../support/cli.ts";
+import { proxyTo, startGateway, type TestGateway } from "../support/gateway.ts";
+import { startUpstream } from "../support/upstream.ts";
 
 const LIMIT = 300;
 const ALGORITHMS = [
@@ -136,4 +138,41 @@ it("keeps what was consumed over a reload, and when the rate has changed", async
   await write({ rate: "60/1d" });
   await activated(4);
   expect(await hammer(20, "/changing")).toBe(8);
+});
+
+describe("what a request costs in the end", () => {
+  const charging = (url: string): object =>
+    proxyTo(
+      url,
+      { pipeline: [{ plugin: "limit", rate: "10/1d", charge: { header: "x-cost", statuses: [499, 502] } }] },
+      { admin: { address: "127.0.0.1:0" } },
+    );
+  const left = async ({ adminUrl }: TestGateway): Promise<number> => {
+    const page = await fetch(`${adminUrl}/admin/limits/all:limit/keys/all`);
+    const { plans } = (await page.json()) as { plans: { rules: { remaining: number }[] }[] };
+    return plans[0]!.rules[0]!.remaining;
+  };
+
+  it("is what the upstream says, which the client does not see; nothing when it breaks the connection", async () => {
+    await using upstream = await startUpstream((request, response) => {
+      if (request.url === "/broken") request.socket.destroy();
+      else response.writeHead(200, { "x-cost": "4" }).end("answer");
+    });
+    await using own = await startGateway(charging(upstream.url));
+    const reply = await fetch(own.url);
+    expect([reply.headers.get("x-cost"), parseRateLimit(reply)!.remaining]).toEqual([null, 6]);
+    const failed = await fetch(`${own.url}/broken`);
+    expect([failed.status, parseRateLimit(failed)!.remaining, await left(own)]).toEqual([502, 6, 6]);
+  });
+
+  it("can be nothing for clients that went away", async () => {
+    const arrived = Promise.withResolvers<void>();
+    await using upstream = await startUpstream(() => arrived.resolve());
+    await using own = await startGateway(charging(upstream.url));
+    const request = get(own.url, { agent: false }).on("error", () => {});
+    await arrived.promise;
+    expect(await left(own)).toBe(9);
+    request.destroy();
+    while ((await left(own)) !== 10);
+  });
 });

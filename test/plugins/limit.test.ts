@@ -9,6 +9,7 @@ import {
 } from "../../core/plugin.ts";
 import { problemReply } from "../../core/reply.ts";
 import { limit } from "../../plugins/limit.ts";
+import { retry } from "../../plugins/retry.ts";
 import { buildStage, exchange, FakeHost, headerList, type RequestInit, reply } from "../support/harness.ts";
 
 const fresh: Handler = () => reply(200);
@@ -159,6 +160,39 @@ describe("limit", () => {
     const inner = await buildStage(limit, { rate: "1/1s" }, fresh, named("per-second"));
     const { ask } = await open({ rate: "10/1m" }, inner);
     expect((await ask()).headers.getJoined("ratelimit")).toMatch(/^"per-second:1s";r=0;.*, "1m";r=9;/);
+  });
+});
+
+describe("beside retry", () => {
+  const retrying = { attempts: 3, on: [503], backoff: { base: "0ms", max: "0ms" } };
+  const failing: Handler = () => reply(503);
+  const told = async (handle: Handler) => (await handle(exchange())).headers.getAll("ratelimit");
+
+  it("counts a request once when it stands above", async () => {
+    const below = await buildStage(retry, retrying, failing);
+    expect(await told(await buildStage(limit, { rate: "9/1m" }, below, named("limit")))).toEqual([
+      expect.stringMatching(/r=8;/),
+    ]);
+  });
+
+  it("counts each attempt when it stands below, and tells of the last", async () => {
+    const below = await buildStage(limit, { rate: "9/1m" }, failing, named("limit"));
+    expect(await told(await buildStage(retry, retrying, below))).toEqual([expect.stringMatching(/r=6;/)]);
+  });
+
+  it("tells once of attempts that all fail", async () => {
+    const below = await buildStage(
+      limit,
+      { rate: "9/1m" },
+      () => {
+        throw new GatewayError("UPSTREAM_RESET");
+      },
+      named("limit"),
+    );
+    const x = exchange();
+    const handle = await buildStage(retry, { ...retrying, on: ["reset"] }, below);
+    await expect(handle(x)).rejects.toMatchObject({ code: "UPSTREAM_RESET" });
+    expect(x.failureHeaders!.getAll("ratelimit")).toEqual([expect.stringMatching(/^"1m";r=6;[^,]*$/)]);
   });
 });
 

@@ -246,6 +246,13 @@ describe("reporting", () => {
     expect([stats.reported, denying.stats.reported]).toEqual([1, 1]);
   });
 
+  it("does not hide that something is wrong", async () => {
+    const { gate, limiter } = open(report);
+    const bug = new Error("a bug");
+    limiter.decisions = [Promise.reject(bug)];
+    expect(await failureOf(() => gate.handle(exchange(), ok))).toBe(bug);
+  });
+
   it("leaves alone who may pass", async () => {
     const { gate, stats } = open(report);
     const { headers } = await gate.handle(exchange(), () => reply(200));

@@ -87,7 +87,7 @@ describe("X-RateLimit-*", () => {
     const theirs = (remaining: string) =>
       headerList({ "X-RateLimit-Limit": "7", "X-RateLimit-Remaining": remaining, "X-RateLimit-Reset": "1" });
     const limit = (remaining: string) => add(options, {}, theirs(remaining)).getAll("x-ratelimit-limit");
-    expect([limit("8"), limit("10"), limit("unknown")]).toEqual([["7"], ["10"], ["10"]]);
+    expect([limit("8"), limit("9"), limit("10"), limit("?")]).toEqual([["7"], ["7"], ["10"], ["10"]]);
   });
 });
 
