@@ -17,6 +17,8 @@ Sluice is at http://127.0.0.1:8080 (admin ${ADMIN}), in front of two sample serv
   curl -s http://127.0.0.1:8080/api/v1/products/3            a reply edited on its way back
   curl -iL http://127.0.0.1:8080/store/products              a redirect
   curl -i http://127.0.0.1:8080/internal                     allowed by address
+  curl -i http://127.0.0.1:8080/partner/products             401 without a key; with it, five at once and then 429:
+  curl -i -H 'X-API-Key: the-key-of-the-partner' http://127.0.0.1:8080/partner/products
   curl -i http://127.0.0.1:8080/flaky                        one of the servers fails: the other one is asked
   curl -i http://127.0.0.1:8080/broken                       a circuit that opens at the third failure
   curl -i -X DELETE http://127.0.0.1:8080/shop/products      405 with Allow
@@ -25,6 +27,7 @@ Sluice is at http://127.0.0.1:8080 (admin ${ADMIN}), in front of two sample serv
   curl -s ${ADMIN}/admin/config                    what runs now
   curl -s ${ADMIN}/admin/scripts                   scripts: state, calls, time, errors
   curl -s ${ADMIN}/admin/upstreams/shop            the targets and their health
+  curl -s ${ADMIN}/admin/limits                    limits: what they let in, who came most
   curl -s -X PATCH -d '{"state":"draining"}' ${ADMIN}/admin/upstreams/shop/targets/127.0.0.1:8082
 
 Hot swap: edit the script, or the reply of the route "hello" in examples/try-out/gateway.yaml, save, and curl it again.
