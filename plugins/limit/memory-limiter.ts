@@ -178,7 +178,7 @@ class MemoryLimiter implements Limiter {
       // What makes it the same rule after a reload, and in another tier: not its place, and not its rate.
       const nth = names.slice(0, i).filter((name) => name === names[i]).length;
       const prefix = `${this.#scope}\0${names[i]} ${nth}\0`;
-      if (rule.algorithm === "sliding-window-log") return new LogCounter(rule, prefix, logs);
+      if (rule.algorithm === "sliding-window-log") return new LogCounter(rule, prefix, logs, whose === "");
       const { utcOffsetMs } = this.#host.shared;
       return new CellCounter(rule, prefix, cells, utcOffsetMs, this.#kept.rates(whose + prefix));
     });
