@@ -7,6 +7,7 @@
 import { ConfigError, type Host } from "../../core/plugin.ts";
 import { shareOf } from "../../core/threads/share.ts";
 import type { Decision, Limiter, Outcome, Plan, Rule } from "./limiter.ts";
+import { sharePlan } from "./share-plan.ts";
 import { Bans, MOST_REFUSALS } from "./memory/bans.ts";
 import { bucketProblem } from "./memory/bucket.ts";
 import { CellCounter, Rates } from "./memory/cell-counter.ts";
@@ -159,11 +160,12 @@ class MemoryLimiter implements Limiter {
   #createOwn(): readonly Counter[] {
     const { log, shared } = this.#host;
     const { cells, logs } = this.#kept.own(log);
-    const rules = this.#plan.rules.map((rule) => ({
-      ...rule,
-      count: shareOf(rule.count, shared),
-      burst: shareOf(rule.burst, shared),
-    }));
+    const rounded = sharePlan(this.#plan, 1 / shared.threads).rules;
+    const rules = this.#plan.rules.map((rule, i) => {
+      const { count, burst } = rule;
+      const part = { ...rule, count: shareOf(count, shared), burst: shareOf(burst, shared) };
+      return messageOf(part) === undefined ? part : rounded[i]!;
+    });
     return this.#createCounters(rules, cells, logs, "own ");
   }
 

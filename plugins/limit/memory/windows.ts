@@ -161,7 +161,7 @@ export class SlidingWindow extends Windows {
     const current = word.low & MOST_COUNTED;
     this.current = age === 0 ? current : 0;
     this.#previous = age === 0 ? word.high & MOST_COUNTED : age === 1 ? current : 0;
-    if (age !== 0xffff) return;
+    if (age !== 0xffff || (word.low === 0 && word.high === 0)) return;
     this.skip();
     this.current = current;
     this.#previous = word.high & MOST_COUNTED;

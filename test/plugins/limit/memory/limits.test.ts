@@ -86,6 +86,15 @@ describe("limits in memory", () => {
     }
   });
 
+  it("know how long the last window lasts before its number begins anew", () => {
+    const [host] = hostsOf(1);
+    host!.clock.time = 65_535_250;
+    for (const algorithm of ["sliding-window-counter", "hybrid"] as const) {
+      const limiter = createMemoryLimiter("s", planOf({ algorithm }), host!);
+      expect(limiter.take("k", 1), algorithm).toMatchObject({ remaining: 9, resetMs: 1750 });
+    }
+  });
+
   it("record what is charged beyond the limit, and count it as long as what was taken", () => {
     for (const algorithm of ALGORITHMS) {
       const host = new FakeHost();
