@@ -1,18 +1,25 @@
 /**
  * The algorithms of limits in Lua, for `redis-script.ts`. A part `p` is loaded, asked and changed, and saved. It is given
- * `key`, `most` (units), `window` (milliseconds), `unit` (ticks) and `gain` (ticks a millisecond).
+ * `key`, `most` (units), `window` (milliseconds), `unit` (ticks) and `gain` (ticks a millisecond). `lend` is told of units
+ * that were added and may be used for up to `lentMs`, which it may shorten; `takeBack` of those that nobody has used.
  */
 
-/** Consumption as whole units and ticks, when that was, and the rate by which it goes down. */
+/**
+ * Consumption as whole units and ticks, when that was, and the rate by which it goes down.
+ *
+ * Where units are lent: since when, and how low consumption has been since then, twice. What is given back unused may
+ * not be more than that: had it never been taken, the bucket would have been full at that time, and have gained nothing.
+ */
 export const BUCKET = `
 local bucket = {}
 function bucket.load(p)
-  local units, ticks, last, unit, gain = string.match(text(p.key), '^(%d+) (%d+) (%d+) (%d+) (%d+)$')
-  if not units then
+  local v = numbers(text(p.key))
+  local units, ticks, last, unit, gain = unpack(v)
+  p.since, p.low, p.sinceEarlier, p.lowEarlier = 0, 0, 0, 0
+  if not gain then
     p.units, p.ticks, p.last = 0, 0, now
     return
   end
-  units, ticks, last, unit, gain = tonumber(units), tonumber(ticks), tonumber(last), tonumber(unit), tonumber(gain)
   local gained = math.max(0, now - last) * gain
   local part = math.fmod(gained, unit)
   units, ticks = units - (gained - part) / unit, ticks - part
@@ -23,6 +30,9 @@ function bucket.load(p)
     if ticks == p.unit then units, ticks = units + 1, 0 end
   end
   p.units, p.ticks, p.last = units, ticks, math.max(now, last)
+  if v[9] then
+    p.since, p.low, p.sinceEarlier, p.lowEarlier = v[6], math.min(v[7], units), v[8], math.min(v[9], units)
+  end
 end
 function bucket.left(p)
   return p.most - p.units - (p.ticks > 0 and 1 or 0)
@@ -47,16 +57,28 @@ end
 function bucket.wait(p, units)
   return math.max(0, math.ceil(((p.units + units - p.most) * p.unit + p.ticks) / p.gain))
 end
+function bucket.lend(p)
+  if now - p.since <= 2 * lease then return end
+  p.sinceEarlier, p.lowEarlier = p.since, p.low
+  p.since, p.low = now, p.units
+end
+function bucket.takeBack(p, units, at)
+  local low = at >= p.since and p.low or at >= p.sinceEarlier and p.lowEarlier or 0
+  units = math.min(units, low)
+  p.units, p.low, p.lowEarlier = p.units - units, math.max(0, p.low - units), math.max(0, p.lowEarlier - units)
+end
 function bucket.save(p)
-  keep(p.key, text5(p.units, p.ticks, p.last, p.unit, p.gain), bucket.whole(p))
+  local value = join({p.units, p.ticks, p.last, p.unit, p.gain})
+  if p.since > 0 then value = value .. ' ' .. join({p.since, p.low, p.sinceEarlier, p.lowEarlier}) end
+  keep(p.key, value, bucket.whole(p))
 end`;
 
 /** The number of the window since 1970, what was taken in it, and in the one before. */
 export const WINDOWS = `
 local fixed = {}
 function fixed.load(p)
-  local index, units, before = string.match(text(p.key), '^(%d+) (%d+) (%d+)$')
-  index, units, before = tonumber(index) or 0, tonumber(units) or 0, tonumber(before) or 0
+  local index, units, before = unpack(numbers(text(p.key)))
+  if not before then index, units, before = 0, 0, 0 end
   p.index = math.max(index, math.floor(now / p.window))
   p.units = p.index == index and units or 0
   p.before = p.index == index and before or p.index == index + 1 and units or 0
@@ -76,6 +98,10 @@ function fixed.giveBack(p, units, at)
     p.before = math.max(0, p.before - units)
   end
 end
+fixed.takeBack = fixed.giveBack
+function fixed.lend(p)
+  lentMs = math.min(lentMs, p.rest)
+end
 function fixed.takeRest(p, units)
   p.units = p.units + math.min(units, math.max(0, p.left(p)))
 end
@@ -86,7 +112,7 @@ function fixed.wait(p, units)
   return p.units + units > p.most and p.rest or 0
 end
 function fixed.save(p)
-  keep(p.key, text3(p.index, p.units, p.before), p.whole(p))
+  keep(p.key, join({p.index, p.units, p.before}), p.whole(p))
 end
 
 local counter = setmetatable({}, {__index = fixed})
@@ -106,13 +132,17 @@ function counter.wait(p, units)
   return p.rest + p.window - math.floor(room * p.window / p.units)
 end`;
 
-/** A list: first how much was taken in all, then for each millisecond in which something was, when and how much. */
+/**
+ * A list: first how much was taken in all, then for each millisecond in which something was, when and how much. What is
+ * lent counts as taken when it is due back.
+ */
 export const LOG = `
 local log = {}
 local function run(entry)
   local at, units = string.match(entry, '^(%d+) (%d+)$')
   return tonumber(at), tonumber(units)
 end
+function log.lend() end
 -- Goes through the list from the oldest on until 'visit' says that it is enough.
 local function walk(key, visit)
   local from = 1
@@ -137,7 +167,7 @@ function log.load(p)
   end
   if over > 0 then
     redis.call('LTRIM', p.key, over, -1)
-    redis.call('LSET', p.key, 0, text1(p.units))
+    redis.call('LSET', p.key, 0, join({p.units}))
   end
   if p.units > 0 then p.newest = run(redis.call('LINDEX', p.key, -1)) end
 end
@@ -147,26 +177,26 @@ end
 function log.add(p, units)
   if units == 0 then return end
   if p.units == 0 then redis.call('DEL', p.key) redis.call('RPUSH', p.key, '0') end
-  local at = math.max(now, p.newest)
+  local at = math.max(now + lease, p.newest)
   if at == p.newest then
     local _, there = run(redis.call('LINDEX', p.key, -1))
-    redis.call('LSET', p.key, -1, text2(at, there + units))
+    redis.call('LSET', p.key, -1, join({at, there + units}))
   else
-    redis.call('RPUSH', p.key, text2(at, units))
+    redis.call('RPUSH', p.key, join({at, units}))
   end
   p.units, p.newest = p.units + units, at
 end
-function log.giveBack(p, units, at)
-  local to = -1
+function log.giveBack(p, units, takenAt)
+  local at, to = takenAt + lease, -1
   while p.units > 0 do
     local entries = redis.call('LRANGE', p.key, to - 99, to)
     for i = #entries, 1, -1 do
-      local takenAt, there = run(entries[i])
-      if not takenAt or takenAt < at then return end
-      if takenAt == at then
+      local entryAt, there = run(entries[i])
+      if not entryAt or entryAt < at then return end
+      if entryAt == at then
         local back = math.min(units, there)
         p.units = p.units - back
-        redis.call('LSET', p.key, to + i - #entries, back == there and 'gone' or text2(at, there - back))
+        redis.call('LSET', p.key, to + i - #entries, back == there and 'gone' or join({at, there - back}))
         redis.call('LREM', p.key, -1, 'gone')
         if p.units > 0 then p.newest = run(redis.call('LINDEX', p.key, -1)) end
         return
@@ -175,6 +205,7 @@ function log.giveBack(p, units, at)
     to = to - 100
   end
 end
+log.takeBack = log.giveBack
 function log.takeRest(p, units)
   log.add(p, math.min(units, math.max(0, log.left(p))))
 end
@@ -194,7 +225,7 @@ function log.save(p)
   if p.units == 0 then
     redis.call('DEL', p.key)
   else
-    redis.call('LSET', p.key, 0, text1(p.units))
-    redis.call('PEXPIRE', p.key, text1(log.whole(p) + slack))
+    redis.call('LSET', p.key, 0, join({p.units}))
+    redis.call('PEXPIRE', p.key, join({log.whole(p) + slack}))
   end
 end`;

@@ -7,9 +7,10 @@
  * anew. All numbers are whole, and exact up to 2⁵³.
  *
  * KEYS: the ban, the refusals, then one for each part.
- * ARGV: the verb, the time or nothing, units or milliseconds, when it was taken, whether refusals count, the refusals
- * that lead to a ban or 0, their milliseconds, those of the ban; then for each part the rule's index, the kind, the most
- * units, the window, the ticks of a unit and those that a millisecond gives.
+ * ARGV: the verb, the time or nothing, units or milliseconds, when they were taken, units that others wait for, units to
+ * have at hand, how long units may be lent, whether refusals count, the refusals that lead to a ban or 0, their
+ * milliseconds, those of the ban; then for each part the rule's index, the kind, the most units, the window, the ticks of a
+ * unit and those that a millisecond gives.
  */
 import { createStoreScript } from "../../core/plugin.ts";
 import { BUCKET, LOG, WINDOWS } from "./redis-counts.ts";
@@ -20,18 +21,25 @@ local time = ARGV[2] == '' and redis.call('TIME')
 local now = time and time[1] * 1000 + math.floor(time[2] / 1000) or tonumber(ARGV[2])
 -- A time that is handed in goes on more slowly than that by which keys expire.
 local slack = time and 0 or 600000
+local more, ahead, lease = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+local lentMs = lease
 
-local function text1(a) return string.format('%.0f', a) end
-local function text2(a, b) return string.format('%.0f %.0f', a, b) end
-local function text3(a, b, c) return string.format('%.0f %.0f %.0f', a, b, c) end
-local function text5(a, b, c, d, e) return string.format('%.0f %.0f %.0f %.0f %.0f', a, b, c, d, e) end
+local function join(list)
+  for i, number in ipairs(list) do list[i] = string.format('%.0f', number) end
+  return table.concat(list, ' ')
+end
+local function numbers(value)
+  local list = {}
+  for number in string.gmatch(value, '%d+') do table.insert(list, tonumber(number)) end
+  return list
+end
 local function text(key)
   local value = redis.pcall('GET', key)
   return type(value) == 'string' and value or ''
 end
 local function keep(key, value, ms)
   if ms > 0 then
-    redis.call('SET', key, value, 'PX', text1(ms + slack))
+    redis.call('SET', key, value, 'PX', join({ms + slack}))
   else
     redis.call('DEL', key)
   end
@@ -43,7 +51,7 @@ ${LOG}
 local kinds = {bucket = bucket, fixed = fixed, counter = counter, log = log}
 local parts = {}
 for i = 3, #KEYS do
-  local a = 9 + (i - 3) * 6
+  local a = 12 + (i - 3) * 6
   local p = {key = KEYS[i], rule = tonumber(ARGV[a]), most = tonumber(ARGV[a + 2]), window = tonumber(ARGV[a + 3]),
     unit = tonumber(ARGV[a + 4]), gain = tonumber(ARGV[a + 5])}
   parts[i - 2] = setmetatable(p, {__index = kinds[ARGV[a + 1]]})
@@ -65,19 +73,18 @@ local function rules()
   end
   return all
 end
--- Counts a refusal, and gives whether it leads to a ban.
-local function refuse()
-  local after, within, ms = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
+-- Counts refusals, and gives how long the ban is that they lead to.
+local function refuse(times)
+  local after, within, ms = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
   if after == 0 then return 0 end
-  local since, refusals = string.match(text(KEYS[2]), '^(%d+) (%d+)$')
-  since, refusals = tonumber(since), tonumber(refusals)
-  if not since or now >= since + within then since, refusals = now, 0 end
-  if refusals + 1 < after then
-    keep(KEYS[2], text2(since, refusals + 1), since + within - now)
+  local since, refusals = unpack(numbers(text(KEYS[2])))
+  if not refusals or now >= since + within then since, refusals = now, 0 end
+  if refusals + times < after then
+    keep(KEYS[2], join({since, refusals + times}), since + within - now)
     return 0
   end
   redis.call('DEL', KEYS[2])
-  keep(KEYS[1], text1(now + ms), ms)
+  keep(KEYS[1], join({now + ms}), ms)
   return ms
 end
 
@@ -86,12 +93,14 @@ if verb == 'reset' then
   return now
 elseif verb == 'ban' then
   redis.call('DEL', KEYS[2])
-  keep(KEYS[1], text1(now + amount), amount)
+  keep(KEYS[1], join({now + amount}), amount)
   return now
 end
 
-local banned = math.max(0, (tonumber(text(KEYS[1])) or 0) - now)
-if verb == 'take' and banned > 0 then return {'banned', 0, 0, banned, banned, now, 0} end
+local known = numbers(text(KEYS[1]))[1]
+local banned = math.max(0, (known or 0) - now)
+if banned > 0 and (verb == 'take' or verb == 'ahead') then return {'banned', 0, 0, banned, banned, now, 0} end
+if verb == 'refuse' then return {now, banned > 0 and 0 or refuse(amount)} end
 load()
 if verb == 'read' then
   local reading = {banned}
@@ -106,6 +115,10 @@ elseif verb == 'settle' then
   end
   save()
   return now
+elseif verb == 'return' then
+  for _, p in ipairs(parts) do p.takeBack(p, amount, tonumber(ARGV[4])) end
+  save()
+  return now
 end
 
 local refusing
@@ -113,17 +126,24 @@ for _, p in ipairs(parts) do
   if p.left(p) < amount and not refusing then refusing = p.rule + 1 end
 end
 if not refusing then
-  if amount > 0 then
-    for _, p in ipairs(parts) do p.add(p, amount) end
+  local lent = math.huge
+  for _, p in ipairs(parts) do lent = math.min(lent, p.left(p) - amount) end
+  more = math.min(more, lent)
+  lent = more + math.min(ahead, math.floor((lent - more) / 2))
+  if amount + lent > 0 then
+    for _, p in ipairs(parts) do
+      p.add(p, amount + lent)
+      if lease > 0 then p.lend(p) end
+    end
     save()
   end
   local all, tightest = rules(), 1
   for i, rule in ipairs(all) do
     if rule.left * all[tightest].most < all[tightest].left * rule.most then tightest = i end
   end
-  return {'allowed', tightest - 1, all[tightest].left, all[tightest].whole, 0, now, 0}
+  return {'allowed', tightest - 1, all[tightest].left, all[tightest].whole, 0, now, 0, lent, lentMs}
 end
-if ARGV[5] == '1' then
+if ARGV[8] == '1' then
   for _, p in ipairs(parts) do p.takeRest(p, amount) end
   save()
 end
@@ -131,5 +151,5 @@ local wait, never = 0, 0
 for _, p in ipairs(parts) do
   if amount > p.most then never = math.max(never, p.window) else wait = math.max(wait, p.wait(p, amount)) end
 end
-local rule, ban = rules()[refusing], refuse()
+local rule, ban = rules()[refusing], verb == 'take' and refuse(1) or 0
 return {'limited', refusing - 1, rule.left, rule.whole, math.max(ban, never > 0 and never or wait), now, ban}`);
