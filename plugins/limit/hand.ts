@@ -28,6 +28,8 @@ export class Hand {
   fetching: Promise<Decision> | undefined;
   /** Refusals that the store has not heard of. */
   refusals = 0;
+  /** A ban has begun by those that it has heard of. */
+  beginsBan = false;
   usedAt: number;
   #answer: Decision | undefined;
   #answeredAt = 0;
@@ -157,9 +159,12 @@ export class Hand {
       return undefined;
     const goneMs = Math.floor(now - this.#answeredAt);
     this.refusals++;
+    const { beginsBan } = this;
+    this.beginsBan = false;
     const { resetMs, retryAfterMs, at } = this.#refusal;
     return {
       ...this.#refusal,
+      beginsBan,
       resetMs: Math.max(0, resetMs - goneMs),
       retryAfterMs: retryAfterMs - goneMs,
       at: at + goneMs,

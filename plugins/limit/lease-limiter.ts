@@ -108,7 +108,7 @@ class Leases implements LeaseLimiter {
     const now = this.#now();
     const decision = hand.take(cost, now);
     if (decision === undefined) return this.#wait(key, hand, cost);
-    if (hand.refusals >= this.#told) this.#tell(key, hand);
+    if (hand.refusals >= this.#told) void this.#tell(key, hand);
     else if (hand.isLow(this.#leaseMs, now)) this.#borrow(key, hand, now);
     return decision;
   }
@@ -215,10 +215,11 @@ class Leases implements LeaseLimiter {
   }
 
   /** Tells of refusals, which may lead to a ban. */
-  #tell(key: string, hand: Hand): Promise<unknown> {
+  async #tell(key: string, hand: Hand): Promise<void> {
     const { refusals } = hand;
     hand.refusals = 0;
-    return this.#calls.refuse(key, refusals).catch(() => {}); // counted as a failure of the store
+    const bannedMs = await this.#calls.refuse(key, refusals).catch(() => 0); // counted as a failure of the store
+    hand.beginsBan ||= bannedMs > 0;
   }
 
   #forget(key: string): void {

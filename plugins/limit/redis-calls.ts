@@ -160,7 +160,12 @@ export class RedisCalls {
     ] = reply as [Decision["outcome"], ...number[]];
     if (bannedMs > 0) this.#noteBanInTime(key, at, bannedMs);
     const taken = outcome === "allowed" ? cost : 0;
-    return { decision: { outcome, rule, remaining, resetMs, retryAfterMs, cost: taken, at }, lent, lentMs };
+    const beginsBan = bannedMs > 0;
+    return {
+      decision: { outcome, rule, remaining, resetMs, retryAfterMs, cost: taken, beginsBan, at },
+      lent,
+      lentMs,
+    };
   }
 
   /** Nobody waits for it. That it fails is counted by the store, and the ban holds all the same. */
