@@ -150,6 +150,7 @@ export class Hand {
       resetMs: Math.max(1, Math.ceil(resetMs - (now - this.#answeredAt))),
       retryAfterMs: 0,
       cost,
+      beginsBan: false,
       at,
     };
   }
