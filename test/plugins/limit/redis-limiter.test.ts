@@ -135,18 +135,19 @@ describe("counting in Redis", () => {
 
   it.each(ALGORITHMS)("keeps nothing for longer than it matters: %s", async (algorithm) => {
     const scope = newScope();
-    const rule = ruleOf(algorithm, { windowMs: 60_000 });
+    const rule = ruleOf(algorithm);
     const ban = { after: 2, withinMs: 30_000, forMs: 40_000 };
     const limiter = create(planOf(rule, { ban }), scope);
     await limiter.take("key", 100);
     await limiter.take("key", 100);
     const before = await keysOf(scope);
     await limiter.take("key", 100);
+    await limiter.bans(); // asked after the list has been written to
     const keys = new Set([...before, ...(await keysOf(scope))]);
     expect(keys.size).toBe(algorithm === "hybrid" ? 5 : 4);
     for (const key of keys) {
       const ttlMs = Number(await server.ask("pttl", key));
-      expect([key, ttlMs === -2 || (ttlMs > 0 && ttlMs <= 120_000)]).toEqual([key, true]);
+      expect([key, ttlMs === -2 || (ttlMs > 0 && ttlMs <= 2 * DAY_MS)]).toEqual([key, true]);
     }
     await limiter.reset("key");
     expect(await keysOf(scope)).toEqual([]);
