@@ -17,6 +17,9 @@
  * without asking: others may have given back.
  * And buckets hold a tenth less, logs count a lease longer, which is at most a tenth of the window.
  *
+ * All gateways that count the same keys must have leases of the same length: while some count buckets without, as during a
+ * change of the option, those may let in a tenth more.
+ *
  * Leases belong to a thread. They go on when a generation ends: what nobody uses is given back in its time.
  */
 import type { KeyValueStore } from "../../core/plugin.ts";
