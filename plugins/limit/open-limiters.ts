@@ -1,6 +1,7 @@
 /** Opens what counts for a stage: a limiter a plan, in memory or in a store on the network. */
 import { OptionBounds } from "../../core/option-bounds.ts";
 import type { Host, JsonSchema, Problem } from "../../core/plugin.ts";
+import { createLeaseLimiter } from "./lease-limiter.ts";
 import type { Limiter, Plan } from "./limiter.ts";
 import { createMemoryLimiter } from "./memory-limiter.ts";
 import { createRedisLimiter } from "./redis-limiter.ts";
@@ -17,6 +18,8 @@ interface StoreRules {
   readonly timeoutMs: number;
   readonly onStoreError: LimitOptions["onStoreError"];
   readonly localShare: number;
+  /** Undefined when the store is asked for each request. */
+  readonly lease: { readonly share: number; readonly leaseMs: number } | undefined;
 }
 
 /**
@@ -40,7 +43,13 @@ export function compileStoreRules(options: LimitOptions, problems: Problem[]): S
     onStoreError,
     timeoutMs: bounds.duration("timeout", "1ms", "10s"),
     localShare: bounds.share("localShare", "0.01%"),
+    lease: options.lease && compileLease(options.lease, problems),
   };
+}
+
+function compileLease(lease: NonNullable<LimitOptions["lease"]>, problems: Problem[]): StoreRules["lease"] {
+  const bounds = new OptionBounds(lease, "/lease", problems);
+  return { share: bounds.share("share", "0.01%"), leaseMs: bounds.duration("time", "1ms", "1h") };
 }
 
 /** @returns opens the limiter of a plan; those of all plans count the same keys */
@@ -52,10 +61,16 @@ export function createOpenLimiter(
   const store = rules && host.stores.get(rules.store)!;
   // A store in memory is this gateway's alone, and cells that all threads see are faster.
   if (rules === undefined || !store!.runsScripts) return (plan) => createMemoryLimiter(scope, plan, host);
-  const { timeoutMs, onStoreError, localShare } = rules;
+  const { timeoutMs, onStoreError, localShare, lease } = rules;
   const standby = openStandby(rules, host);
   return (plan) => {
-    const primary = createRedisLimiter(scope, plan, store!, { timeoutMs });
+    let primary: Limiter;
+    if (lease === undefined) primary = createRedisLimiter(scope, plan, store!, { timeoutMs });
+    else {
+      const leases = createLeaseLimiter(scope, plan, store!, { timeoutMs, ...lease });
+      host.onClose(() => leases.close());
+      primary = leases;
+    }
     const local =
       onStoreError === "local"
         ? createMemoryLimiter(`${scope}/local`, sharePlan(plan, localShare), host)

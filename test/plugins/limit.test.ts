@@ -276,7 +276,11 @@ describe("options that cannot be", () => {
     [{ rate: "1/1s", lease: {} }, ["/lease"]],
     [{ rate: "1/1s", timeout: "50ms", onStoreError: "local" }, []],
     [{ rate: "1/1s", store: "main", onStoreError: "deny" }, []],
-  ])("are those of a store where there is none: %j", async (options, pointers) => {
+    [
+      { rate: "1/1s", store: "main", timeout: "11s", localShare: "0%", lease: { share: "101%", time: "0s" } },
+      ["/timeout", "/localShare", "/lease/share", "/lease/time"],
+    ],
+  ])("about stores are looked at: %j", async (options, pointers) => {
     expect(await refusal(options)).toEqual(pointers);
   });
 
