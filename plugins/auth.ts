@@ -5,7 +5,7 @@
  * Others see 401 UNAUTHENTICATED, which does not tell what was wrong. Methods are tried in their order: the first
  * whose kind of credential is there decides. With `optional`, requests without any credential pass, known to nobody; a
  * wrong one is refused all the same. Credentials are taken from the request unless a method's `keep` says otherwise.
- * `onError: skip` is refused. Nothing it depends on can fail.
+ * `onError: skip` is refused. Where the keys of tokens cannot be had, the client sees 503 AUTH_UNAVAILABLE.
  */
 import {
   type Consumer,
@@ -19,8 +19,10 @@ import {
   type Reply,
 } from "../core/plugin.ts";
 import { apiKeyOptions, createApiKey } from "./auth/api-key.ts";
+import { createJwt } from "./auth/jwt.ts";
+import { jwtOptions } from "./auth/jwt/options.ts";
 import { AuthStats } from "./auth/stats.ts";
-import type { Finding, Method } from "./auth/method.ts";
+import type { Method } from "./auth/method.ts";
 
 const schema = {
   type: "object",
@@ -38,9 +40,15 @@ const schema = {
             required: ["apiKey"],
             additionalProperties: false,
           },
+          {
+            type: "object",
+            properties: { jwt: jwtOptions },
+            required: ["jwt"],
+            additionalProperties: false,
+          },
         ],
       },
-      description: "How one may show who one is, in the order in which they are tried: `apiKey`.",
+      description: "How one may show who one is, in the order in which they are tried: `apiKey`, `jwt`.",
     },
     optional: {
       type: "boolean",
@@ -64,30 +72,37 @@ export const auth: Plugin<Options> = {
   schema,
   guard: true,
   identifies: true,
-  build({ methods, optional, identityHeaders }, host) {
-    const compiled = methods.map((method, i) => compileMethod(method, i, host));
+  async build({ methods, optional, identityHeaders }, host) {
+    const compiled = await Promise.all(methods.map((method, i) => compileMethod(method, i, host)));
     const stats = host.keep(`auth stats ${host.route} ${host.stage}`, () => new AuthStats());
     stats.collect(host);
-    const refusal = new GatewayError("UNAUTHENTICATED", {
-      headers: compiled.flatMap(({ challenge }) => ["www-authenticate", challenge]),
-    });
-    const settle = (x: Exchange, finding: Finding, method: string, next: Handler) => {
-      stats.count(method, finding);
-      if (typeof finding === "string") throw refusal;
+    /** Challenges of all methods; the one that found a wrong credential says so. */
+    const refuse = (by?: Method): GatewayError =>
+      new GatewayError("UNAUTHENTICATED", {
+        headers: compiled.flatMap((method) => [
+          "www-authenticate",
+          method === by ? method.rejection : method.challenge,
+        ]),
+      });
+    const refusal = refuse();
+    const refusals = compiled.map(refuse);
+    const settle = (x: Exchange, finding: Consumer | "invalid" | "unavailable", i: number, next: Handler) => {
+      stats.count(compiled[i]!.name, finding);
+      if (finding === "invalid") throw refusals[i]!;
+      if (finding === "unavailable") throw unavailable;
       x.consumer = finding;
       if (identityHeaders) tell(x, finding);
       return next(x);
     };
     const proceed = (x: Exchange, from: number, next: Handler): Reply | Promise<Reply> => {
       for (let i = from; i < compiled.length; i++) {
-        const { name } = compiled[i]!;
         const finding = compiled[i]!.identify(x);
         if (finding instanceof Promise) {
           return finding.then((late) =>
-            late === "absent" ? proceed(x, i + 1, next) : settle(x, late, name, next),
+            late === "absent" ? proceed(x, i + 1, next) : settle(x, late, i, next),
           );
         }
-        if (finding !== "absent") return settle(x, finding, name, next);
+        if (finding !== "absent") return settle(x, finding, i, next);
       }
       stats.count("none", "absent");
       if (!optional) throw refusal;
@@ -97,12 +112,23 @@ export const auth: Plugin<Options> = {
   },
 };
 
-function compileMethod(option: Options["methods"][number], i: number, host: Host): Method {
-  const options = typeof option === "string" ? { keep: false } : option.apiKey;
-  return createApiKey(options, `/methods/${i}/apiKey`, host);
+const unavailable = new GatewayError("AUTH_UNAVAILABLE", { headers: ["retry-after", "5"] });
+
+function compileMethod(option: Options["methods"][number], i: number, host: Host): Method | Promise<Method> {
+  if (typeof option === "string") return createApiKey({ keep: false }, `/methods/${i}/apiKey`, host);
+  if ("jwt" in option) return createJwt(option.jwt, `/methods/${i}/jwt`, host);
+  return createApiKey(option.apiKey, `/methods/${i}/apiKey`, host);
 }
 
 function tell(x: Exchange, { name, roles }: Consumer): void {
-  x.headers.setChecked("x-consumer-name", name);
-  if (roles.length > 0) x.headers.setChecked("x-consumer-roles", roles.join(","));
+  x.headers.setChecked("x-consumer-name", asMember(name));
+  if (roles.length > 0) x.headers.setChecked("x-consumer-roles", roles.map(asMember).join(","));
 }
+
+/** A text as one member of a list in a header: what would end it or cannot be there is percent-encoded. */
+function asMember(text: string): string {
+  if (IS_MEMBER.test(text)) return text;
+  return text.toWellFormed().replace(/[^\x21-\x24\x26-\x2b\x2d-\x7e]/gu, encodeURIComponent);
+}
+
+const IS_MEMBER = /^[\x21-\x24\x26-\x2b\x2d-\x7e]+$/;

@@ -2,21 +2,24 @@
 import type { Host, Labels } from "../../core/plugin.ts";
 import type { Finding } from "./method.ts";
 
-type Outcome = "known" | "invalid" | "absent";
+type Outcome = "known" | Extract<Finding, string>;
 
 export class AuthStats {
   readonly #counts = new Map<string, Record<Outcome, number>>();
 
   count(method: string, finding: Finding): void {
     let counts = this.#counts.get(method);
-    if (counts === undefined) this.#counts.set(method, (counts = { known: 0, invalid: 0, absent: 0 }));
+    if (counts === undefined) {
+      counts = { known: 0, invalid: 0, absent: 0, unavailable: 0 };
+      this.#counts.set(method, counts);
+    }
     counts[typeof finding === "string" ? finding : "known"]++;
   }
 
   collect({ metrics, route, stage }: Host): void {
     metrics.collect(
       "sluice_auth_requests_total",
-      "Requests by how they showed who asks: `known`, `invalid`, or `absent` with no method.",
+      "Requests by how they showed who asks: `known`, `invalid`, `unavailable`, or `absent` with no method.",
       "counter",
       () =>
         [...this.#counts].flatMap(([method, counts]) =>

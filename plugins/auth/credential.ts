@@ -1,0 +1,76 @@
+/** Finds credentials in requests, and takes them out, so that upstreams do not get them. */
+import { readCookie, takeCookie } from "../../core/cookies.ts";
+import { ConfigError, type Exchange, type HeaderList } from "../../core/plugin.ts";
+
+const IS_NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
+
+const name = <const X extends string>(description: X) =>
+  ({ type: "string", minLength: 1, description }) as const;
+
+export const placeOptions = {
+  header: name("Name of the header."),
+  query: name("Name of the query parameter. Queries are in many logs: better a header."),
+  cookie: name("Name of the cookie."),
+  keep: {
+    type: "boolean",
+    default: false,
+    description: "Leave the credential in the request: the upstream sees it then.",
+  },
+} as const;
+
+/** Where a credential may be. */
+interface Places {
+  readonly header?: string;
+  readonly query?: string;
+  readonly cookie?: string;
+  readonly keep: boolean;
+}
+
+/** What a header says: undefined when it has no credential of the kind. */
+export type ReadHeader = (headers: HeaderList, name: string) => string | undefined;
+
+/**
+ * @param usualHeader where it is when no place is given
+ * @returns what reads the credential; that is empty when there is more than one, so that nobody can tell which counts
+ * @throws ConfigError at `pointer`
+ */
+export function createReader(
+  { query, cookie, keep, ...places }: Places,
+  usualHeader: string,
+  readHeader: ReadHeader,
+  pointer: string,
+): (x: Exchange) => string | undefined {
+  const header = (places.header ?? ((query ?? cookie) ? undefined : usualHeader))?.toLowerCase();
+  for (const [key, value] of Object.entries({ header, cookie })) {
+    if (value !== undefined && !IS_NAME.test(value)) {
+      throw new ConfigError(`This cannot be the name of a ${key}`, `${pointer}/${key}`, "CONFIG_VALUE");
+    }
+  }
+  return (x) => {
+    let found: string | undefined;
+    if (header !== undefined) {
+      found = readHeader(x.headers, header);
+      if (found !== undefined && !keep) x.headers.delete(header);
+    }
+    if (query !== undefined) {
+      const values = x.query.getAll(query);
+      if (values.length > 0) found = found === undefined && values.length === 1 ? values[0]! : "";
+      if (values.length > 0 && !keep) x.search = withoutParameter(x.search, query);
+    }
+    if (cookie !== undefined) {
+      const value = keep ? readCookie(x.headers, cookie) : takeCookie(x.headers, cookie)[0];
+      if (value !== undefined) found = found === undefined ? value : "";
+    }
+    return found;
+  };
+}
+
+/** Takes a parameter out of a query; what is left stays as it was written. */
+function withoutParameter(search: string, name: string): string {
+  const left = search
+    .slice(1)
+    .split("&")
+    .filter((pair) => !new URLSearchParams(pair).has(name))
+    .join("&");
+  return left === "" ? "" : `?${left}`;
+}

@@ -1,0 +1,71 @@
+/** JSON Web Tokens (RFC 7519): signed by an issuer that is trusted, for an audience that is this gateway's. */
+import { keyOf } from "../../core/keep.ts";
+import { ConfigError, type Consumer, type HeaderList, type Host } from "../../core/plugin.ts";
+import { createReader } from "./credential.ts";
+import { createIssuer, type Issuer } from "./jwt/issuer.ts";
+import { loadJose } from "./jwt/keys.ts";
+import type { JwtOptions } from "./jwt/options.ts";
+import { type Verdict, Verifier } from "./jwt/verifier.ts";
+import type { Finding, Method } from "./method.ts";
+
+/** @throws ConfigError at `pointer` */
+export async function createJwt(options: JwtOptions, pointer: string, host: Host): Promise<Method> {
+  const { issuers: wanted, ...places } = options;
+  const { consumers } = host;
+  const read = createReader(places, "authorization", readBearer, pointer);
+  checkNames(options, pointer);
+  const tokenKeys = await loadJose();
+  const issuers: Issuer[] = [];
+  for (const [i, each] of wanted.entries()) {
+    issuers.push(await createIssuer(each, `${pointer}/issuers/${i}`, tokenKeys, host));
+  }
+  const verifier = host.keep(
+    keyOf("auth tokens", wanted),
+    () => new Verifier(issuers, tokenKeys, host.clock),
+  );
+
+  const findingOf = (verdict: Verdict): Finding => {
+    if (typeof verdict === "string") return verdict;
+    const { consumer, issuer } = verdict;
+    return issuer.options.knownConsumers ? (asConfigured(consumer) ?? "invalid") : consumer;
+  };
+  const asConfigured = ({ name, credential, claims }: Consumer): Consumer | undefined => {
+    const known = consumers.get(name);
+    return known && { ...known, credential: credential!, claims: { ...known.claims, ...claims } };
+  };
+  return {
+    name: "jwt",
+    challenge: 'Bearer realm="sluice"',
+    rejection: 'Bearer realm="sluice", error="invalid_token"', // and nothing of why (RFC 6750 section 3)
+    identify(x) {
+      const token = read(x);
+      if (token === undefined) return "absent";
+      const verdict = verifier.verify(token);
+      return verdict instanceof Promise ? verdict.then(findingOf) : findingOf(verdict);
+    },
+  };
+}
+
+/** The token of a header; the scheme must be there in `authorization` only, where others have theirs. */
+function readBearer(headers: HeaderList, name: string): string | undefined {
+  const lines = headers.getAll(name);
+  if (lines.length !== 1) return lines.length === 0 ? undefined : "";
+  const [line = ""] = lines;
+  if (/^bearer(?: |$)/i.test(line)) return line.slice(7).trim();
+  return name === "authorization" ? undefined : line;
+}
+
+/** Two issuers must not name the same consumer unless somebody says so. */
+function checkNames({ issuers }: JwtOptions, pointer: string): void {
+  for (const [i, { issuer, prefix }] of issuers.entries()) {
+    const at = `${pointer}/issuers/${i}`;
+    if (issuers.findIndex((each) => each.issuer === issuer) !== i) {
+      throw new ConfigError("This issuer is there already", `${at}/issuer`, "CONFIG_DUPLICATE_NAME");
+    }
+    if (issuers.length > 1 && prefix === undefined) {
+      const why =
+        'Issuers may use the same names: each needs a `prefix` ("" where they mean the same consumers)';
+      throw new ConfigError(why, at, "CONFIG_VALUE");
+    }
+  }
+}

@@ -1,0 +1,136 @@
+/** Who makes tokens: its keys, and what its tokens must say. */
+import { ConfigError, type Host } from "../../../core/plugin.ts";
+import { keyOf } from "../../../core/keep.ts";
+import { parseDuration } from "../../../core/units.ts";
+import { fetchDocument } from "./fetch-document.ts";
+import type { Expected, KeySet, TokenKeys } from "./keys.ts";
+import type { IssuerOptions } from "./options.ts";
+import { RemoteKeys } from "./remote-keys.ts";
+
+/** Where keys come from: the set is another object when they have changed, and undefined while there is none. */
+export interface KeySource {
+  current(): KeySet | undefined;
+  /** Resolves when it was tried to get newer ones. */
+  renew(): Promise<void>;
+  /** True when newer ones cannot be had now. */
+  readonly isFailing: boolean;
+}
+
+export interface Issuer {
+  readonly options: IssuerOptions;
+  readonly algorithms: readonly string[];
+  readonly keys: KeySource;
+  readonly expected: Expected & object;
+  readonly skewMs: number;
+  readonly maxAgeMs: number;
+}
+
+/** @throws ConfigError at `pointer` */
+export async function createIssuer(
+  options: IssuerOptions,
+  pointer: string,
+  tokenKeys: TokenKeys,
+  host: Host,
+): Promise<Issuer> {
+  check(options, pointer);
+  const { issuer, audience, algorithms, requiredClaims, typ, maxAge, clockSkew } = options;
+  const skewMs = parseDuration(clockSkew);
+  const maxAgeMs = maxAge === undefined ? Number.POSITIVE_INFINITY : parseDuration(maxAge);
+  const keys =
+    options.jwksUri === undefined
+      ? new GivenKeys(await tokenKeys.ofOptions(options, pointer))
+      : openRemoteKeys(options, options.jwksUri, pointer, tokenKeys, host);
+  return {
+    options,
+    algorithms,
+    keys,
+    skewMs,
+    maxAgeMs,
+    expected: {
+      issuer,
+      algorithms: [...algorithms],
+      requiredClaims: [...requiredClaims],
+      clockTolerance: skewMs / 1000,
+      ...(audience === undefined ? {} : { audience: [audience].flat() }),
+      ...(typ === undefined ? {} : { typ }),
+      ...(maxAge === undefined ? {} : { maxTokenAge: maxAgeMs / 1000 }),
+    },
+  };
+}
+
+class GivenKeys implements KeySource {
+  readonly isFailing = false;
+  readonly #keys: KeySet;
+
+  constructor(keys: KeySet) {
+    this.#keys = keys;
+  }
+
+  current(): KeySet {
+    return this.#keys;
+  }
+
+  async renew(): Promise<void> {}
+}
+
+function openRemoteKeys(
+  { refresh, cooldown, staleFor, allowHttp }: IssuerOptions,
+  uri: string,
+  pointer: string,
+  tokenKeys: TokenKeys,
+  host: Host,
+): RemoteKeys<KeySet> {
+  const url = parseUrl(uri, allowHttp, `${pointer}/jwksUri`);
+  const keys = host.keep(
+    keyOf("auth keys", [uri, refresh, cooldown, staleFor]),
+    () =>
+      new RemoteKeys(
+        {
+          url,
+          refreshMs: parseDuration(refresh),
+          cooldownMs: parseDuration(cooldown),
+          staleMs: parseDuration(staleFor),
+          fetch: fetchDocument,
+          parse: (text) => tokenKeys.parseSet(text),
+        },
+        host,
+      ),
+  );
+  keys.current(); // begins to fetch them
+  return keys;
+}
+
+function parseUrl(uri: string, allowHttp: boolean, pointer: string): URL {
+  const refuse = (why: string): ConfigError => new ConfigError(why, pointer, "CONFIG_VALUE");
+  const url = URL.parse(uri);
+  if (url === null || !/^https?:$/.test(url.protocol)) throw refuse("This is not an https: URL");
+  if (url.username !== "" || url.password !== "")
+    throw refuse("The URL of keys cannot have a user or a password");
+  const isHere = /^(localhost|127(\.\d+){3}|\[::1\])$/.test(url.hostname);
+  if (url.protocol === "http:" && !isHere && !allowHttp) {
+    throw refuse("Keys are fetched by https:, or somebody in between can make tokens (see `allowHttp`)");
+  }
+  return url;
+}
+
+const KEYS = ["secret", "publicKey", "jwks", "jwksUri"] as const;
+
+function check(options: IssuerOptions, pointer: string): void {
+  const refuse = (key: string, why: string): ConfigError =>
+    new ConfigError(why, key === "" ? pointer : `${pointer}/${key}`, "CONFIG_VALUE");
+  const { audience, anyAudience, algorithms, secret, refresh, staleFor } = options;
+  if ((audience === undefined) !== anyAudience) {
+    throw refuse("", "An issuer needs `audience`, or `anyAudience: true` instead of it");
+  }
+  if (KEYS.filter((key) => options[key] !== undefined).length !== 1) {
+    throw refuse("", `An issuer needs one of ${KEYS.map((key) => `\`${key}\``).join(", ")}`);
+  }
+  const wrong = algorithms.findIndex((alg) => alg.startsWith("HS") !== (secret !== undefined));
+  if (wrong !== -1) {
+    const why = secret === undefined ? "needs `secret`" : "needs a public key, not `secret`";
+    throw refuse(`algorithms/${wrong}`, `${algorithms[wrong]} ${why}`);
+  }
+  if (parseDuration(staleFor) < parseDuration(refresh)) {
+    throw refuse("staleFor", "`staleFor` cannot be less than `refresh`");
+  }
+}
