@@ -290,8 +290,9 @@ export class Gateway implements DataThread, Service {
   }
 }
 
-/** Failures by which the gateway protects itself and others, and of a store that is known to be lost: no news one by one. */
+/** Failures by which the gateway protects itself and others, and of what is known to be lost: no news one by one. */
 const REFUSALS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  "AUTH_UNAVAILABLE",
   "CIRCUIT_OPEN",
   "CONCURRENCY_LIMITED",
   "OVERLOADED",

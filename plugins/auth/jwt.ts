@@ -1,5 +1,5 @@
 /** JSON Web Tokens (RFC 7519): signed by an issuer that is trusted, for an audience that is this gateway's. */
-import { keyOf } from "../../core/keep.ts";
+import { hash } from "node:crypto";
 import { ConfigError, type Consumer, type HeaderList, type Host } from "../../core/plugin.ts";
 import { createReader } from "./credential.ts";
 import { createIssuer, type Issuer } from "./jwt/issuer.ts";
@@ -19,10 +19,8 @@ export async function createJwt(options: JwtOptions, pointer: string, host: Host
   for (const [i, each] of wanted.entries()) {
     issuers.push(await createIssuer(each, `${pointer}/issuers/${i}`, tokenKeys, host));
   }
-  const verifier = host.keep(
-    keyOf("auth tokens", wanted),
-    () => new Verifier(issuers, tokenKeys, host.clock),
-  );
+  const digest = hash("sha256", JSON.stringify(wanted)); // there are secrets in it
+  const verifier = host.keep(`auth tokens ${digest}`, () => new Verifier(issuers, tokenKeys, host.clock));
 
   const findingOf = (verdict: Verdict): Finding => {
     if (typeof verdict === "string") return verdict;

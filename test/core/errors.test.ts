@@ -22,6 +22,7 @@ describe("the error table", () => {
   it("blames upstreams with 502 to 504 only, and the gateway itself when it holds requests back", () => {
     const own = [
       "NOT_READY",
+      "AUTH_UNAVAILABLE",
       "CIRCUIT_OPEN",
       "CONCURRENCY_LIMITED",
       "OVERLOADED",

@@ -3,8 +3,10 @@ import { createHmac, generateKeyPairSync, type KeyObject, sign } from "node:cryp
 
 const PSS = { padding: 6, saltLength: -1 } as const; // RSA_PKCS1_PSS_PADDING, as long as the digest
 
-export const encode = (part: string | object): string =>
-  Buffer.from(typeof part === "string" ? part : JSON.stringify(part)).toString("base64url");
+export const encode = (part: string | Buffer | object): string => {
+  if (Buffer.isBuffer(part)) return part.toString("base64url");
+  return Buffer.from(typeof part === "string" ? part : JSON.stringify(part)).toString("base64url");
+};
 
 /** The signature of `alg` over a text. */
 function signText(alg: string, input: string, key: KeyObject | string | Buffer): string {
@@ -21,7 +23,7 @@ function signText(alg: string, input: string, key: KeyObject | string | Buffer):
 /** @param signedBy the algorithm that is used, whatever the header says; the header's by default */
 export function makeToken(
   header: { alg: string; [name: string]: unknown },
-  claims: string | object,
+  claims: string | Buffer | object,
   key: KeyObject | string | Buffer,
   signedBy = header.alg,
 ): string {

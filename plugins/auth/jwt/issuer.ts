@@ -1,6 +1,5 @@
 /** Who makes tokens: its keys, and what its tokens must say. */
 import { ConfigError, type Host } from "../../../core/plugin.ts";
-import { keyOf } from "../../../core/keep.ts";
 import { parseDuration } from "../../../core/units.ts";
 import { fetchDocument } from "./fetch-document.ts";
 import type { Expected, KeySet, TokenKeys } from "./keys.ts";
@@ -82,7 +81,7 @@ function openRemoteKeys(
 ): RemoteKeys<KeySet> {
   const url = parseUrl(uri, allowHttp, `${pointer}/jwksUri`);
   const keys = host.keep(
-    keyOf("auth keys", [uri, refresh, cooldown, staleFor]),
+    `auth keys ${uri} ${refresh} ${cooldown} ${staleFor}`,
     () =>
       new RemoteKeys(
         {

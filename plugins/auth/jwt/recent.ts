@@ -8,6 +8,7 @@ export class Recent<V> {
   #young = new Map<string, V>();
   #old = new Map<string, V>();
   #youngBytes = 0;
+  #oldBytes = 0;
   readonly #bytesOf: (value: V) => number;
 
   /** @param bytesOf about how much memory a value takes */
@@ -19,6 +20,10 @@ export class Recent<V> {
 
   get size(): number {
     return this.#young.size + this.#old.size;
+  }
+
+  get bytes(): number {
+    return this.#youngBytes + this.#oldBytes;
   }
 
   get(key: string): V | undefined {
@@ -36,6 +41,7 @@ export class Recent<V> {
     if (bytes > this.#mostBytes) return;
     if (this.#young.size >= this.#mostEntries || this.#youngBytes + bytes > this.#mostBytes) {
       this.#old = this.#young;
+      this.#oldBytes = this.#youngBytes;
       this.#young = new Map();
       this.#youngBytes = 0;
     }
@@ -47,6 +53,8 @@ export class Recent<V> {
     const young = this.#young.get(key);
     if (young !== undefined) this.#youngBytes -= this.#bytesOf(young);
     this.#young.delete(key);
+    const old = this.#old.get(key);
+    if (old !== undefined) this.#oldBytes -= this.#bytesOf(old);
     this.#old.delete(key);
   }
 }

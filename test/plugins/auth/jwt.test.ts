@@ -1,3 +1,4 @@
+import { generateKeyPairSync } from "node:crypto";
 import { beforeEach, describe, expect, it } from "vitest";
 import { Consumers } from "../../../core/consumers.ts";
 import {
@@ -97,8 +98,9 @@ describe("a token", () => {
   it("is taken from the request, or kept if asked", async () => {
     await ask(by(), bearer(token()));
     expect(seen?.headers.raw).toEqual([]);
-    await ask(by({}, { keep: true }), bearer(token()));
-    expect(seen?.headers.raw).toEqual(["authorization", `Bearer ${token()}`].with(1, expect.any(String)));
+    const right = bearer(token());
+    await ask(by({}, { keep: true }), right);
+    expect(seen?.headers.raw).toEqual(Object.entries(right.headers!).flat());
   });
 
   it("can be in another header, in the query or in a cookie", async () => {
@@ -307,10 +309,7 @@ it("counts what it found", async () => {
   });
 });
 
-const weak = `-----BEGIN PUBLIC KEY-----
-MFwwDQYJKoZIhvcNAQEBBQADSwAwSAJBAKj34GkxFhD90vcNLYLInFEX6Ppy1tPf
-9Cnzj4p4WGeKLs1Pt8QuKUpRKfFLfRYC9AIKjbJTWit+CqvjWYzvQwECAwEAAQ==
------END PUBLIC KEY-----`;
+const weak = pemOf(generateKeyPairSync("rsa", { modulusLength: 1024 }).publicKey);
 const none = { publicKey: undefined };
 const ownKey = String(ES.privateKey.export({ type: "pkcs8", format: "pem" }));
 
