@@ -13,9 +13,8 @@ export function parseHead(token: string): Head | undefined {
   const header = parseObject(parts[1]!);
   const claims = parseObject(parts[2]!);
   if (header === undefined || claims === undefined) return undefined;
-  const { alg, kid } = header;
+  const { alg } = header;
   if (typeof alg !== "string" || typeof claims["iss"] !== "string") return undefined;
-  if (kid !== undefined && typeof kid !== "string") return undefined;
   // No extension is known here, and one that is critical must not be overlooked (RFC 7515 section 4.1.11).
   if ("crit" in header || "b64" in header) return undefined;
   // The last character has bits that mean nothing: the same token must not come in several writings.
