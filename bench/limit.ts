@@ -13,7 +13,7 @@ import { startRedis } from "./support/redis.ts";
 import { conclude, megabytes, printTable, readOptions, round, type Verdict } from "./support/report.ts";
 import { median } from "./support/stats.ts";
 
-const options = readOptions({ rounds: 10, seconds: 1 });
+const options = readOptions({ rounds: 15, seconds: 1 });
 const verdicts: Verdict[] = [];
 
 const MANY = { count: 100_000, keys: 1_000_000, limit: 1.5, megabytes: 100 };
