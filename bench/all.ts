@@ -15,6 +15,7 @@ const BENCHES = [
   "restart",
   "shared-memory",
   "limit",
+  "auth",
   "script",
   "script-memory",
   "script-swap",

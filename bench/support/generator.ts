@@ -1,9 +1,12 @@
-/** Load for machines without wrk: `node generator.ts URL CONNECTIONS SECONDS` prints what it came to as JSON. */
+/** Load for machines without wrk: `node generator.ts URL CONNECTIONS SECONDS HEADERS` prints what it came to as JSON. */
 import { Connection } from "./keep-alive.ts";
 import type { LoadResult } from "./load.ts";
 import { quantile } from "./stats.ts";
 
-const [url = "", connections = "", seconds = ""] = process.argv.slice(2);
+const [url = "", connections = "", seconds = "", json = "{}"] = process.argv.slice(2);
+const headers = Object.entries(JSON.parse(json) as Record<string, string>)
+  .map(([name, value]) => `${name}: ${value}\r\n`)
+  .join("");
 const { pathname, search } = new URL(url);
 const latencies: number[] = [];
 let failures = 0;
@@ -15,7 +18,7 @@ await Promise.all(
     const connection = await Connection.open(url);
     try {
       for (let sent = performance.now(); sent < end; sent = performance.now()) {
-        const { status } = await connection.get(pathname + search);
+        const { status } = await connection.get(pathname + search, headers);
         latencies.push(performance.now() - sent);
         if (status < 200 || status > 399) failures++;
       }

@@ -40,12 +40,16 @@ export class Connection {
     });
   }
 
-  /** Sends a GET and gives the reply. @throws Error when the connection fails */
-  get(path: string): Promise<RawReply> {
+  /**
+   * Sends a GET and gives the reply.
+   * @param headers lines that end in CRLF
+   * @throws Error when the connection fails
+   */
+  get(path: string, headers = ""): Promise<RawReply> {
     return new Promise((resolve, reject) => {
       if (this.#error !== undefined) return reject(this.#error);
       this.#settle = (result) => (result instanceof Error ? reject(result) : resolve(result));
-      this.#socket.write(`GET ${path} HTTP/1.1\r\nHost: ${this.#host}\r\n\r\n`);
+      this.#socket.write(`GET ${path} HTTP/1.1\r\nHost: ${this.#host}\r\n${headers}\r\n`);
     });
   }
 

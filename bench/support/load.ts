@@ -21,20 +21,24 @@ export const loadKind = wrk === undefined ? "a generator in Node (wrk is not ins
 /**
  * Sends requests over `connections` connections, each as soon as the last was answered.
  * @param uploadBytes length of the body of each request, which is a POST then; needs wrk
+ * @param headers of each request
  */
 export async function load(
   url: string,
   connections: number,
   seconds: number,
   uploadBytes = 0,
+  headers: Readonly<Record<string, string>> = {},
 ): Promise<LoadResult> {
   if (wrk === undefined) {
     if (uploadBytes > 0) throw new Error("uploads need wrk");
     const file = join(import.meta.dirname, "generator.ts");
-    const text = await run([process.execPath, file, url, String(connections), String(seconds)]);
+    const numbers = [String(connections), String(seconds)];
+    const text = await run([process.execPath, file, url, ...numbers, JSON.stringify(headers)]);
     return JSON.parse(text) as LoadResult;
   }
   const args = ["-t1", `-c${connections}`, `-d${Math.ceil(seconds)}s`, "--latency"];
+  for (const [name, value] of Object.entries(headers)) args.push("-H", `${name}: ${value}`);
   if (uploadBytes > 0) args.push("-s", join(import.meta.dirname, "upload.lua"));
   args.push(url);
   if (uploadBytes > 0) args.push("--", String(uploadBytes));

@@ -97,6 +97,7 @@ export async function buildStage(
   options: object,
   upstream: Upstream,
   next: Handler,
+  consumers = new Consumers([]),
 ): Promise<Handler> {
   const checked = structuredClone(options);
   const errors = createValidator(plugin.schema)(checked);
@@ -110,7 +111,7 @@ export async function buildStage(
     metrics,
     upstreams: new Map([[upstream.name, upstream]]),
     stores: new Map(),
-    consumers: new Consumers([]),
+    consumers,
     shared: new SharedMemory(createSharedMemory(1), 0),
     random: Math.random,
     baseDir: process.cwd(),

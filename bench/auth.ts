@@ -1,0 +1,183 @@
+/**
+ * What finding out who asks costs. First new tokens by algorithm, each verified once, in this process. Then keys and a
+ * token that was seen before, as CPU time added to a request: one gateway has a route with each and one without, which
+ * take turns under load with the same headers. Figures are medians over rounds.
+ */
+import { createHash, generateKeyPairSync, type KeyObject } from "node:crypto";
+import { SignJWT } from "jose";
+import { createExchange } from "../core/exchange.ts";
+import { HeaderList } from "../core/headers.ts";
+import { textReply } from "../core/plugin.ts";
+import { auth } from "../plugins/auth.ts";
+import { benchConfig, type SluiceServer, startSluice } from "./support/gateways.ts";
+import { load, loadKind } from "./support/load.ts";
+import { buildStage, MemoryUpstream } from "./support/memory-upstream.ts";
+import { NO_LOG } from "./support/no-log.ts";
+import { canPin, LOAD_CORE, pinSelf, SUBJECT_CORE } from "./support/process.ts";
+import { conclude, printTable, readOptions, round, type Verdict } from "./support/report.ts";
+import { median } from "./support/stats.ts";
+
+const options = readOptions({ rounds: 15, seconds: 1 });
+const verdicts: Verdict[] = [];
+
+const ISSUER = "https://issuer.example";
+const AUDIENCE = "bench";
+const SECRET = "a secret of thirty-two bytes, ok";
+/** Tokens of one measurement. */
+const TOKENS = 500;
+/** That are looked at at once. */
+const AT_ONCE = 16;
+
+/** How tokens of an algorithm are signed, and what the gateway is told of it. */
+function keysOf(alg: string): { sign: KeyObject | Uint8Array; known: object } {
+  if (alg.startsWith("HS")) return { sign: Buffer.from(SECRET), known: { secret: SECRET } };
+  const { privateKey, publicKey } =
+    alg === "EdDSA"
+      ? generateKeyPairSync("ed25519")
+      : alg.startsWith("ES")
+        ? generateKeyPairSync("ec", { namedCurve: "P-256" })
+        : generateKeyPairSync("rsa", { modulusLength: 2048 });
+  return { sign: privateKey, known: { publicKey: publicKey.export({ type: "spki", format: "pem" }) } };
+}
+
+let made = 0;
+function createToken(alg: string, key: KeyObject | Uint8Array): Promise<string> {
+  return new SignJWT({ roles: ["user"], scope: "read write", email: "somebody@example.com" })
+    .setProtectedHeader({ alg, typ: "JWT" })
+    .setIssuer(ISSUER)
+    .setAudience(AUDIENCE)
+    .setSubject("somebody")
+    .setJti(String(made++))
+    .setIssuedAt()
+    .setExpirationTime("1h")
+    .sign(key);
+}
+
+const methodOf = (alg: string, known: object): object => ({
+  jwt: { issuers: [{ issuer: ISSUER, audience: AUDIENCE, algorithms: [alg], ...known }] },
+});
+
+/** CPU time of a new token, in microseconds, by round. */
+async function measureNew(alg: string): Promise<number[]> {
+  const { sign, known } = keysOf(alg);
+  const stage = { methods: [methodOf(alg, known)] };
+  const reply = textReply(200, "in");
+  const handler = await buildStage(auth, stage, new MemoryUpstream(1, () => 1), () => reply);
+  const samples: number[] = [];
+  for (let i = 0; i <= options.rounds; i++) {
+    const tokens = await Promise.all(Array.from({ length: TOKENS }, () => createToken(alg, sign)));
+    const before = process.cpuUsage();
+    for (let at = 0; at < TOKENS; at += AT_ONCE) {
+      await Promise.all(
+        tokens.slice(at, at + AT_ONCE).map((token) => {
+          const headers = new HeaderList(["host", "api.example.com", "authorization", `Bearer ${token}`]);
+          return handler(createExchange({ log: NO_LOG, target: "/", headers }));
+        }),
+      );
+    }
+    const { user, system } = process.cpuUsage(before);
+    if (i > 0) samples.push((user + system) / TOKENS); // the first round compiles
+  }
+  return samples;
+}
+
+pinSelf(SUBJECT_CORE);
+const ALGORITHMS = ["HS256", "RS256", "PS256", "ES256", "EdDSA"] as const;
+const fresh: Record<string, number> = {};
+for (const alg of ALGORITHMS) fresh[alg] = round(median(await measureNew(alg)), 1);
+console.log(`new tokens: ${options.rounds} rounds of ${TOKENS}, ${canPin ? "pinned" : "NOT pinned"}\n`);
+printTable(
+  ["algorithm", "CPU µs of a new token"],
+  ALGORITHMS.map((alg) => [alg, fresh[alg]!.toFixed(1)]),
+);
+
+const CONNECTIONS = 64;
+const WARM_UP_SECONDS = 3;
+/** Rounds after which the gateway is started anew. */
+const ROUNDS_OF_A_PROCESS = 5;
+const KEY = "a-key-of-the-bench-that-is-long";
+const CONSUMERS = 1000;
+
+const digest = (key: string): string => createHash("sha256").update(key).digest("hex");
+const { sign, known } = keysOf("EdDSA");
+const sent = { "x-api-key": KEY, authorization: `Bearer ${await createToken("EdDSA", sign)}` };
+const CASES = [
+  { name: "bare", pipeline: [], limit: undefined },
+  { name: "api-key", pipeline: [{ plugin: "auth", methods: ["apiKey"] }], limit: 1.5 },
+  { name: "token", pipeline: [{ plugin: "auth", methods: [methodOf("EdDSA", known)] }], limit: 2 },
+  {
+    name: "api-key-and-rules",
+    pipeline: [
+      { plugin: "auth", methods: ["apiKey"] },
+      { plugin: "authorize", allow: [{ roles: ["admin"] }, { method: "GET", roles: ["user"] }] },
+    ],
+    limit: undefined,
+  },
+] as const;
+
+pinSelf(LOAD_CORE);
+console.log(
+  `\nstages: ${options.rounds} rounds of ${options.seconds} s, ${CONNECTIONS} connections, ${CONSUMERS} consumers; load: ${loadKind}\n`,
+);
+const config = benchConfig({
+  threads: 1,
+  consumers: Array.from({ length: CONSUMERS }, (_, i) => ({
+    name: `consumer-${i}`,
+    roles: ["user"],
+    credentials: [{ apiKeySha256: digest(i === 0 ? KEY : `key of ${i}`) }],
+  })),
+  routes: CASES.map(({ name, pipeline }) => ({
+    name,
+    match: { path: `/${name}/*` },
+    pipeline: [...pipeline, { plugin: "respond", body: "x".repeat(766) }],
+  })),
+});
+
+const samples = new Map<string, number[]>(CASES.map(({ name }) => [name, []]));
+let failures = 0;
+/** CPU time per request of the gateway, in microseconds. */
+async function measure({ url, subject }: SluiceServer, name: string, seconds: number): Promise<number> {
+  const before = subject.cpuMicros();
+  const result = await load(`${url}/${name}/17`, CONNECTIONS, seconds, 0, sent);
+  failures += result.failures;
+  return (subject.cpuMicros() - before) / result.requests;
+}
+
+let sluice: SluiceServer | undefined;
+try {
+  for (let i = 0; i < options.rounds; i++) {
+    if (i % ROUNDS_OF_A_PROCESS === 0) {
+      await sluice?.stop();
+      sluice = await startSluice(config);
+      for (const { name } of CASES) await measure(sluice, name, WARM_UP_SECONDS);
+    }
+    for (let at = 0; at < CASES.length; at++) {
+      const { name } = CASES[(i + at) % CASES.length]!;
+      samples.get(name)!.push(await measure(sluice!, name, options.seconds));
+    }
+  }
+} finally {
+  await sluice?.stop();
+}
+
+const bare = samples.get("bare")!;
+const stages = CASES.map(({ name, limit }) => ({
+  name,
+  limit,
+  cpuMicros: round(median(samples.get(name)!), 2),
+  added: round(median(samples.get(name)!.map((value, i) => value - bare[i]!)), 2),
+}));
+printTable(
+  ["", "CPU µs/req", "added µs", "target"],
+  stages.map(({ name, limit, cpuMicros, added }) => [
+    name,
+    cpuMicros.toFixed(2),
+    added.toFixed(2),
+    limit === undefined ? "" : `<= ${limit}`,
+  ]),
+);
+for (const { name, limit, added } of stages) {
+  if (limit !== undefined) verdicts.push({ what: `${name}, added`, value: added, limit, unit: " µs" });
+}
+verdicts.push({ what: "failed requests", value: failures, limit: 0 });
+conclude("auth", verdicts, { fresh, stages, samples: Object.fromEntries(samples) }, options);
