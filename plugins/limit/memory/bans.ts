@@ -14,6 +14,8 @@ export const MOST_REFUSALS = 2 ** 21 - 1;
 const BANNED = 1;
 const LOW_BITS = 22;
 const LOW_MS = 2 ** 10;
+/** Latest time that a cell can hold. */
+const LATEST_MS = 2 ** 42 - 1;
 /** Milliseconds of the steps in which it is kept until when there are bans. */
 const STEP_MS = 1024;
 /** Keys that are remembered to be banned. */
@@ -67,17 +69,21 @@ export class Bans {
     const { limits } = this.#shared;
     const cell = limits.locate(this.#prefix + key, rule.withinMs, now);
     if (cell === -1) return 0;
+    const until = endOf(rule.forMs, now);
     for (;;) {
       this.#word.load(cell);
       if ((this.#word.low & BANNED) !== 0 && this.#time > now) return 0;
       const isOver = (this.#word.low & BANNED) !== 0 || now >= this.#time + rule.withinMs;
       const since = isOver ? now : this.#time;
       const refusals = isOver ? 1 : 1 + ((this.#word.low >>> 1) & MOST_REFUSALS);
-      if (refusals >= rule.after) break;
-      if (this.#swap(cell, since, refusals << 1)) return 0;
+      if (refusals < rule.after) {
+        if (this.#swap(cell, since, refusals << 1)) return 0;
+      } else if (this.#swap(cell, until, BANNED)) {
+        limits.prolong(cell, rule.forMs, now);
+        this.#announce(key, until);
+        return rule.forMs;
+      }
     }
-    this.ban(key, rule.forMs, now);
-    return rule.forMs;
   }
 
   /** Bans a key, or lifts its ban and forgets its refusals with 0. */
@@ -91,18 +97,10 @@ export class Bans {
     }
     const cell = limits.locate(this.#prefix + key, forMs, now);
     if (cell === -1) return;
-    const until = Math.min(now + forMs, 2 ** 42 - 1);
+    const until = endOf(forMs, now);
     do this.#word.load(cell);
     while (!this.#swap(cell, until, BANNED));
-    this.#remember(key, until);
-    if (this.#any === -1) return;
-    const step = Math.min(Math.ceil(until / STEP_MS), 2 ** 31 - 1);
-    let seen = Atomics.load(limits.words, this.#any);
-    while (seen < step) {
-      const before = Atomics.compareExchange(limits.words, this.#any, seen, step);
-      if (before === seen) break;
-      seen = before;
-    }
+    this.#announce(key, until);
   }
 
   list(now: number): Ban[] {
@@ -113,6 +111,20 @@ export class Bans {
       else this.#names.delete(key);
     }
     return bans.sort((a, b) => b.forMs - a.forMs);
+  }
+
+  /** Has all threads look for bans until then. */
+  #announce(key: string, until: number): void {
+    this.#remember(key, until);
+    if (this.#any === -1) return;
+    const { words } = this.#shared.limits;
+    const step = Math.min(Math.ceil(until / STEP_MS), 2 ** 31 - 1);
+    let seen = Atomics.load(words, this.#any);
+    while (seen < step) {
+      const before = Atomics.compareExchange(words, this.#any, seen, step);
+      if (before === seen) return;
+      seen = before;
+    }
   }
 
   #remember(key: string, until: number): void {
@@ -131,3 +143,5 @@ export class Bans {
     return this.#word.swap(cell, ((time - high * LOW_MS) << LOW_BITS) | rest, high | 0);
   }
 }
+
+const endOf = (forMs: number, now: number): number => Math.min(now + forMs, LATEST_MS);

@@ -7,6 +7,7 @@
  */
 import type { SharedCells } from "../../../core/plugin.ts";
 import type { Rule } from "../limiter.ts";
+import { capacityOf } from "../plans.ts";
 import { Bucket } from "./bucket.ts";
 import type { Counter } from "./counter.ts";
 import type { Part } from "./part.ts";
@@ -19,7 +20,7 @@ const MOST_RATES = 16;
 /** Windows that are told apart by their numbers, at least: those of a cell that nobody used for longer are nothing. */
 const INDEX_STEP = 2 ** 8;
 
-/** Counters of the same rule at different rates, the latest last; kept over reloads. */
+/** Counters of buckets of the same rule at different rates, the latest last; kept over reloads. */
 export class Rates {
   readonly counters: CellCounter[] = [];
 
@@ -48,7 +49,7 @@ export class CellCounter implements Counter {
 
   /** @param prefix of its keys: says whose counts they are, and of which rule */
   constructor(rule: Rule, prefix: string, cells: SharedCells, utcOffsetMs: number, rates: Rates) {
-    const { algorithm, count, burst, windowMs } = rule;
+    const { algorithm, count, windowMs } = rule;
     this.#cells = cells;
     this.#rates = rates;
     this.#windowMs = windowMs;
@@ -58,7 +59,7 @@ export class CellCounter implements Counter {
     this.#window = isSliding ? new SlidingWindow(rule, cells, utcOffsetMs) : undefined;
     this.#first = this.#bucket ?? this.#window ?? new FixedWindow(rule, cells, utcOffsetMs);
     this.#second = isBucket ? this.#window : undefined;
-    this.capacity = Math.min(isBucket ? burst : count, algorithm === "token-bucket" ? burst : count);
+    this.capacity = capacityOf(rule);
     this.prefix = isBucket ? `${prefix}${count}\0` : prefix;
     if (isBucket) rates.add(this);
   }
@@ -74,7 +75,7 @@ export class CellCounter implements Counter {
   }
 
   read(key: string, now: number): void {
-    for (const other of this.#bucket === undefined ? [] : this.#rates.counters) {
+    for (const other of this.#rates.counters) {
       if (other === this || other.#cells.find(other.prefix + key, now) === -1) continue;
       // Something is counted there, so it is no more than a change of place to count it here.
       this.locate(key, now);
@@ -124,12 +125,15 @@ export class CellCounter implements Counter {
   }
 
   forget(key: string, now: number): void {
-    for (const counter of this.#bucket === undefined ? [this] : this.#rates.counters) {
-      counter.#place(counter.#cells.find(counter.prefix + key, now));
-      if (counter.#cell === -1) continue;
-      counter.#first.forget();
-      counter.#second?.forget();
-    }
+    this.#forgetHere(key, now);
+    for (const other of this.#rates.counters) other.#forgetHere(key, now);
+  }
+
+  #forgetHere(key: string, now: number): void {
+    this.#place(this.#cells.find(this.prefix + key, now));
+    if (this.#cell === -1) return;
+    this.#first.forget();
+    this.#second?.forget();
   }
 
   #place(cell: number): void {

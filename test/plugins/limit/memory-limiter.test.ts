@@ -1,5 +1,5 @@
 /** What limits in memory do beyond what all limiters promise. */
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { ConfigError } from "../../../core/errors.ts";
 import { createSharedMemory, SharedMemory } from "../../../core/threads/shared-memory.ts";
 import type { Plan, Rule } from "../../../plugins/limit/limiter.ts";
@@ -70,6 +70,16 @@ describe("limits in memory", () => {
     }
     createMemoryLimiter("s", slow(1), host).reset("k");
     expect(createMemoryLimiter("s", slow(7), host).read("k").rules).toMatchObject([{ remaining: 100 }]);
+  });
+
+  it("are reset however many tiers there are", () => {
+    const host = new FakeHost();
+    const tiers = Array.from({ length: 20 }, (_, i) =>
+      createMemoryLimiter("s", planOf({ count: 1 + i, burst: 20, windowMs: DAY_MS }), host),
+    );
+    tiers[0]!.take("k", 5);
+    for (const limiter of tiers) limiter.reset("k");
+    expect(tiers[0]!.read("k").rules).toMatchObject([{ remaining: 20 }]);
   });
 
   it.each(ALGORITHMS)("forget what was long ago, however numbers wrap around: %s", (algorithm) => {
@@ -155,6 +165,27 @@ describe("bans in memory", () => {
     expect([here.take("k", 1).outcome, here.bans(), there.bans()]).toEqual(["limited", [], []]);
     there.ban("k", 500);
     expect(here.take("k", 1)).toMatchObject({ outcome: "banned", retryAfterMs: 500 });
+  });
+
+  it("begin once, though two threads refuse at the same time", () => {
+    const [one, two] = hostsOf(2);
+    const [here, there] = [one!, two!].map((host) => createMemoryLimiter("s", plan, host));
+    drain(here!, "k");
+    here!.take("k", 1);
+    const begun: boolean[] = [];
+    const { compareExchange } = Atomics;
+    using spy = vi.spyOn(Atomics, "compareExchange");
+    const { longs } = one!.shared.limits;
+    spy.mockImplementation(((words: Int32Array, ...args: [number, number, number]) => {
+      if ((words as unknown) === longs && begun.length === 0) {
+        begun.push(false);
+        begun.push(there!.take("k", 1).beginsBan);
+      }
+      return compareExchange(words, ...args);
+    }) as typeof compareExchange);
+    begun.push(here!.take("k", 1).beginsBan);
+    expect(begun.filter((isBegun) => isBegun)).toHaveLength(1);
+    expect(there!.bans()).toEqual([{ key: "k", forMs: 60_000 }]);
   });
 
   it("are listed with the most time left first, some hundreds of them, and not once they are over", () => {
