@@ -26,8 +26,9 @@ import type { KeyValueStore } from "../../core/plugin.ts";
 import { Hand } from "./hand.ts";
 import { KnownBans } from "./known-bans.ts";
 import type { Ban, Decision, Limiter, Plan, Reading, Rule } from "./limiter.ts";
-import { type Answer, capacityOf, RedisCalls, type RedisLimiterOptions } from "./redis-calls.ts";
+import { type Answer, leasedBurst, RedisCalls, type RedisLimiterOptions } from "./redis-calls.ts";
 import { createRedisLimiter } from "./redis-limiter.ts";
+import { capacityOf } from "./rule-arithmetic.ts";
 
 export interface LeaseOptions extends RedisLimiterOptions {
   /** Most of a rule that this thread has in hand, such as 0.1. */
@@ -69,8 +70,7 @@ function longestLease({ algorithm, windowMs, count, burst }: Rule): number {
 
 /** The most that a rule ever has. */
 function unitsOf(rule: Rule, leaseMs: number): number {
-  if (rule.algorithm === "token-bucket") return capacityOf(rule, leaseMs);
-  return rule.algorithm === "hybrid" ? Math.min(rule.count, capacityOf(rule, leaseMs)) : rule.count;
+  return capacityOf({ ...rule, burst: leasedBurst(rule, leaseMs) });
 }
 
 class Leases implements LeaseLimiter {

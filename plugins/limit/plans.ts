@@ -4,6 +4,7 @@ import type { Consumer, Problem } from "../../core/plugin.ts";
 import { childPointer } from "../../core/pointer.ts";
 import { parseDuration, parseRate } from "../../core/units.ts";
 import type { Algorithm, BanRule, Plan, Rule } from "./limiter.ts";
+import { capacityOf, MOST_HELD, MOST_TICKS, ticksOf } from "./rule-arithmetic.ts";
 import type { LimitOptions } from "./schema.ts";
 
 type Rates = Pick<LimitOptions, "rate" | "burst" | "rules">;
@@ -11,9 +12,6 @@ type RuleOption = NonNullable<LimitOptions["rules"]>[number];
 
 const MOST_UNITS = 1_000_000_000;
 const LONGEST_WINDOW = "366d";
-/** A bucket is refilled to the millisecond: its rate must be a fraction of small numbers, which are whole in its sum. */
-const MOST_TICKS = 100_000;
-const MOST_HELD = 2 ** 51;
 
 /** What an algorithm can count. */
 const BOUNDS = {
@@ -23,12 +21,6 @@ const BOUNDS = {
   "sliding-window-counter": { units: 16_777_215, window: LONGEST_WINDOW, hasBucket: false },
   "sliding-window-log": { units: 10_000, window: "20d", hasBucket: false },
 } as const satisfies Record<Algorithm, { units: number; window: string; hasBucket: boolean }>;
-
-/** What a rule can have at most at a time. */
-export function capacityOf({ algorithm, count, burst }: Rule): number {
-  if (algorithm === "token-bucket") return burst;
-  return algorithm === "hybrid" ? Math.min(burst, count) : count;
-}
 
 export interface Plans {
   /** For those that no tier fits. */
@@ -143,16 +135,17 @@ class RulesCompiler {
     return rule;
   }
 
-  #checkBucket({ algorithm, count, windowMs, burst }: Rule, pointer: string): void {
-    const common = gcd(count, windowMs);
-    if (count / common > MOST_TICKS) {
+  #checkBucket(rule: Rule, pointer: string): void {
+    const { algorithm, count, windowMs, burst } = rule;
+    const { unit, gain } = ticksOf(rule);
+    if (gain > MOST_TICKS) {
       this.#report(
         "A bucket cannot be refilled exactly at this rate; use a rounder or smaller number",
         `${pointer}/rate`,
       );
     } else if ((burst / count) * windowMs > parseDuration(LONGEST_WINDOW)) {
       this.#report(`At this rate the bucket is not full again in ${LONGEST_WINDOW}`, `${pointer}/burst`);
-    } else if (burst * (windowMs / common) > MOST_HELD) {
+    } else if (burst * unit > MOST_HELD) {
       this.#report(
         "A bucket cannot be refilled exactly at this rate; use a rounder or smaller number",
         `${pointer}/rate`,
@@ -166,9 +159,4 @@ class RulesCompiler {
   #report(message: string, pointer: string, code = "CONFIG_VALUE"): void {
     this.#problems.push({ code, message, pointer });
   }
-}
-
-function gcd(a: number, b: number): number {
-  while (b > 0) [a, b] = [b, a % b];
-  return a;
 }

@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { createStoreScript, type KeyValueStore } from "../../core/plugin.ts";
 import type { Ban, Decision, Plan, Reading, Rule } from "./limiter.ts";
 import { LIMIT_SCRIPT } from "./redis-script.ts";
+import { ticksOf } from "./rule-arithmetic.ts";
 
 export interface RedisLimiterOptions {
   /** How long Redis may take for a call. */
@@ -206,24 +207,19 @@ function describePlan(
   const args = [leaseMs, countRejected ? 1 : 0, ban?.after ?? 0, ban?.withinMs ?? 0, ban?.forMs ?? 0];
   const parts: (string | number)[] = [];
   for (const [index, rule] of rules.entries()) {
-    const common = gcd(rule.count, rule.windowMs);
+    const { unit, gain } = ticksOf(rule);
     for (const [kind, letter, most] of PARTS[rule.algorithm]) {
       const ending = `${letter}${rule.windowMs}`;
       const same = endings.filter((other) => other.split("/")[0] === ending).length;
       endings.push(same === 0 ? ending : `${ending}/${same}`);
-      const ticks = [rule.windowMs / common, rule.count / common];
-      const units = kind === "bucket" ? capacityOf(rule, leaseMs) : rule[most];
-      parts.push(index, kind, units, rule.windowMs, ...ticks);
+      const units = kind === "bucket" ? leasedBurst(rule, leaseMs) : rule[most];
+      parts.push(index, kind, units, rule.windowMs, unit, gain);
     }
   }
   return { endings, args: [...args, ...parts].map(String) };
 }
 
 /** Units that a bucket holds. What is lent may be used so much later: it holds less by what it gains meanwhile. */
-export function capacityOf({ burst, count, windowMs }: Rule, leaseMs: number): number {
+export function leasedBurst({ burst, count, windowMs }: Rule, leaseMs: number): number {
   return burst - Math.ceil((count * leaseMs) / windowMs);
-}
-
-function gcd(a: number, b: number): number {
-  return b === 0 ? a : gcd(b, a % b);
 }

@@ -4,7 +4,7 @@
  */
 import type { HeaderList } from "../../core/plugin.ts";
 import type { Decision, Plan, Rule } from "./limiter.ts";
-import { capacityOf } from "./plans.ts";
+import { capacityOf } from "./rule-arithmetic.ts";
 import type { LimitOptions } from "./schema.ts";
 
 /** Seconds, rounded up: nobody is told a time that is too early. */

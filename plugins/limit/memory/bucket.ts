@@ -7,6 +7,7 @@
  */
 import type { SharedCells } from "../../../core/plugin.ts";
 import type { Rule } from "../limiter.ts";
+import { MOST_HELD, MOST_TICKS, ticksOf } from "../rule-arithmetic.ts";
 import type { Part } from "./part.ts";
 import { Word } from "./word.ts";
 
@@ -14,10 +15,7 @@ const TICK_BITS = 17;
 const TICKS = 2 ** TICK_BITS - 1;
 const LOW_MS_BITS = 32 - TICK_BITS;
 const LOW_MS = 2 ** LOW_MS_BITS;
-/** Ticks that a millisecond may have. */
-const MOST_TICKS = 100_000;
-/** Ticks that a bucket may hold, and that may be owed: numbers up to twice that are whole, also when divided. */
-const MOST_HELD = 2 ** 51;
+/** Ticks that may be owed. */
 const MOST_OWED = 2 ** 52;
 /** Milliseconds that it may take until a bucket is full again, and what is owed is paid. */
 const LONGEST_FILL_MS = 2 ** 44;
@@ -136,13 +134,6 @@ export class Bucket implements Part {
     this.resetMs = Math.ceil(used / this.#gain);
   }
 }
-
-function ticksOf({ count, windowMs }: Rule): { unit: number; gain: number } {
-  const common = gcd(count, windowMs);
-  return { unit: windowMs / common, gain: count / common };
-}
-
-const gcd = (a: number, b: number): number => (b === 0 ? a : gcd(b, a % b));
 
 /** Why a bucket cannot count a rule, if so. */
 export function bucketProblem(rule: Rule): string | undefined {

@@ -7,7 +7,7 @@
  */
 import type { SharedCells } from "../../../core/plugin.ts";
 import type { Rule } from "../limiter.ts";
-import { capacityOf } from "../plans.ts";
+import { capacityOf } from "../rule-arithmetic.ts";
 import { Bucket } from "./bucket.ts";
 import type { Counter } from "./counter.ts";
 import type { Part } from "./part.ts";
