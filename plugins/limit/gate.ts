@@ -79,7 +79,12 @@ export class Gate {
       this.#stats.reported++;
       return this.#answerReported(x, next, "unavailable", undefined, undefined);
     }
-    if (x.aborted !== undefined) throw x.aborted;
+    if (x.aborted !== undefined) {
+      const { charge } = this.#options;
+      if (decision.outcome === "allowed" && charge !== undefined)
+        this.#settle(tier, key, decision, charge.ofFailure(x.aborted));
+      throw x.aborted;
+    }
     return this.#act(x, next, tier, key, decision);
   }
 

@@ -191,6 +191,18 @@ describe("charging", () => {
     ]);
   });
 
+  it("gives back what a request has taken that went away while the store was asked", async () => {
+    const { gate, limiter } = open({ charge: { statuses: [499], cost: 0 } });
+    const x = exchange();
+    limiter.decisions = [Promise.resolve(decision()), Promise.resolve(limited)];
+    const answers = [gate.handle(x, ok), gate.handle(x, ok)];
+    x.abort(new GatewayError("CLIENT_CLOSED"));
+    for (const answer of answers) {
+      expect(await failureOf(() => answer)).toMatchObject({ code: "CLIENT_CLOSED" });
+    }
+    expect(limiter.settled).toEqual([["key", -1]]);
+  });
+
   it("asks for nothing where nothing changes", async () => {
     const { gate, limiter } = open({ charge });
     await gate.handle(exchange(), costing(200, "1"));
