@@ -20,7 +20,7 @@
  * All gateways that count the same keys must have leases of the same length: while some count buckets without, as during a
  * change of the option, those may let in a tenth more.
  *
- * Leases belong to a thread. They go on when a generation ends: what nobody uses is given back in its time.
+ * Leases belong to a thread and a generation. What they have in hand is given back when they end.
  */
 import type { KeyValueStore } from "../../core/plugin.ts";
 import { Hand } from "./hand.ts";
@@ -149,6 +149,7 @@ class Leases implements LeaseLimiter {
   async close(): Promise<void> {
     clearTimeout(this.#timer);
     this.#timer = undefined;
+    await Promise.all(Array.from(this.#hands.values(), ({ fetching }) => fetching?.catch(() => {})));
     await Promise.all(
       [...this.#hands].flatMap(([key, hand]) => this.#tidy(key, hand, Number.POSITIVE_INFINITY)),
     );
@@ -169,7 +170,9 @@ class Leases implements LeaseLimiter {
     try {
       while (hand.fetching !== undefined) {
         await hand.fetching;
-        const decision = this.#bans.find(key) ?? hand.take(cost, this.#now());
+        // A reset, a ban, or the end: nobody uses any more what this hand has.
+        if (this.#hands.get(key) !== hand) return this.take(key, cost);
+        const decision = hand.take(cost, this.#now());
         if (decision !== undefined) return decision;
       }
       const now = this.#now();

@@ -233,6 +233,29 @@ describe("leases", () => {
     expect((await other!.read("key")).rules[0]!.remaining).toBe(960);
   });
 
+  it("are given back that come while the gateway ends", async () => {
+    const [gateway, other] = createGateways(2, planOf([ruleOf("fixed-window")]));
+    let used = 0;
+    for (; used < 40; used++) {
+      await gateway!.take("key", 1);
+      await pass(1);
+    }
+    let last: unknown;
+    for (; !(last instanceof Promise); used++) last = gateway!.take("key", 1);
+    await gateway!.close();
+    expect(await last).toMatchObject({ outcome: "allowed" });
+    expect((await other!.read("key")).rules[0]!.remaining).toBe(1000 - used);
+  });
+
+  it("are not lost to requests that wait while their key is reset", async () => {
+    const [gateway, other] = createGateways(2, planOf([ruleOf("fixed-window")]));
+    const asked = takeMany(gateway!, 40);
+    await gateway!.reset("key");
+    expect(admittedOf(await asked)).toBe(40);
+    await gateway!.close();
+    expect((await other!.read("key")).rules[0]!.remaining).toBe(961);
+  });
+
   it("leave nothing of a bucket that it would not have held without them", async () => {
     const plan = planOf([ruleOf("token-bucket", { windowMs: 10_000 })]);
     const options = { timeoutMs: 5000, now: () => now };
