@@ -36,6 +36,7 @@ export class LogCells {
   log = new Log();
   readonly #cells: SharedCells;
   readonly #prefix: string;
+  readonly #nthPrefix: string;
   readonly #ttlMs: number;
   readonly #foundMs: number;
   readonly #inFirst: number;
@@ -50,6 +51,7 @@ export class LogCells {
     this.words = cells.words;
     this.#cells = cells;
     this.#prefix = prefix;
+    this.#nthPrefix = prefix.slice(0, -1);
     this.#ttlMs = ttlMs;
     this.#inFirst = cells.cellWords - FIRST_SLOT;
     this.#inEach = cells.cellWords;
@@ -148,8 +150,9 @@ export class LogCells {
     if (cell > 0) this.#cells.prolong(this.log.cells[cell]!, this.#ttlMs, now);
   }
 
+  /** Before the key, which may have any characters: none makes the name of another one's cell. */
   #nameOf(cell: number): string {
-    return `${this.#prefix}${this.#key}\0${cell}`;
+    return `${this.#nthPrefix} ${cell}\0${this.#key}`;
   }
 
   #remember(log: Log, now: number): void {

@@ -235,6 +235,30 @@ describe("many keys", () => {
     expect(hosts.map(({ log }) => log.lines.map(({ level }) => level))).toEqual([["warn"], ["warn"]]);
   });
 
+  it("of which some have room for a part of their log are let in as far as it goes", () => {
+    const [host] = hostsOf(1);
+    const { logs } = host!.shared as SharedMemory;
+    const limiter = createMemoryLimiter("s", planOf({ algorithm: "sliding-window-log", count: 100 }), host!);
+    expect(limiter.take("k", 1)).toMatchObject({ outcome: "allowed" });
+    const { locate } = logs;
+    logs.locate = (key, ...rest) => (logs.find(key, 0) === -1 ? -1 : locate.call(logs, key, ...rest));
+    const admitted = 1 + drain(limiter, "k");
+    expect(admitted).toBeGreaterThan(50);
+    expect(admitted).toBeLessThan(logs.cellWords);
+    expect(limiter.take("k", 1)).toMatchObject({ outcome: "limited", retryAfterMs: 1 });
+    logs.locate = locate;
+    expect(drain(limiter, "k")).toBe(100 - admitted);
+  });
+
+  it("count apart from those that begin with them, whatever characters they have", () => {
+    const [host] = hostsOf(1);
+    const plan = planOf({ algorithm: "sliding-window-log", count: 200 });
+    const limiter = createMemoryLimiter("s", plan, host!);
+    expect(drain(limiter, "k")).toBe(200);
+    for (const key of ["k\0", "k\x001", "k\x002", "\x001k", " 1\0k"]) expect(drain(limiter, key)).toBe(200);
+    expect(limiter.take("k", 1).outcome).toBe("limited");
+  });
+
   it("that strangers make up take bounded memory, and none once their time is over", () => {
     const [host] = hostsOf(1);
     const { limits } = host!.shared as SharedMemory;
