@@ -39,6 +39,7 @@ export class Reachability {
 
   /** There is no connection. */
   lost(reason: string): void {
+    this.#failedAt = this.#clock.monotonic();
     this.#set(false, reason);
   }
 

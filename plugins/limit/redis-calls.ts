@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import { createStoreScript, type KeyValueStore } from "../../core/plugin.ts";
 import type { Ban, Decision, Plan, Reading, Rule } from "./limiter.ts";
+import { readDecision, readNumbers } from "./redis-answers.ts";
 import { LIMIT_SCRIPT } from "./redis-script.ts";
 import { ticksOf } from "./rule-arithmetic.ts";
 
@@ -68,6 +69,7 @@ export class RedisCalls {
   readonly #endings: readonly string[];
   /** What the script is told of the plan. */
   readonly #plan: Args;
+  readonly #rules: number;
 
   /** @param leaseMs how long units are lent, the same for all who count the same keys; 0 where they are not */
   constructor(
@@ -83,6 +85,7 @@ export class RedisCalls {
     const { endings, args } = describePlan(plan, leaseMs);
     this.#endings = endings;
     this.#plan = args;
+    this.#rules = plan.rules.length;
   }
 
   /**
@@ -111,13 +114,14 @@ export class RedisCalls {
 
   /** Tells of requests that were refused without asking. Gives for how long they are banned by that, or 0. */
   async refuse(key: string, times: number): Promise<number> {
-    const [at, bannedMs] = (await this.#run("refuse", key, times)) as [number, number];
+    const [at, bannedMs] = readNumbers(await this.#run("refuse", key, times), 2) as [number, number];
     if (bannedMs > 0) this.#noteBanInTime(key, at, bannedMs);
     return bannedMs;
   }
 
   async read(key: string): Promise<Reading> {
-    const [bannedForMs = 0, ...numbers] = (await this.#run("read", key, 0)) as number[];
+    const answer = readNumbers(await this.#run("read", key, 0), 1 + 2 * this.#rules);
+    const [bannedForMs = 0, ...numbers] = answer;
     const rules = [];
     for (let i = 0; i < numbers.length; i += 2) {
       rules.push({ remaining: numbers[i]!, resetMs: numbers[i + 1]! });
@@ -148,17 +152,8 @@ export class RedisCalls {
   }
 
   #toAnswer(key: string, cost: number, reply: unknown): Answer {
-    const [
-      outcome,
-      rule = 0,
-      remaining = 0,
-      resetMs = 0,
-      retryAfterMs = 0,
-      at = 0,
-      bannedMs = 0,
-      lent = 0,
-      lentMs = 0,
-    ] = reply as [Decision["outcome"], ...number[]];
+    const answer = readDecision(reply, this.#rules);
+    const [outcome, rule, remaining, resetMs, retryAfterMs, at, bannedMs, lent = 0, lentMs = 0] = answer;
     if (bannedMs > 0) this.#noteBanInTime(key, at, bannedMs);
     const taken = outcome === "allowed" ? cost : 0;
     const beginsBan = bannedMs > 0;

@@ -32,6 +32,18 @@ describe("what is known of whether a store can be reached", () => {
     expect(messages()).toEqual([DOWN, BACK]);
   });
 
+  it("is not told back by single answers while the connection goes on failing", () => {
+    for (let i = 0; i < 100; i++) {
+      reach.lost("the replies are out of order");
+      clock.advance(10);
+      reach.answered();
+    }
+    expect(messages()).toEqual([DOWN]);
+    clock.advance(1000);
+    reach.answered();
+    expect(messages()).toEqual([DOWN, BACK]);
+  });
+
   it("takes several failures in a row for a loss, and none that are apart", () => {
     reach.connected();
     for (let i = 0; i < 20; i++) {
