@@ -9,8 +9,8 @@ import { RemoteKeys } from "./remote-keys.ts";
 /** Where keys come from: the set is another object when they have changed, and undefined while there is none. */
 export interface KeySource {
   current(): KeySet | undefined;
-  /** Resolves when it was tried to get newer ones. */
-  renew(): Promise<void>;
+  /** Resolves when it was tried to get newer ones; false when too many wait for that. */
+  renew(): Promise<boolean>;
   /** True when newer ones cannot be had now. */
   readonly isFailing: boolean;
 }
@@ -69,7 +69,9 @@ class GivenKeys implements KeySource {
     return this.#keys;
   }
 
-  async renew(): Promise<void> {}
+  async renew(): Promise<boolean> {
+    return true;
+  }
 }
 
 function openRemoteKeys(

@@ -57,13 +57,18 @@ export class RemoteKeys<T extends object> {
     return age < this.#options.staleMs ? this.#keys : undefined;
   }
 
-  /** Resolves when they were fetched, or could not be; at once when it is too early to try. */
-  async renew(): Promise<void> {
+  /**
+   * Resolves when they were fetched, or could not be; at once when it is too early to try.
+   * @returns false when too many wait for it already
+   */
+  async renew(): Promise<boolean> {
     const fetching = this.#fetchUnlessCooling();
-    if (fetching === undefined || this.#waiting >= MOST_WAITING) return;
+    if (fetching === undefined) return true;
+    if (this.#waiting >= MOST_WAITING) return false;
     this.#waiting++;
     await fetching;
     this.#waiting--;
+    return true;
   }
 
   close(): void {

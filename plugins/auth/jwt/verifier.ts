@@ -7,7 +7,7 @@ import type { Clock, Consumer } from "../../../core/plugin.ts";
 import { readConsumer } from "./claims.ts";
 import type { Issuer } from "./issuer.ts";
 import type { KeySet, TokenKeys } from "./keys.ts";
-import { Recent } from "./recent.ts";
+import { Recent } from "../recent.ts";
 import { parseHead } from "./token.ts";
 
 /** Longer ones are not looked at. */
@@ -79,7 +79,7 @@ export class Verifier {
         const verdict = await this.#judge(token, digest, issuer, keys);
         if (verdict !== "no key") return verdict;
       }
-      if (!isLast) await issuer.keys.renew();
+      if (!isLast && !(await issuer.keys.renew())) return "unavailable";
       const newer = issuer.keys.current();
       if (isLast || newer === keys)
         return newer === undefined || issuer.keys.isFailing ? "unavailable" : "invalid";

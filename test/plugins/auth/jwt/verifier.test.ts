@@ -17,15 +17,17 @@ class FakeKeys implements KeySource {
   /** What comes when somebody asks for newer ones. */
   next: KeySet | undefined;
   isFailing = false;
+  isCrowded = false;
   renewals = 0;
 
   current(): KeySet | undefined {
     return this.now;
   }
 
-  async renew(): Promise<void> {
+  async renew(): Promise<boolean> {
     this.renewals++;
     this.now = this.next ?? this.now;
+    return !this.isCrowded;
   }
 }
 
@@ -96,6 +98,13 @@ it("cannot tell while there are no keys, or no newer ones can be had", async () 
   expect(await verdict(`${tokenOf("1").slice(0, -4)}AAAA`)).toBe("invalid");
   keys.now = undefined;
   expect(await verdict(tokenOf("1"))).toBe("unavailable");
+});
+
+it("cannot tell while too many wait for newer keys", async () => {
+  keys.now = setOf("1");
+  keys.isCrowded = true;
+  expect(await verdict(tokenOf("1"))).toBe("alice");
+  expect(await verdict(tokenOf("2"))).toBe("unavailable");
 });
 
 it("takes the keys that come when there were none", async () => {
