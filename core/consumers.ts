@@ -1,17 +1,28 @@
 /** Who is known to the gateway, found by what they show. */
 import { hash } from "node:crypto";
 import type { Consumer } from "./exchange.ts";
+import { parsePasswordHash, type PasswordHash } from "./password-hash.ts";
 
-/** A key as the configuration has it once it is checked. */
-export interface ApiKeyRecord {
+interface CredentialRecord {
   /** Tells it from other credentials of the consumer. */
   readonly id: string;
-  /** Digest of the key, in hexadecimal. */
-  readonly sha256: string;
   /** Milliseconds since the Unix epoch from when on it is not valid. */
   readonly expiresAt?: number;
   readonly roles?: readonly string[];
   readonly tier?: string;
+}
+
+/** A key as the configuration has it once it is checked. */
+export interface ApiKeyRecord extends CredentialRecord {
+  /** Digest of the key, in hexadecimal. */
+  readonly sha256: string;
+}
+
+/** A password as the configuration has it once it is checked. */
+export interface PasswordRecord extends CredentialRecord {
+  readonly username: string;
+  /** As {@link parsePasswordHash} reads it. */
+  readonly passwordHash: string;
 }
 
 /** A consumer as the configuration has it once it is checked: plain data, without a secret. */
@@ -21,6 +32,14 @@ export interface ConsumerRecord {
   readonly tier?: string;
   readonly claims?: Readonly<Record<string, unknown>>;
   readonly apiKeys: readonly ApiKeyRecord[];
+  readonly passwords?: readonly PasswordRecord[];
+}
+
+/** Somebody who has a password. */
+export interface User {
+  readonly consumer: Consumer;
+  readonly passwordHash: PasswordHash;
+  readonly expiresAt: number;
 }
 
 interface Entry {
@@ -31,19 +50,17 @@ interface Entry {
 export class Consumers {
   readonly #byName = new Map<string, Consumer>();
   readonly #byKey = new Map<string, Entry>();
+  readonly #users = new Map<string, User>();
 
   constructor(records: readonly ConsumerRecord[]) {
-    for (const { name, roles, tier, claims, apiKeys } of records) {
+    for (const { name, roles, tier, claims, apiKeys, passwords = [] } of records) {
       const whole = { name, roles, ...(tier === undefined ? {} : { tier }), ...(claims && { claims }) };
       this.#byName.set(name, whole);
-      for (const key of apiKeys) {
-        const consumer = {
-          ...whole,
-          credential: key.id,
-          ...(key.roles && { roles: key.roles }),
-          ...(key.tier === undefined ? {} : { tier: key.tier }),
-        };
-        this.#byKey.set(key.sha256, { consumer, expiresAt: key.expiresAt ?? Number.POSITIVE_INFINITY });
+      for (const key of apiKeys) this.#byKey.set(key.sha256, entryOf(whole, key));
+      for (const password of passwords) {
+        const passwordHash = parsePasswordHash(password.passwordHash);
+        if (passwordHash === undefined) throw new TypeError("not the hash of a password");
+        this.#users.set(password.username, { ...entryOf(whole, password), passwordHash });
       }
     }
   }
@@ -61,4 +78,19 @@ export class Consumers {
     const entry = this.#byKey.get(hash("sha256", key, "hex"));
     return entry !== undefined && nowMs < entry.expiresAt ? entry.consumer : undefined;
   }
+
+  /** Who has a password under this name, whether it is still valid or not. */
+  user(username: string): User | undefined {
+    return this.#users.get(username);
+  }
+
+  /** Anybody who has a password. */
+  anyUser(): User | undefined {
+    return this.#users.values().next().value;
+  }
+}
+
+function entryOf(whole: Consumer, { id, roles, tier, expiresAt }: CredentialRecord): Entry {
+  const own = { credential: id, ...(roles && { roles }), ...(tier === undefined ? {} : { tier }) };
+  return { consumer: { ...whole, ...own }, expiresAt: expiresAt ?? Number.POSITIVE_INFINITY };
 }

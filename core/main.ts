@@ -21,6 +21,7 @@ Usage
   sluice test [-c FILE] [--watch] [PATHS]               run the tests beside the plugins
   sluice plugin new NAME [-c FILE]                      begin a plugin: its file, its test, types for the editor
   sluice plugin types [FOLDER] [-c FILE]                write the types that an editor needs beside the plugins
+  sluice hash-password                                  make the hash of a password, which comes on standard input
   sluice version                                        print the version
 
 Options
@@ -152,6 +153,10 @@ async function run(argv: string[]): Promise<number> {
       if (action !== "new") throw new UsageError("`sluice plugin` is followed by `new NAME` or `types`");
       if (argument === undefined) throw new UsageError("`sluice plugin new` needs a name");
       return writePlugin({ file, name: argument }, out, await loadCatalogue());
+    }
+    case "hash-password": {
+      const { printPasswordHash } = await import("./cli/hash-password.ts");
+      return printPasswordHash(process.stdin, out);
     }
     case "version":
       out.write(`${packageJson.version}\n`);

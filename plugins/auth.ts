@@ -19,6 +19,7 @@ import {
   type Reply,
 } from "../core/plugin.ts";
 import { apiKeyOptions, createApiKey } from "./auth/api-key.ts";
+import { basicOptions, createBasic } from "./auth/basic.ts";
 import { createJwt } from "./auth/jwt.ts";
 import { jwtOptions } from "./auth/jwt/options.ts";
 import { AuthStats } from "./auth/stats.ts";
@@ -33,11 +34,17 @@ const schema = {
       minItems: 1,
       items: {
         anyOf: [
-          { type: "string", enum: ["apiKey"] },
+          { type: "string", enum: ["apiKey", "basic"] },
           {
             type: "object",
             properties: { apiKey: apiKeyOptions },
             required: ["apiKey"],
+            additionalProperties: false,
+          },
+          {
+            type: "object",
+            properties: { basic: basicOptions },
+            required: ["basic"],
             additionalProperties: false,
           },
           {
@@ -48,7 +55,8 @@ const schema = {
           },
         ],
       },
-      description: "How one may show who one is, in the order in which they are tried: `apiKey`, `jwt`.",
+      description:
+        "How one may show who one is, in the order in which they are tried: `apiKey`, `basic`, `jwt`.",
     },
     optional: {
       type: "boolean",
@@ -115,9 +123,12 @@ export const auth: Plugin<Options> = {
 const unavailable = new GatewayError("AUTH_UNAVAILABLE", { headers: ["retry-after", "5"] });
 
 function compileMethod(option: Options["methods"][number], i: number, host: Host): Method | Promise<Method> {
-  if (typeof option === "string") return createApiKey({ keep: false }, `/methods/${i}/apiKey`, host);
-  if ("jwt" in option) return createJwt(option.jwt, `/methods/${i}/jwt`, host);
-  return createApiKey(option.apiKey, `/methods/${i}/apiKey`, host);
+  const pointer = `/methods/${i}`;
+  if (option === "apiKey") return createApiKey({ keep: false }, `${pointer}/apiKey`, host);
+  if (option === "basic") return createBasic({ keep: false }, host);
+  if ("basic" in option) return createBasic(option.basic, host);
+  if ("jwt" in option) return createJwt(option.jwt, `${pointer}/jwt`, host);
+  return createApiKey(option.apiKey, `${pointer}/apiKey`, host);
 }
 
 function tell(x: Exchange, { name, roles }: Consumer): void {

@@ -15,7 +15,7 @@ const roles = <const X extends string>(description: X) =>
   ({ type: "array", items: ROLE, uniqueItems: true, description }) as const;
 
 const ofCredential = {
-  id: text("What logs call the credential; the beginning of its digest by default."),
+  id: text("What logs call the credential; by default the beginning of its digest, or the user's name."),
   expires: {
     type: "string",
     pattern: "^\\d{4}-\\d\\d-\\d\\d(T\\d\\d:\\d\\d(:\\d\\d)?(Z|[+-]\\d\\d:\\d\\d))?$",
@@ -58,9 +58,33 @@ export const apiKeyDigestSchema = {
   additionalProperties: false,
 } as const;
 
+export const passwordSchema = {
+  type: "object",
+  description: "A name and a password, of which only a hash is known here.",
+  properties: {
+    username: {
+      type: "string",
+      pattern: "^[^:\\x00-\\x1f\\x7f]+$",
+      maxLength: 200,
+      "x-expected": "a name without colons",
+      description: "Name that goes with the password; unique.",
+    },
+    passwordHash: {
+      type: "string",
+      pattern: "^\\$scrypt\\$",
+      "x-expected": "a hash that `sluice hash-password` makes",
+      writeOnly: true,
+      description: "Hash of the password by scrypt: `sluice hash-password`.",
+    },
+    ...ofCredential,
+  },
+  required: ["username", "passwordHash"],
+  additionalProperties: false,
+} as const;
+
 export const credentialSchema = {
   description: "What a consumer shows who it is by.",
-  anyOf: [apiKeySchema, apiKeyDigestSchema],
+  anyOf: [apiKeySchema, apiKeyDigestSchema, passwordSchema],
 } as const;
 
 export const consumerSchema = {

@@ -1,7 +1,8 @@
 /** Checks consumers. What is kept of a key is its digest, so that nothing beyond here knows the key. */
 import { createHash } from "node:crypto";
 import { childPointer } from "../pointer.ts";
-import type { ApiKeyRecord, ConsumerRecord } from "../consumers.ts";
+import type { ApiKeyRecord, ConsumerRecord, PasswordRecord } from "../consumers.ts";
+import { parsePasswordHash } from "../password-hash.ts";
 import { asList, asRecord, type Checking } from "./checking.ts";
 
 /** Digits of a digest that stand for a credential without an id. */
@@ -10,10 +11,16 @@ const ID_DIGITS = 12;
 /** What is told apart from others of its kind, by what it is told apart by: where it was first. */
 type Places = Map<string, string>;
 
+/** What is unique among all consumers. */
+interface Taken {
+  readonly keys: Places;
+  readonly usernames: Places;
+}
+
 /** @returns the consumers, as far as they can be read */
 export function checkConsumers(checking: Checking, config: Record<string, unknown>): ConsumerRecord[] {
   const names: Places = new Map();
-  const keys: Places = new Map();
+  const taken: Taken = { keys: new Map(), usernames: new Map() };
   return asList(config["consumers"]).map((value, i) => {
     const consumer = asRecord(value);
     const pointer = childPointer("/consumers", i);
@@ -22,15 +29,16 @@ export function checkConsumers(checking: Checking, config: Record<string, unknow
       reportTwice(checking, names, name, "This consumer is there already", `${pointer}/name`);
     }
     const ids: Places = new Map();
-    const apiKeys = asList(credentials).flatMap((credential, at) =>
-      checkCredential(checking, asRecord(credential), `${pointer}/credentials/${at}`, keys, ids),
+    const checked = asList(credentials).flatMap((credential, at) =>
+      checkCredential(checking, asRecord(credential), `${pointer}/credentials/${at}`, taken, ids),
     );
     return {
       name: String(name),
       roles: asList(roles).map(String),
       ...(typeof tier === "string" ? { tier } : {}),
       ...(claims === undefined ? {} : { claims: asRecord(claims) }),
-      apiKeys,
+      apiKeys: checked.filter((each) => "sha256" in each),
+      passwords: checked.filter((each) => "username" in each),
     };
   });
 }
@@ -39,27 +47,58 @@ function checkCredential(
   checking: Checking,
   credential: Record<string, unknown>,
   pointer: string,
-  keys: Places,
+  taken: Taken,
   ids: Places,
-): ApiKeyRecord[] {
-  const { apiKey, apiKeySha256, expires, roles, tier } = credential;
-  const [sha256, at] =
-    typeof apiKey === "string" ? [digestOf(apiKey), "apiKey"] : [apiKeySha256, "apiKeySha256"];
-  if (typeof sha256 !== "string") return []; // reported by the schema
-  const { id = sha256.slice(0, ID_DIGITS) } = credential;
-  reportTwice(checking, keys, sha256, "This key is there already", `${pointer}/${at}`);
-  reportTwice(checking, ids, String(id), "The consumer has a credential of this id already", `${pointer}/id`);
+): (ApiKeyRecord | PasswordRecord)[] {
+  const { expires, roles, tier } = credential;
+  const own =
+    "username" in credential
+      ? checkPassword(checking, credential, pointer, taken)
+      : checkKey(checking, credential, pointer, taken);
+  if (own === undefined) return [];
+  const id = String(credential["id"] ?? own.id);
+  reportTwice(checking, ids, id, "The consumer has a credential of this id already", `${pointer}/id`);
   const expiresAt = typeof expires === "string" ? Date.parse(expires) : undefined;
   if (Number.isNaN(expiresAt)) checking.report("CONFIG_VALUE", "There is no such time", `${pointer}/expires`);
   return [
     {
-      id: String(id),
-      sha256,
+      ...own,
+      id,
       ...(expiresAt === undefined ? {} : { expiresAt }),
       ...(roles === undefined ? {} : { roles: asList(roles).map(String) }),
       ...(typeof tier === "string" ? { tier } : {}),
     },
   ];
+}
+
+function checkKey(
+  checking: Checking,
+  { apiKey, apiKeySha256 }: Record<string, unknown>,
+  pointer: string,
+  { keys }: Taken,
+): ApiKeyRecord | undefined {
+  const [sha256, at] =
+    typeof apiKey === "string" ? [digestOf(apiKey), "apiKey"] : [apiKeySha256, "apiKeySha256"];
+  if (typeof sha256 !== "string") return undefined; // reported by the schema
+  reportTwice(checking, keys, sha256, "This key is there already", `${pointer}/${at}`);
+  return { id: sha256.slice(0, ID_DIGITS), sha256 };
+}
+
+function checkPassword(
+  checking: Checking,
+  { username, passwordHash }: Record<string, unknown>,
+  pointer: string,
+  { usernames }: Taken,
+): PasswordRecord | undefined {
+  if (typeof username !== "string" || typeof passwordHash !== "string") return undefined;
+  const name = username.normalize("NFC");
+  reportTwice(checking, usernames, name, "This name is there already", `${pointer}/username`);
+  if (parsePasswordHash(passwordHash) === undefined) {
+    const why = "This is no hash by scrypt, or one that takes less than 16 MB or more than 128 MB to make";
+    checking.report("CONFIG_VALUE", why, `${pointer}/passwordHash`);
+    return undefined;
+  }
+  return { id: name, username: name, passwordHash };
 }
 
 /** SHA-256 of a key, in hexadecimal. */
