@@ -82,10 +82,13 @@ export function compileRule(options: RuleOptions, pointer: string): Rule {
 
 function compileNames(names: Names): (given: readonly string[]) => boolean {
   const { any: some, all = [], none = [] } = "length" in names ? { any: names } : names;
-  return (given) =>
-    (some === undefined || some.some((name) => given.includes(name))) &&
-    all.every((name) => given.includes(name)) &&
-    !none.some((name) => given.includes(name));
+  return (given) => {
+    for (const name of none) if (given.includes(name)) return false;
+    for (const name of all) if (!given.includes(name)) return false;
+    if (some === undefined) return true;
+    for (const name of some) if (given.includes(name)) return true;
+    return false;
+  };
 }
 
 /** What a token allows (RFC 8693 section 4.2, RFC 9068 section 2.2.3). */
