@@ -58,7 +58,7 @@ function checkCredential(
   if (own === undefined) return [];
   const id = String(credential["id"] ?? own.id);
   reportTwice(checking, ids, id, "The consumer has a credential of this id already", `${pointer}/id`);
-  const expiresAt = typeof expires === "string" ? Date.parse(expires) : undefined;
+  const expiresAt = typeof expires === "string" ? parseTime(expires) : undefined;
   if (Number.isNaN(expiresAt)) checking.report("CONFIG_VALUE", "There is no such time", `${pointer}/expires`);
   return [
     {
@@ -99,6 +99,14 @@ function checkPassword(
     return undefined;
   }
   return { id: name, username: name, passwordHash };
+}
+
+/** Milliseconds since the Unix epoch; NaN for a day that no month has, which `Date` takes for one of the next. */
+function parseTime(text: string): number {
+  const day = text.slice(0, "2027-01-31".length);
+  const dayMs = Date.parse(day);
+  const isDay = !Number.isNaN(dayMs) && new Date(dayMs).toISOString().startsWith(day);
+  return isDay ? Date.parse(text) : Number.NaN;
 }
 
 /** SHA-256 of a key, in hexadecimal. */

@@ -35,6 +35,9 @@ export class Charge {
     if (header === undefined && statuses.length === 0) {
       const message = "Give `header`, `statuses` or both; without them nothing is charged";
       problems.push({ code: "CONFIG_VALUE", message, pointer: "/charge" });
+    } else if (cost > 0 && statuses.length === 0) {
+      const message = "`cost` is for `statuses`; without them it does nothing";
+      problems.push({ code: "CONFIG_VALUE", message, pointer: "/charge/cost" });
     }
   }
 

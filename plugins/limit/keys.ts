@@ -22,7 +22,7 @@ const LONGEST_KEY = 128;
 const ALL = "*";
 
 /** Headers, cookies and parameters of these names may be credentials. Every cookie may. */
-const SECRET_NAME = /auth|cookie|credential|key|pass|secret|session|signature|token/i;
+const SECRET_NAME = /auth|bearer|cookie|credential|jwt|key|pass|secret|session|sig|token/i;
 const SECRET_VARIABLE = new RegExp(
   `\\{\\s*request\\.(?:cookie\\.|(?:header|query)\\.[^}]*(?:${SECRET_NAME.source}))`,
   "i",

@@ -37,6 +37,10 @@ export function compileStoreRules(options: LimitOptions, problems: Problem[]): S
     }
     return undefined;
   }
+  if (onStoreError !== "local" && options.localShare !== limitSchema.properties.localShare.default) {
+    const message = `\`localShare\` is for \`onStoreError: local\`; with \`${onStoreError}\` it does nothing`;
+    problems.push({ code: "CONFIG_VALUE", message, pointer: "/localShare" });
+  }
   const bounds = new OptionBounds(options, "", problems);
   return {
     store,

@@ -276,6 +276,7 @@ describe("options that cannot be", () => {
     [{ rate: "1/1s", lease: {} }, ["/lease"]],
     [{ rate: "1/1s", timeout: "50ms", onStoreError: "local" }, []],
     [{ rate: "1/1s", store: "main", onStoreError: "deny" }, []],
+    [{ rate: "1/1s", store: "main", onStoreError: "deny", localShare: "50%" }, ["/localShare"]],
     [
       { rate: "1/1s", store: "main", timeout: "11s", localShare: "0%", lease: { share: "101%", time: "0s" } },
       ["/timeout", "/localShare", "/lease/share", "/lease/time"],

@@ -112,6 +112,7 @@ describe("keys", () => {
     { header: "x-api-key" },
     { cookie: "sid" },
     { query: "access_token" },
+    { query: "jwt" },
     "{request.header.x-api-key}-{route.name}",
     "{ request.cookie.sid }",
     [{ cookie: "sid" }, "route"],
@@ -120,7 +121,7 @@ describe("keys", () => {
     const of = (secret: string): string =>
       keyOf(
         exchange({
-          target: `/?access_token=${secret}`,
+          target: `/?access_token=${secret}&jwt=${secret}`,
           headers: {
             authorization: secret,
             "proxy-authorization": secret,
