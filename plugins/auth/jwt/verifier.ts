@@ -4,10 +4,10 @@
  */
 import { hash } from "node:crypto";
 import type { Clock, Consumer } from "../../../core/plugin.ts";
+import { Recent } from "../recent.ts";
 import { readConsumer } from "./claims.ts";
 import type { Issuer } from "./issuer.ts";
 import type { KeySet, TokenKeys } from "./keys.ts";
-import { Recent } from "../recent.ts";
 import { parseHead } from "./token.ts";
 
 /** Longer ones are not looked at. */
@@ -15,6 +15,8 @@ const MOST_CHARS = 16 * 1024;
 const MOST_ACCEPTED = 20_000;
 const MOST_ACCEPTED_BYTES = 16 * 1024 ** 2;
 const MOST_REFUSED = 20_000;
+/** How long a wrong token is remembered. Not for good: the clock by which it had expired may have been wrong. */
+const REFUSED_MS = 60_000;
 /** Tokens that are looked at at once. Looking at one takes a tenth of a millisecond, and whoever likes can ask for it. */
 const MOST_PENDING = 1000;
 
@@ -32,6 +34,8 @@ export interface Accepted {
 interface Refused {
   readonly issuer: Issuer;
   readonly keys: KeySet;
+  /** Milliseconds of the monotonic clock. */
+  readonly until: number;
 }
 
 export type Verdict = Accepted | "invalid" | "unavailable";
@@ -58,7 +62,8 @@ export class Verifier {
     const accepted = this.#accepted.get(digest);
     if (accepted !== undefined && isCurrent(accepted) && this.#clock.now() < accepted.endsAt) return accepted;
     const refused = this.#refused.get(digest);
-    if (refused !== undefined && isCurrent(refused)) return "invalid";
+    if (refused !== undefined && isCurrent(refused) && this.#clock.monotonic() < refused.until)
+      return "invalid";
     return this.#pending.get(digest) ?? this.#begin(token, digest);
   }
 
@@ -93,7 +98,8 @@ export class Verifier {
     if (result === "no key") return result;
     const consumer = typeof result === "string" ? undefined : readConsumer(result, issuer.options, digest);
     if (consumer === undefined) {
-      if (result !== "now") this.#refused.set(digest, { issuer, keys });
+      const until = this.#clock.monotonic() + REFUSED_MS;
+      if (result !== "now") this.#refused.set(digest, { issuer, keys, until });
       return "invalid";
     }
     const endsAt = endOf(result as Claims, issuer);
@@ -106,7 +112,7 @@ export class Verifier {
 
 type Claims = Readonly<Record<string, unknown>>;
 
-function isCurrent({ issuer, keys }: Refused): boolean {
+function isCurrent({ issuer, keys }: Pick<Accepted, "issuer" | "keys">): boolean {
   return issuer.keys.current() === keys;
 }
 

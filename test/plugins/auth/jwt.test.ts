@@ -1,4 +1,4 @@
-import { generateKeyPairSync } from "node:crypto";
+import { createPrivateKey, generateKeyPairSync } from "node:crypto";
 import { beforeEach, describe, expect, it } from "vitest";
 import { Consumers } from "../../../core/consumers.ts";
 import {
@@ -9,6 +9,7 @@ import {
   textReply,
 } from "../../../core/plugin.ts";
 import { auth } from "../../../plugins/auth.ts";
+import { createAuthority } from "../../support/certificates.ts";
 import { buildStage, exchange, FakeHost, type RequestInit } from "../../support/harness.ts";
 import { jwkOf, keyPair, makeToken, pemOf } from "../../support/tokens.ts";
 
@@ -94,6 +95,15 @@ describe("a token", () => {
       }
     },
   );
+
+  it("may be checked with the key of a certificate", async () => {
+    const { cert, key } = await createAuthority();
+    const options = by({ publicKey: cert });
+    expect(await ask(options, bearer(makeToken({ alg: "ES256" }, claims(), createPrivateKey(key))))).toBe(
+      "200 alice",
+    );
+    expect(await ask(options, bearer(token()))).toBe(NO);
+  });
 
   it("is taken from the request, or kept if asked", async () => {
     await ask(by(), bearer(token()));
@@ -265,9 +275,12 @@ describe("a token that was right", () => {
 it("remembers tokens that are wrong for good, and looks again at those that are early", async () => {
   const handler = await build(by());
   const wrong = bearer(`${token().slice(0, -4)}AAAA`);
-  const early = bearer(token({ nbf: seconds() + 31 }));
+  const early = bearer(token({ nbf: seconds() + 91, exp: seconds() + 600 }));
   expect(await send(handler, wrong)).toBe(NO);
+  host.clock.advance(59_999);
   expect(() => handler(exchange(wrong))).toThrow(GatewayError);
+  host.clock.advance(1);
+  await expect(handler(exchange(wrong))).rejects.toThrow(GatewayError);
   expect(await send(handler, early)).toBe(NO);
   host.clock.advance(1000);
   expect(await send(handler, early)).toBe("200 alice");
