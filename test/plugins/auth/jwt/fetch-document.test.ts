@@ -1,5 +1,9 @@
+import { once } from "node:events";
+import { createServer } from "node:https";
+import type { AddressInfo } from "node:net";
 import { describe, expect, it, vi } from "vitest";
 import { fetchDocument } from "../../../../plugins/auth/jwt/fetch-document.ts";
+import { createAuthority } from "../../../support/certificates.ts";
 import { startRawUpstream } from "../../../support/upstream.ts";
 
 const fetchFrom = (url: string, signal = new AbortController().signal): Promise<string> =>
@@ -35,6 +39,16 @@ describe("a document", () => {
   ])("is not taken from %s", async (_, text, why) => {
     await using server = await answering(text);
     await expect(fetchFrom(server.url)).rejects.toThrow(why);
+  });
+
+  it("is not taken from somebody whose certificate nobody vouches for", async () => {
+    const { cert, key } = await (await createAuthority()).issue(["127.0.0.1"]);
+    const server = createServer({ cert, key }, (_, response) => response.end("keys")).listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const { port } = server.address() as AddressInfo;
+    await expect(fetchFrom(`https://127.0.0.1:${port}`)).rejects.toThrow("certificate");
+    server.close();
+    await once(server, "close");
   });
 
   it("is not waited for when it goes on and on", async () => {
