@@ -115,3 +115,37 @@ it("lets in whom it knows, tells the upstream who it is, and shows no key to any
   expect(text).toContain("sluice_auth_requests_total");
   for (const key of [SECRET, LATER, WRONG]) expect(text).not.toContain(key);
 });
+
+it("keeps away who tries one key after the other, with a limit that only failures cost anything", async () => {
+  const config = folder.write(
+    "guesses.yaml",
+    `apiVersion: sluice/v1
+listeners: [{ address: 127.0.0.1:0, trustedProxies: [127.0.0.1] }]
+threads: 2
+consumers: [{ name: mobile, credentials: [{ apiKey: ${SECRET} }] }]
+routes:
+  - name: api
+    match: { path: /* }
+    pipeline:
+      - plugin: limit
+        name: guesses
+        by: ip
+        rate: 10/1h
+        cost: 0
+        charge: { statuses: [401], cost: 1 }
+        ban: { after: 3, for: 10m }
+      - { plugin: auth, methods: [apiKey] }
+      - { plugin: respond, body: in }
+`,
+  );
+  await using cli = await startCli(["--config", config]);
+  const ask = async (key: string, ip: string): Promise<number> =>
+    (await fetch(cli.url, { headers: { "x-api-key": key, "x-forwarded-for": ip } })).status;
+  for (let i = 0; i < 20; i++) expect(await ask(SECRET, "192.0.2.1")).toBe(200);
+  // Ten are used up by then; the eleventh is owed.
+  for (let i = 0; i < 11; i++) expect(await ask(`${WRONG}${i}`, "192.0.2.2")).toBe(401);
+  for (let i = 0; i < 3; i++) expect(await ask(SECRET, "192.0.2.2")).toBe(429);
+  const banned = await fetch(cli.url, { headers: { "x-api-key": SECRET, "x-forwarded-for": "192.0.2.2" } });
+  expect(await banned.json()).toMatchObject({ code: "CLIENT_BANNED" });
+  expect(await ask(SECRET, "192.0.2.1")).toBe(200);
+});
