@@ -21,10 +21,10 @@ const LONGEST_KEY = 128;
 /** The key of what is all counted together. */
 const ALL = "*";
 
-/** Headers, cookies and parameters of these names may be credentials. Every cookie may. */
+/** Headers, cookies and parameters of these names may be credentials. Every cookie may, and so whole queries. */
 const SECRET_NAME = /auth|bearer|cookie|credential|jwt|key|pass|secret|session|sig|token/i;
 const SECRET_VARIABLE = new RegExp(
-  `\\{\\s*request\\.(?:cookie\\.|(?:header|query)\\.[^}]*(?:${SECRET_NAME.source}))`,
+  `\\{\\s*request\\.(?:cookie\\.|(?:header|query)\\.[^}]*(?:${SECRET_NAME.source})|(?:query|url)\\s*\\})`,
   "i",
 );
 

@@ -140,7 +140,7 @@ export const LOG = `
 local log = {}
 local function run(entry)
   local at, units = string.match(entry, '^(%d+) (%d+)$')
-  return tonumber(at), tonumber(units)
+  return tonumber(at) or 0, tonumber(units) or 0
 end
 function log.lend() end
 -- Goes through the list from the oldest on until 'visit' says that it is enough.

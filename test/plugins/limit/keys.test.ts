@@ -115,6 +115,8 @@ describe("keys", () => {
     { query: "jwt" },
     "{request.header.x-api-key}-{route.name}",
     "{ request.cookie.sid }",
+    "{request.query}",
+    "{client.ip} { request.url }",
     [{ cookie: "sid" }, "route"],
   ])("have nothing of what may be a secret in them: %j", (by) => {
     const { keyOf } = compile(by);

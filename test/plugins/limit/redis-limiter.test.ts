@@ -193,6 +193,17 @@ describe("counting in Redis", () => {
     expect(await limiter.take("key", 1)).toMatchObject({ outcome: "allowed", remaining: 98 });
   });
 
+  it("goes on with a log of which entries are none", async () => {
+    const scope = newScope();
+    const limiter = create(planOf(ruleOf("sliding-window-log")), scope);
+    await limiter.take("key", 10);
+    const [key = ""] = await keysOf(scope);
+    await server.ask("rpush", key, "text");
+    expect(await limiter.take("key", 1)).toMatchObject({ outcome: "allowed", remaining: 89 });
+    await server.ask("lset", key, "1", "text");
+    expect(await limiter.take("key", 1)).toMatchObject({ outcome: "allowed", remaining: 88 });
+  });
+
   it("keeps an entry of a log for each millisecond, and none of what was given back", async () => {
     const scope = newScope();
     let now = 1_700_000_000_000;
