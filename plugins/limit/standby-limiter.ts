@@ -85,9 +85,12 @@ class StandbyLimiter implements Limiter {
 
   take(key: string, cost: number): Decision | Promise<Decision> {
     const { health, clock } = this.#standby;
-    if (!health.mayAsk(key, clock.monotonic())) return this.#without(key, cost, AWAY);
+    const now = clock.monotonic();
+    if (!health.mayAsk(key, now)) return this.#without(key, cost, AWAY);
     const asked = this.#primary.take(key, cost);
-    return asked instanceof Promise ? this.#wait(asked, key, cost) : asked;
+    if (asked instanceof Promise) return this.#wait(asked, key, cost);
+    health.notAsked(key, now);
+    return asked;
   }
 
   async #wait(asked: Promise<Decision>, key: string, cost: number): Promise<Decision> {

@@ -50,6 +50,12 @@ export class StoreHealth {
     return true;
   }
 
+  /** Whoever might ask had no need to: another one may. */
+  notAsked(key: string, nowMs: number): void {
+    if (this.#isAway) this.#triedAt = nowMs - RETRY_MS;
+    else if (nowMs < this.#troubledUntil) this.#triedKeysAt[placeOf(key)] = nowMs - RETRY_MS;
+  }
+
   /** @param log of whoever asked */
   answered(key: string, nowMs: number, log: Log): void {
     this.#answeredAt = nowMs;

@@ -190,6 +190,23 @@ describe("without its store", () => {
     expect(host.log.lines.map(({ level }) => level)).toEqual(["warn", "info"]);
   });
 
+  it("is asked by the next request when one has no need to, such as with a lease", async () => {
+    const leased = new FakeLimiter();
+    let isLeased = false;
+    const either = Object.create(remote) as Limiter;
+    either.take = (key, cost) => (isLeased ? leased.take(key, cost) : remote.take(key, cost));
+    const limiter = open("local", either);
+    await take(limiter, 100);
+    expect(isStandby()).toBe(1);
+    host.clock.advance(250);
+    isLeased = true;
+    expect(await take(limiter, 10)).toEqual(Array(10).fill("allowed"));
+    isLeased = false;
+    remote.isThere = true;
+    expect(await take(limiter, 1)).toEqual(["allowed"]);
+    expect(isStandby()).toBe(0);
+  });
+
   it("fails what needs it, and changes nothing then", async () => {
     const limiter = open("local");
     for (const failing of [limiter.read("a"), limiter.reset("a"), limiter.ban("a", 10)]) {
