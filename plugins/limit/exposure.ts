@@ -84,8 +84,7 @@ export class ExposedLimit implements Exposed {
   }
 
   async #bans(): Promise<BanReading[]> {
-    const all = await Promise.all(this.#parts.tiers.map(async ({ limiter }) => limiter.bans()));
-    return mergeBans(all.flat());
+    return mergeBans(await this.#parts.tiers[0].limiter.bans()); // those of all tiers
   }
 }
 
