@@ -1,5 +1,6 @@
 /** Who makes tokens: its keys, and what its tokens must say. */
 import { ConfigError, type Host } from "../../../core/plugin.ts";
+import { parseRemoteUrl } from "../../../core/remote-url.ts";
 import { parseDuration } from "../../../core/units.ts";
 import { fetchDocument } from "./fetch-document.ts";
 import type { Expected, KeySet, TokenKeys } from "./keys.ts";
@@ -81,7 +82,7 @@ function openRemoteKeys(
   tokenKeys: TokenKeys,
   host: Host,
 ): RemoteKeys<KeySet> {
-  const url = parseUrl(uri, allowHttp, `${pointer}/jwksUri`);
+  const url = parseRemoteUrl(uri, allowHttp, "make tokens", `${pointer}/jwksUri`);
   const keys = host.keep(
     `auth keys ${uri} ${refresh} ${cooldown} ${staleFor}`,
     () =>
@@ -99,19 +100,6 @@ function openRemoteKeys(
   );
   keys.current(); // begins to fetch them
   return keys;
-}
-
-function parseUrl(uri: string, allowHttp: boolean, pointer: string): URL {
-  const refuse = (why: string): ConfigError => new ConfigError(why, pointer, "CONFIG_VALUE");
-  const url = URL.parse(uri);
-  if (url === null || !/^https?:$/.test(url.protocol)) throw refuse("This is not an https: URL");
-  if (url.username !== "" || url.password !== "")
-    throw refuse("The URL of keys cannot have a user or a password");
-  const isHere = /^(localhost|127(\.\d+){3}|\[::1\])$/.test(url.hostname);
-  if (url.protocol === "http:" && !isHere && !allowHttp) {
-    throw refuse("Keys are fetched by https:, or somebody in between can make tokens (see `allowHttp`)");
-  }
-  return url;
 }
 
 const KEYS = ["secret", "publicKey", "jwks", "jwksUri"] as const;
