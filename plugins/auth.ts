@@ -5,7 +5,8 @@
  * Others see 401 UNAUTHENTICATED, which does not tell what was wrong. Methods are tried in their order: the first
  * whose kind of credential is there decides. With `optional`, requests without any credential pass, known to nobody; a
  * wrong one is refused all the same. Credentials are taken from the request unless a method's `keep` says otherwise.
- * `onError: skip` is refused. Where the keys of tokens cannot be had, the client sees 503 AUTH_UNAVAILABLE.
+ * `onError: skip` is refused. Where the keys of tokens cannot be had, or another server cannot be asked,
+ * the client sees 503 AUTH_UNAVAILABLE.
  */
 import {
   type Consumer,
@@ -20,10 +21,12 @@ import {
 } from "../core/plugin.ts";
 import { apiKeyOptions, createApiKey } from "./auth/api-key.ts";
 import { basicOptions, createBasic } from "./auth/basic.ts";
+import { createForward } from "./auth/forward.ts";
+import { forwardOptions } from "./auth/forward/options.ts";
 import { createJwt } from "./auth/jwt.ts";
 import { jwtOptions } from "./auth/jwt/options.ts";
 import { AuthStats } from "./auth/stats.ts";
-import type { Method } from "./auth/method.ts";
+import type { Finding, Method } from "./auth/method.ts";
 
 const schema = {
   type: "object",
@@ -53,10 +56,16 @@ const schema = {
             required: ["jwt"],
             additionalProperties: false,
           },
+          {
+            type: "object",
+            properties: { forward: forwardOptions },
+            required: ["forward"],
+            additionalProperties: false,
+          },
         ],
       },
       description:
-        "How one may show who one is, in the order in which they are tried: `apiKey`, `basic`, `jwt`.",
+        "How one may show who one is, in the order in which they are tried: `apiKey`, `basic`, `jwt`, `forward`.",
     },
     optional: {
       type: "boolean",
@@ -94,11 +103,15 @@ export const auth: Plugin<Options> = {
       });
     const refusal = refuse();
     const refusals = compiled.map(refuse);
-    const settle = (x: Exchange, finding: Consumer | "invalid" | "unavailable", i: number, next: Handler) => {
+    const replaced = compiled.flatMap((method) => method.replaces ?? []);
+    const settle = (x: Exchange, finding: Exclude<Finding, "absent">, i: number, next: Handler) => {
       stats.count(compiled[i]!.name, finding);
       if (finding === "invalid") throw refusals[i]!;
+      if (finding === "forbidden") throw forbidden;
       if (finding === "unavailable") throw unavailable;
       x.consumer = finding;
+      for (const name of replaced) x.headers.delete(name);
+      compiled[i]!.introduce?.(x, finding);
       if (identityHeaders) tell(x, finding);
       return next(x);
     };
@@ -114,12 +127,14 @@ export const auth: Plugin<Options> = {
       }
       stats.count("none", "absent");
       if (!optional) throw refusal;
+      for (const name of replaced) x.headers.delete(name);
       return next(x);
     };
     return (next) => (x) => proceed(x, 0, next);
   },
 };
 
+const forbidden = new GatewayError("FORBIDDEN");
 const unavailable = new GatewayError("AUTH_UNAVAILABLE", { headers: ["retry-after", "5"] });
 
 function compileMethod(option: Options["methods"][number], i: number, host: Host): Method | Promise<Method> {
@@ -127,6 +142,7 @@ function compileMethod(option: Options["methods"][number], i: number, host: Host
   if (option === "apiKey") return createApiKey({ keep: false }, `${pointer}/apiKey`, host);
   if (option === "basic") return createBasic({ keep: false }, host);
   if ("basic" in option) return createBasic(option.basic, host);
+  if ("forward" in option) return createForward(option.forward, `${pointer}/forward`, host);
   if ("jwt" in option) return createJwt(option.jwt, `${pointer}/jwt`, host);
   return createApiKey(option.apiKey, `${pointer}/apiKey`, host);
 }

@@ -2,10 +2,10 @@
 import type { Consumer, Exchange } from "../../core/plugin.ts";
 
 /**
- * What a method finds: who asks, that there is no credential of its kind, that there is a wrong one, or that nobody can
- * tell now.
+ * What a method finds: who asks, that there is no credential of its kind, that there is a wrong one, or one that is right
+ * but not for this, or that nobody can tell now.
  */
-export type Finding = Consumer | "absent" | "invalid" | "unavailable";
+export type Finding = Consumer | "absent" | "invalid" | "forbidden" | "unavailable";
 
 export interface Method {
   /** As in options and metrics. */
@@ -16,4 +16,8 @@ export interface Method {
   readonly rejection: string;
   /** Looks at a request. Takes the credential from it, so that the upstream does not get it. */
   identify(x: Exchange): Finding | Promise<Finding>;
+  /** Headers that tell the upstream what the method found: removed from every request before {@link introduce}. */
+  readonly replaces?: readonly string[];
+  /** Tells the upstream of the consumer that the method has found. */
+  introduce?(x: Exchange, consumer: Consumer): void;
 }

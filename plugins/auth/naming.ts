@@ -1,11 +1,11 @@
 /** Who asks, by the claims of a token. */
-import type { Consumer } from "../../../core/plugin.ts";
-import { parsePointer } from "../../../core/pointer.ts";
-import type { IssuerOptions } from "./options.ts";
+import type { Consumer } from "../../core/plugin.ts";
+import { parsePointer } from "../../core/pointer.ts";
+import type { IssuerOptions } from "./jwt/options.ts";
 
 type Claims = Readonly<Record<string, unknown>>;
 
-const MOST_NAME_CHARS = 256;
+export const MOST_NAME_CHARS = 256;
 const MOST_CREDENTIAL_CHARS = 100;
 /** Whoever walks through claims must not run out of stack. */
 const MOST_DEPTH = 32;
@@ -48,7 +48,8 @@ function readRoles(value: unknown): string[] {
   return roles.filter((role): role is string => typeof role === "string" && role !== "");
 }
 
-function isPlainText(value: unknown, mostChars: number): value is string {
+/** True for a text that can be in logs and headers. */
+export function isPlainText(value: unknown, mostChars: number): value is string {
   return (
     typeof value === "string" &&
     value !== "" &&

@@ -10,7 +10,7 @@ export class AuthStats {
   count(method: string, finding: Finding): void {
     let counts = this.#counts.get(method);
     if (counts === undefined) {
-      counts = { known: 0, invalid: 0, absent: 0, unavailable: 0 };
+      counts = { known: 0, invalid: 0, forbidden: 0, absent: 0, unavailable: 0 };
       this.#counts.set(method, counts);
     }
     counts[typeof finding === "string" ? finding : "known"]++;
@@ -19,7 +19,7 @@ export class AuthStats {
   collect({ metrics, route, stage }: Host): void {
     metrics.collect(
       "sluice_auth_requests_total",
-      "Requests by how they showed who asks: `known`, `invalid`, `unavailable`, or `absent` with no method.",
+      "Requests by how they showed who asks: `known`, `invalid`, `forbidden`, `unavailable`, or `absent` with no method.",
       "counter",
       () =>
         [...this.#counts].flatMap(([method, counts]) =>

@@ -4,8 +4,8 @@
  */
 import { hash } from "node:crypto";
 import type { Clock, Consumer } from "../../../core/plugin.ts";
+import { readConsumer } from "../naming.ts";
 import { Recent } from "../recent.ts";
-import { readConsumer } from "./claims.ts";
 import type { Issuer } from "./issuer.ts";
 import type { KeySet, TokenKeys } from "./keys.ts";
 import { parseHead } from "./token.ts";
