@@ -1,6 +1,7 @@
 /** Plugins that only have schemas, so that tests of configuration do not depend on the real ones. */
 import type { Catalogue, JsonSchema, Plugin } from "../../../core/plugin.ts";
 import { UNITS } from "../../../core/units.ts";
+import { auth } from "../../../plugins/auth.ts";
 import { limitSchema } from "../../../plugins/limit/schema.ts";
 import { script } from "../../../plugins/script.ts";
 
@@ -108,6 +109,7 @@ const PLUGINS = [
   plugin("balance", balance, { terminal: true }),
   plugin("choose", choose),
   plugin("exclusive", exclusive),
+  plugin("auth", auth.schema, { guard: true }),
   plugin("limit", limitSchema),
   plugin("respond", respond, { terminal: true }),
   script,
