@@ -46,22 +46,31 @@ export abstract class Message {
       if (this.#decoded.length > maxBytes) throw new GatewayError(this.bodyErrors.tooLarge);
       return this.#decoded;
     }
-    if (this.body === null) return Buffer.alloc(0);
-    let bytes: Buffer;
-    try {
-      bytes = await collect(this.body, maxBytes);
-    } catch (error) {
-      const failure = this.#bodyFailure(error);
-      this.body = new BrokenBody(failure); // a part of it is gone: the rest must never pass for the whole
-      throw failure;
-    }
-    this.body = new BytesBody(bytes);
+    const bytes = await this.bufferBody(maxBytes);
     try {
       this.#decoded = await decode(bytes, this.headers.getJoined("content-encoding"), maxBytes);
     } catch (error) {
       throw this.#bodyFailure(error);
     }
     return this.#decoded;
+  }
+
+  /**
+   * The whole body as it travels, with its content codings. May be called again; a body that cannot be read whole is
+   * lost, as with {@link readBody}.
+   * @throws GatewayError when it is larger or broken
+   */
+  async bufferBody(maxBytes: number): Promise<Buffer> {
+    if (this.body === null) return Buffer.alloc(0);
+    try {
+      const bytes = await collect(this.body, maxBytes);
+      this.body = new BytesBody(bytes);
+      return bytes;
+    } catch (error) {
+      const failure = this.#bodyFailure(error);
+      this.body = new BrokenBody(failure); // a part of it is gone: the rest must never pass for the whole
+      throw failure;
+    }
   }
 
   /** Puts another body in the place of this one, which somebody else looks after. */
