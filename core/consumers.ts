@@ -1,6 +1,7 @@
 /** Who is known to the gateway, found by what they show. */
-import { hash } from "node:crypto";
+import { hash, type KeyObject } from "node:crypto";
 import type { Consumer } from "./exchange.ts";
+import { readPublicKey, readSecret, type SignatureAlgorithm } from "./http-signatures/algorithms.ts";
 import { parsePasswordHash, type PasswordHash } from "./password-hash.ts";
 
 interface CredentialRecord {
@@ -25,7 +26,15 @@ export interface PasswordRecord extends CredentialRecord {
   readonly passwordHash: string;
 }
 
-/** A consumer as the configuration has it once it is checked: plain data, without a secret. */
+/** A key that proves signatures of requests, as the configuration has it once it is checked. */
+export interface SignatureKeyRecord extends CredentialRecord {
+  readonly keyId: string;
+  readonly algorithm: SignatureAlgorithm;
+  /** For `hmac-sha256` a secret in base64, for the others a public key in PEM. */
+  readonly key: string;
+}
+
+/** A consumer as the configuration has it once it is checked: plain data. Its only secrets are those of HMACs. */
 export interface ConsumerRecord {
   readonly name: string;
   readonly roles: readonly string[];
@@ -33,6 +42,7 @@ export interface ConsumerRecord {
   readonly claims?: Readonly<Record<string, unknown>>;
   readonly apiKeys: readonly ApiKeyRecord[];
   readonly passwords?: readonly PasswordRecord[];
+  readonly signatureKeys?: readonly SignatureKeyRecord[];
 }
 
 /** Somebody who has a password. */
@@ -47,13 +57,20 @@ interface Entry {
   readonly expiresAt: number;
 }
 
+/** A key, and on whose behalf it signs. */
+export interface SignatureKey extends Entry {
+  readonly algorithm: SignatureAlgorithm;
+  readonly key: KeyObject;
+}
+
 export class Consumers {
   readonly #byName = new Map<string, Consumer>();
   readonly #byKey = new Map<string, Entry>();
   readonly #users = new Map<string, User>();
+  readonly #signatureKeys = new Map<string, SignatureKey>();
 
   constructor(records: readonly ConsumerRecord[]) {
-    for (const { name, roles, tier, claims, apiKeys, passwords = [] } of records) {
+    for (const { name, roles, tier, claims, apiKeys, passwords = [], signatureKeys = [] } of records) {
       const whole = { name, roles, ...(tier === undefined ? {} : { tier }), ...(claims && { claims }) };
       this.#byName.set(name, whole);
       for (const key of apiKeys) this.#byKey.set(key.sha256, entryOf(whole, key));
@@ -61,6 +78,12 @@ export class Consumers {
         const passwordHash = parsePasswordHash(password.passwordHash);
         if (passwordHash === undefined) throw new TypeError("not the hash of a password");
         this.#users.set(password.username, { ...entryOf(whole, password), passwordHash });
+      }
+      for (const record of signatureKeys) {
+        const { keyId, algorithm } = record;
+        const key =
+          algorithm === "hmac-sha256" ? readSecret(record.key) : readPublicKey(algorithm, record.key);
+        this.#signatureKeys.set(keyId, { ...entryOf(whole, record), algorithm, key });
       }
     }
   }
@@ -82,6 +105,15 @@ export class Consumers {
   /** Who has a password under this name, whether it is still valid or not. */
   user(username: string): User | undefined {
     return this.#users.get(username);
+  }
+
+  /**
+   * The key of an id, and whose it is.
+   * @param nowMs milliseconds since the Unix epoch
+   */
+  ofSignatureKey(keyId: string, nowMs: number): SignatureKey | undefined {
+    const entry = this.#signatureKeys.get(keyId);
+    return entry !== undefined && nowMs < entry.expiresAt ? entry : undefined;
   }
 
   /** Anybody who has a password. */

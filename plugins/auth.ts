@@ -25,6 +25,7 @@ import { createForward } from "./auth/forward.ts";
 import { forwardOptions } from "./auth/forward/options.ts";
 import { createJwt } from "./auth/jwt.ts";
 import { jwtOptions } from "./auth/jwt/options.ts";
+import { createSignature, signatureOptions } from "./auth/signature.ts";
 import { AuthStats } from "./auth/stats.ts";
 import type { Finding, Method } from "./auth/method.ts";
 
@@ -37,7 +38,7 @@ const schema = {
       minItems: 1,
       items: {
         anyOf: [
-          { type: "string", enum: ["apiKey", "basic"] },
+          { type: "string", enum: ["apiKey", "basic", "signature"] },
           {
             type: "object",
             properties: { apiKey: apiKeyOptions },
@@ -58,6 +59,12 @@ const schema = {
           },
           {
             type: "object",
+            properties: { signature: signatureOptions },
+            required: ["signature"],
+            additionalProperties: false,
+          },
+          {
+            type: "object",
             properties: { forward: forwardOptions },
             required: ["forward"],
             additionalProperties: false,
@@ -65,7 +72,7 @@ const schema = {
         ],
       },
       description:
-        "How one may show who one is, in the order in which they are tried: `apiKey`, `basic`, `jwt`, `forward`.",
+        "How one may show who one is, in the order in which they are tried: `apiKey`, `basic`, `jwt`, `signature`, `forward`.",
     },
     optional: {
       type: "boolean",
@@ -141,6 +148,8 @@ function compileMethod(option: Options["methods"][number], i: number, host: Host
   const pointer = `/methods/${i}`;
   if (option === "apiKey") return createApiKey({ keep: false }, `${pointer}/apiKey`, host);
   if (option === "basic") return createBasic({ keep: false }, host);
+  if (option === "signature") return createSignature(undefined, `${pointer}/signature`, host);
+  if ("signature" in option) return createSignature(option.signature, `${pointer}/signature`, host);
   if ("basic" in option) return createBasic(option.basic, host);
   if ("forward" in option) return createForward(option.forward, `${pointer}/forward`, host);
   if ("jwt" in option) return createJwt(option.jwt, `${pointer}/jwt`, host);

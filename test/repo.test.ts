@@ -291,6 +291,7 @@ describe("imports", () => {
     ["esbuild", ["core/script/bundle.ts"]],
     ["opossum", ["plugins/breaker/machine.ts"]],
     ["semver", ["core/config/pipelines.ts"]],
+    ["structured-headers", ["core/http-signatures/structured-fields.ts"]],
     ["typescript", ["core/script/type-check.ts"]],
     ["yaml", ["core/cli/dump.ts", "core/config/read.ts"]], // writing, reading
   ])("of %s have one door", (name, doors) => {
@@ -316,7 +317,7 @@ describe("imports", () => {
     }
     expect(reached.size).toBeGreaterThan(100);
     // undici and prom-client come in parts, by `require`. No ajv, yaml, chokidar: those are for the control thread.
-    expect([...packages].sort()).toEqual(["fastify", "ipaddr.js", "opossum", "pino"]);
+    expect([...packages].sort()).toEqual(["fastify", "ipaddr.js", "opossum", "pino", "structured-headers"]);
   });
 
   it("are of packages that package.json has", () => {

@@ -1,4 +1,5 @@
 /** The schema of consumers: who may ask, and how they show who they are. */
+import { KEY_PAIR_ALGORITHMS } from "../http-signatures/algorithms.ts";
 import { text } from "./schema-parts.ts";
 
 /** Shorter keys could be guessed. */
@@ -15,7 +16,9 @@ const roles = <const X extends string>(description: X) =>
   ({ type: "array", items: ROLE, uniqueItems: true, description }) as const;
 
 const ofCredential = {
-  id: text("What logs call the credential; by default the beginning of its digest, or the user's name."),
+  id: text(
+    "What logs call the credential; by default the beginning of its digest, the user's name, or the key id.",
+  ),
   expires: {
     type: "string",
     pattern: "^\\d{4}-\\d\\d-\\d\\d(T\\d\\d:\\d\\d(:\\d\\d)?(Z|[+-]\\d\\d:\\d\\d))?$",
@@ -82,9 +85,51 @@ export const passwordSchema = {
   additionalProperties: false,
 } as const;
 
+const keyId = {
+  type: "string",
+  pattern: "^[\\x21-\\x7e]+$",
+  maxLength: 200,
+  "x-expected": "a key id without blanks",
+  description: "What signatures name the key by; unique among all consumers.",
+} as const;
+
+export const hmacSecretSchema = {
+  type: "object",
+  description: "A secret that both sides have: signatures by `hmac-sha256`.",
+  properties: {
+    keyId,
+    hmacSecret: {
+      type: "string",
+      writeOnly: true,
+      description:
+        "At least 32 bytes in base64 (`openssl rand -base64 32`), best as `${file:…}` or `${env:…}`.",
+    },
+    ...ofCredential,
+  },
+  required: ["keyId", "hmacSecret"],
+  additionalProperties: false,
+} as const;
+
+export const publicKeySchema = {
+  type: "object",
+  description: "A key whose private half only the consumer has.",
+  properties: {
+    keyId,
+    publicKey: { type: "string", description: "The public half, in PEM." },
+    algorithm: {
+      type: "string",
+      enum: KEY_PAIR_ALGORITHMS,
+      description: "What signatures are made by; the key must go with it.",
+    },
+    ...ofCredential,
+  },
+  required: ["keyId", "publicKey", "algorithm"],
+  additionalProperties: false,
+} as const;
+
 export const credentialSchema = {
   description: "What a consumer shows who it is by.",
-  anyOf: [apiKeySchema, apiKeyDigestSchema, passwordSchema],
+  anyOf: [apiKeySchema, apiKeyDigestSchema, passwordSchema, hmacSecretSchema, publicKeySchema],
 } as const;
 
 export const consumerSchema = {

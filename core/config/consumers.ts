@@ -1,7 +1,8 @@
-/** Checks consumers. What is kept of a key is its digest, so that nothing beyond here knows the key. */
+/** Checks consumers. What is kept of an API key is its digest, so that nothing beyond here knows the key. */
 import { createHash } from "node:crypto";
 import { childPointer } from "../pointer.ts";
-import type { ApiKeyRecord, ConsumerRecord, PasswordRecord } from "../consumers.ts";
+import type { ApiKeyRecord, ConsumerRecord, PasswordRecord, SignatureKeyRecord } from "../consumers.ts";
+import { KEY_PAIR_ALGORITHMS, readPublicKey, readSecret } from "../http-signatures/algorithms.ts";
 import { parsePasswordHash } from "../password-hash.ts";
 import { asList, asRecord, type Checking } from "./checking.ts";
 
@@ -15,12 +16,13 @@ type Places = Map<string, string>;
 interface Taken {
   readonly keys: Places;
   readonly usernames: Places;
+  readonly keyIds: Places;
 }
 
 /** @returns the consumers, as far as they can be read */
 export function checkConsumers(checking: Checking, config: Record<string, unknown>): ConsumerRecord[] {
   const names: Places = new Map();
-  const taken: Taken = { keys: new Map(), usernames: new Map() };
+  const taken: Taken = { keys: new Map(), usernames: new Map(), keyIds: new Map() };
   return asList(config["consumers"]).map((value, i) => {
     const consumer = asRecord(value);
     const pointer = childPointer("/consumers", i);
@@ -32,6 +34,7 @@ export function checkConsumers(checking: Checking, config: Record<string, unknow
     const checked = asList(credentials).flatMap((credential, at) =>
       checkCredential(checking, asRecord(credential), `${pointer}/credentials/${at}`, taken, ids),
     );
+    const signatureKeys = checked.filter((each) => "keyId" in each);
     return {
       name: String(name),
       roles: asList(roles).map(String),
@@ -39,6 +42,7 @@ export function checkConsumers(checking: Checking, config: Record<string, unknow
       ...(claims === undefined ? {} : { claims: asRecord(claims) }),
       apiKeys: checked.filter((each) => "sha256" in each),
       passwords: checked.filter((each) => "username" in each),
+      ...(signatureKeys.length > 0 && { signatureKeys }),
     };
   });
 }
@@ -49,12 +53,11 @@ function checkCredential(
   pointer: string,
   taken: Taken,
   ids: Places,
-): (ApiKeyRecord | PasswordRecord)[] {
+): (ApiKeyRecord | PasswordRecord | SignatureKeyRecord)[] {
   const { expires, roles, tier } = credential;
-  const own =
-    "username" in credential
-      ? checkPassword(checking, credential, pointer, taken)
-      : checkKey(checking, credential, pointer, taken);
+  const check =
+    "username" in credential ? checkPassword : "keyId" in credential ? checkSignatureKey : checkKey;
+  const own = check(checking, credential, pointer, taken);
   if (own === undefined) return [];
   const id = String(credential["id"] ?? own.id);
   reportTwice(checking, ids, id, "The consumer has a credential of this id already", `${pointer}/id`);
@@ -99,6 +102,30 @@ function checkPassword(
     return undefined;
   }
   return { id: name, username: name, passwordHash };
+}
+
+function checkSignatureKey(
+  checking: Checking,
+  { keyId, hmacSecret, publicKey, algorithm }: Record<string, unknown>,
+  pointer: string,
+  { keyIds }: Taken,
+): SignatureKeyRecord | undefined {
+  if (typeof keyId !== "string") return undefined; // reported by the schema
+  reportTwice(checking, keyIds, keyId, "This key id is there already", `${pointer}/keyId`);
+  const pair = KEY_PAIR_ALGORITHMS.find((each) => each === algorithm);
+  try {
+    if (typeof hmacSecret === "string") {
+      readSecret(hmacSecret);
+      return { id: keyId, keyId, algorithm: "hmac-sha256", key: hmacSecret };
+    }
+    if (typeof publicKey !== "string" || pair === undefined) return undefined;
+    readPublicKey(pair, publicKey);
+    return { id: keyId, keyId, algorithm: pair, key: publicKey };
+  } catch (error) {
+    const at = typeof hmacSecret === "string" ? "hmacSecret" : "publicKey";
+    checking.report("CONFIG_VALUE", (error as Error).message, `${pointer}/${at}`);
+    return undefined;
+  }
 }
 
 /** Milliseconds since the Unix epoch; NaN for a day that no month has, which `Date` takes for one of the next. */
