@@ -5,8 +5,8 @@
  * Others see 401 UNAUTHENTICATED, which does not tell what was wrong. Methods are tried in their order: the first
  * whose kind of credential is there decides. With `optional`, requests without any credential pass, known to nobody; a
  * wrong one is refused all the same. Credentials are taken from the request unless a method's `keep` says otherwise.
- * `onError: skip` is refused. Where the keys of tokens cannot be had, or another server cannot be asked,
- * the client sees 503 AUTH_UNAVAILABLE.
+ * `onError: skip` is refused. Where the keys of tokens cannot be had, or another server cannot be asked, the client sees
+ * 503 AUTH_UNAVAILABLE, and 503 STORE_UNAVAILABLE where the nonces of signatures cannot be kept.
  */
 import {
   type Consumer,

@@ -264,6 +264,7 @@ it("tells requests without a signature, or with others than it looks at, from wr
   expect(await ask(sign(), { tag: "app" }, anybody)).toBe("200 nobody");
   expect(await ask(sign({}, { parameters: { tag: "app" } }), { tag: "app" }, anybody)).toBe("200 partner");
   expect(await ask({ ...sign(), method: "PUT" }, {}, anybody)).toBe(REFUSED);
+  expect(await ask({ headers: sign().headers.slice(2) }, {}, anybody)).toBe(REFUSED);
 });
 
 it("reads no body of somebody without the key, and none beyond its limit", async () => {
