@@ -14,6 +14,20 @@ export function readCookie({ raw }: HeaderList, name: string): string | undefine
   return undefined;
 }
 
+/** All values of a cookie as they came: a client may have several of a name, for different paths. */
+export function readCookies({ raw }: HeaderList, name: string): readonly string[] {
+  let values: string[] | undefined;
+  for (let i = 0; i < raw.length; i += 2) {
+    const line = raw[i + 1]!;
+    if (!isSameName(raw[i]!, "cookie") || !line.includes(name)) continue;
+    for (const pair of line.split(";")) {
+      const value = pairValue(pair, name);
+      if (value !== undefined) (values ??= []).push(value);
+    }
+  }
+  return values ?? NONE;
+}
+
 /** Takes a cookie out of a request. Gives its values: a client may have several of a name, for different paths. */
 export function takeCookie({ raw }: HeaderList, name: string): readonly string[] {
   let values: string[] | undefined;

@@ -22,9 +22,13 @@ export const ERRORS = {
   BODY_ENCODING_UNSUPPORTED: { status: 415, title: "The request body's encoding is not supported" },
   ROUTE_NOT_FOUND: { status: 404, title: "No route matches the request" },
   METHOD_NOT_ALLOWED: { status: 405, title: "The method is not allowed here" },
+  VALIDATION_FAILED: { status: 400, title: "The request is not what is expected here" },
+  CONTENT_TYPE_UNSUPPORTED: { status: 415, title: "The request body is of a type that is not taken here" },
+  OPERATION_NOT_FOUND: { status: 404, title: "The API has nothing at this path" },
   UNAUTHENTICATED: { status: 401, title: "It is not known who asks" },
   FORBIDDEN: { status: 403, title: "The client may not do this" },
   IP_DENIED: { status: 403, title: "The client's address is not allowed" },
+  CSRF_FAILED: { status: 403, title: "The request may have been made by a page of another site" },
   CLIENT_DENIED: { status: 403, title: "The client is not allowed here" },
   RATE_LIMITED: { status: 429, title: "Too many requests" },
   CLIENT_BANNED: { status: 429, title: "Too many requests were refused; none is let in for now" },
@@ -63,6 +67,8 @@ export type ErrorCode = keyof typeof ERRORS;
 export interface GatewayErrorOptions {
   /** A sentence for the client; it must not contain secrets. */
   detail?: string;
+  /** What the problem's body says beside the usual (RFC 9457 section 3.2): `{ errors: […] }`; no secrets. */
+  members?: Readonly<Record<string, unknown>>;
   /** Headers to add to the reply, flat `[name, value, …]`. */
   headers?: readonly string[];
   /** What happened underneath; logged, never sent. */
@@ -75,6 +81,7 @@ export class GatewayError extends Error {
   readonly code: ErrorCode;
   readonly detail: string | undefined;
   readonly headers: readonly string[];
+  readonly members: GatewayErrorOptions["members"];
 
   constructor(code: ErrorCode, options: GatewayErrorOptions = {}) {
     super(
@@ -84,6 +91,7 @@ export class GatewayError extends Error {
     this.code = code;
     this.detail = options.detail;
     this.headers = options.headers ?? [];
+    this.members = options.members;
   }
 
   /** The HTTP status of the reply. */
@@ -110,9 +118,15 @@ export function isUpstreamFailure(error: unknown): error is GatewayError {
 }
 
 /** The body of a problem+json reply (RFC 9457 section 3.1). */
-export function problemBody(code: ErrorCode, detail?: string, requestId?: string): string {
+export function problemBody(
+  code: ErrorCode,
+  detail?: string,
+  requestId?: string,
+  members?: GatewayErrorOptions["members"],
+): string {
   const { status, title } = ERRORS[code];
-  return `${JSON.stringify({ type: `urn:sluice:error:${code}`, title, status, detail, code, requestId })}\n`;
+  const usual = { type: `urn:sluice:error:${code}`, title, status, detail, code, requestId };
+  return `${JSON.stringify({ ...members, ...usual })}\n`;
 }
 
 /** What is wrong at one place of a configuration. */

@@ -50,7 +50,7 @@ export function textReply(
  * @param more headers that stages want on it, such as an exchange's `failureHeaders`; they win, and Vary is joined
  */
 export function problemReply(error: GatewayError, requestId?: string, more?: HeaderList): Reply {
-  const body = problemBody(error.code, error.detail, requestId);
+  const body = problemBody(error.code, error.detail, requestId, error.members);
   const reply = textReply(error.status, body, "application/problem+json", error.headers);
   if (more !== undefined) mergeHeaders(reply.headers, more);
   reply.errorCode = error.code;

@@ -26,7 +26,7 @@ import {
   Reply,
 } from "../core/plugin.ts";
 import { duration, parseDuration } from "../core/units.ts";
-import { compileOrigins, type OriginEntry } from "./cors/origins.ts";
+import { compileOrigins, type OriginEntry } from "../core/origins.ts";
 
 const HEADER_NAMES = { type: "array", items: { type: "string", minLength: 1 } } as const;
 

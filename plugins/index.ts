@@ -7,6 +7,7 @@ import { breaker } from "./breaker.ts";
 import { compress } from "./compress.ts";
 import { concurrency } from "./concurrency.ts";
 import { cors } from "./cors.ts";
+import { csrf } from "./csrf.ts";
 import { ip } from "./ip.ts";
 import { limit } from "./limit.ts";
 import { mirror } from "./mirror.ts";
@@ -19,6 +20,7 @@ import { securityHeaders } from "./security-headers.ts";
 import { split } from "./split.ts";
 import { timeout } from "./timeout.ts";
 import { transform } from "./transform.ts";
+import { validate } from "./validate.ts";
 
 const BUILT_IN: readonly Plugin[] = [
   auth,
@@ -28,6 +30,7 @@ const BUILT_IN: readonly Plugin[] = [
   compress,
   concurrency,
   cors,
+  csrf,
   ip,
   limit,
   mirror,
@@ -40,6 +43,7 @@ const BUILT_IN: readonly Plugin[] = [
   split,
   timeout,
   transform,
+  validate,
 ];
 
 /** Built-in plugins by name. */

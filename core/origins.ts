@@ -1,6 +1,6 @@
 /** Which origins are allowed: compiled once from exact origins, wildcards and regular expressions. */
-import { ConfigError } from "../../core/plugin.ts";
-import { childPointer } from "../../core/pointer.ts";
+import { ConfigError } from "./errors.ts";
+import { childPointer } from "./pointer.ts";
 
 /** Decides on the value of an Origin field. */
 export type OriginTest = (origin: string) => boolean;
