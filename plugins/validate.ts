@@ -47,7 +47,11 @@ const schema = {
     contentTypes: {
       type: "array",
       minItems: 1,
-      items: { type: "string", pattern: "^([^\\s/;+*]+/([^\\s/;*]+|\\*)|\\+[^\\s/;*]+|\\*/\\*)$" },
+      items: {
+        type: "string",
+        pattern: "^([^\\s/;+*]+/([^\\s/;*]+|\\*)|\\+[^\\s/;*]+|\\*/\\*)$",
+        "x-expected": "a media type such as application/json, text/* or +json",
+      },
       description:
         "Media types that bodies may have, such as application/json, text/* or +json; by default, given `body`, application/json and +json.",
     },

@@ -281,7 +281,7 @@ describe("imports", () => {
   it.each([
     ["fastify", ["core/server.ts"]],
     ["undici", ["core/upstream/pool.ts"]],
-    ["ajv", ["core/config/validate.ts"]],
+    ["ajv", ["core/config/validate.ts", "plugins/validate/schema.ts"]], // of configurations, of requests
     ["pino", ["core/observe/log.ts"]],
     ["pino-pretty", ["core/observe/log.ts"]],
     ["prom-client", ["core/observe/metrics.ts"]],

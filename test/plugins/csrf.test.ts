@@ -91,7 +91,11 @@ describe("a request that changes something", () => {
     fc.assert(
       fc.property(fc.oneof(fc.webUrl(), fc.string()), fc.boolean(), (origin, isReferer) => {
         fc.pre(!/[\0-\x1f\x7f]/.test(origin) && URL.parse(origin)?.host !== OWN.authority);
-        const x = exchange({ method: "POST", headers: { [isReferer ? "referer" : "origin"]: origin }, init: OWN });
+        const x = exchange({
+          method: "POST",
+          headers: { [isReferer ? "referer" : "origin"]: origin },
+          init: OWN,
+        });
         expect(() => handler(x)).toThrow(GatewayError);
       }),
     );
@@ -113,13 +117,19 @@ describe("a token", () => {
     const cookie = `sid=abc; csrf-token=${token}`;
     expect(await cookieOf(cookie)).toBeUndefined();
     expect(await passes(options, { ...same, cookie, "x-csrf-token": token })).toBe(true);
-    expect(await passes(options, { ...same, cookie: `sid=abcd; csrf-token=${token}`, "x-csrf-token": token })).toBe(false);
+    expect(
+      await passes(options, { ...same, cookie: `sid=abcd; csrf-token=${token}`, "x-csrf-token": token }),
+    ).toBe(false);
     expect(await passes(options, { ...same, cookie })).toBe(false);
     expect(await passes(options, { ...same, cookie: "sid=abc", "x-csrf-token": token })).toBe(false);
     expect(await passes(options, { ...same, cookie, "x-csrf-token": `${token}a` })).toBe(false);
-    expect(await passes(options, { ...same, cookie: `${cookie}; csrf-token=x`, "x-csrf-token": token })).toBe(false);
+    expect(await passes(options, { ...same, cookie: `${cookie}; csrf-token=x`, "x-csrf-token": token })).toBe(
+      false,
+    );
     expect(await passes(options, { ...same, cookie: `${cookie}; sid=x`, "x-csrf-token": token })).toBe(false);
-    expect(await passes(options, { cookie, "x-csrf-token": token, origin: "https://evil.example" })).toBe(false);
+    expect(await passes(options, { cookie, "x-csrf-token": token, origin: "https://evil.example" })).toBe(
+      false,
+    );
     expect(await cookieOf(`sid=new; csrf-token=${token}`)).toBeDefined();
   });
 
@@ -159,7 +169,9 @@ it("counts what it lets pass and what it refuses", async () => {
   const handler = await buildStage(csrf, { token: { secret: SECRET, session: "sid" } }, undefined, host);
   await handler(exchange({ init: OWN }));
   expect(() => handler(exchange({ method: "POST", init: OWN }))).toThrow();
-  expect(() => handler(exchange({ method: "POST", headers: { "sec-fetch-site": "none" }, init: OWN }))).toThrow();
+  expect(() =>
+    handler(exchange({ method: "POST", headers: { "sec-fetch-site": "none" }, init: OWN })),
+  ).toThrow();
   expect(Object.entries(host.collected("sluice_csrf_requests_total"))).toEqual(
     [
       ["safe", 1],

@@ -3,7 +3,9 @@ import type { Catalogue, JsonSchema, Plugin } from "../../../core/plugin.ts";
 import { UNITS } from "../../../core/units.ts";
 import { auth } from "../../../plugins/auth.ts";
 import { limitSchema } from "../../../plugins/limit/schema.ts";
+import { csrf } from "../../../plugins/csrf.ts";
 import { script } from "../../../plugins/script.ts";
+import { validate } from "../../../plugins/validate.ts";
 
 const map = (properties: JsonSchema["properties"], more: object = {}): JsonSchema => ({
   type: "object",
@@ -111,6 +113,8 @@ const PLUGINS = [
   plugin("exclusive", exclusive),
   plugin("auth", auth.schema, { guard: true }),
   plugin("limit", limitSchema),
+  plugin("csrf", csrf.schema),
+  plugin("validate", validate.schema),
   plugin("respond", respond, { terminal: true }),
   script,
   plugin("stamp", stamp),

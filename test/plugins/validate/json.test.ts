@@ -24,27 +24,34 @@ const countValues = (value: unknown): number =>
 describe("strict JSON", () => {
   it("is what JSON.parse reads, where nothing is dubious", () => {
     fc.assert(
-      fc.property(fc.jsonValue({ noUnicodeString: false }), fc.constantFrom(undefined, 2, "\t"), (value, indent) => {
-        const text = JSON.stringify(value, undefined, indent);
-        fc.pre(!text.includes("__proto__"));
-        expect(parse(text).value).toEqual(JSON.parse(text));
-      }),
+      fc.property(
+        fc.jsonValue({ noUnicodeString: false }),
+        fc.constantFrom(undefined, 2, "\t"),
+        (value, indent) => {
+          const text = JSON.stringify(value, undefined, indent);
+          fc.pre(!text.includes("__proto__"));
+          expect(parse(text).value).toEqual(JSON.parse(text));
+        },
+      ),
     );
   });
 
   it("is refused when JSON.parse refuses it, and nothing else is thrown", () => {
     fc.assert(
-      fc.property(fc.string({ unit: fc.constantFrom("{", "}", "[", "]", ",", ":", '"', "\\", "a", "1", " ") }), (text) => {
-        let isJson = true;
-        try {
-          JSON.parse(text);
-        } catch {
-          isJson = false;
-        }
-        const refused = refusal(text);
-        if (!isJson) expect(refused).not.toBe("");
-        else if (refused !== "") expect(refused).toContain("must be there once");
-      }),
+      fc.property(
+        fc.string({ unit: fc.constantFrom("{", "}", "[", "]", ",", ":", '"', "\\", "a", "1", " ") }),
+        (text) => {
+          let isJson = true;
+          try {
+            JSON.parse(text);
+          } catch {
+            isJson = false;
+          }
+          const refused = refusal(text);
+          if (!isJson) expect(refused).not.toBe("");
+          else if (refused !== "") expect(refused).toContain("must be there once");
+        },
+      ),
       { numRuns: 2000 },
     );
   });
