@@ -39,7 +39,12 @@ describe("the error table", () => {
 it("a problem may say more, but nothing else than it is", () => {
   const members = { errors: [{ in: "body" }], status: 200, code: "FINE" };
   const body = JSON.parse(problemBody("VALIDATION_FAILED", undefined, "id", members)) as object;
-  expect(body).toMatchObject({ errors: [{ in: "body" }], status: 400, code: "VALIDATION_FAILED", requestId: "id" });
+  expect(body).toMatchObject({
+    errors: [{ in: "body" }],
+    status: 400,
+    code: "VALIDATION_FAILED",
+    requestId: "id",
+  });
 });
 
 describe("a gateway error", () => {
