@@ -25,6 +25,8 @@ export class Bucket implements Part {
   at = 0;
   remaining = 0;
   resetMs = 0;
+  /** Nothing was consumed before the latest take that succeeded. */
+  wasFull = false;
   /** Ticks of a unit, of a millisecond, and of the whole bucket. */
   readonly #unit: number;
   readonly #gain: number;
@@ -51,6 +53,7 @@ export class Bucket implements Part {
         return false;
       }
       if (cost === 0 || this.#swap(used, now)) {
+        this.wasFull = seen === 0;
         this.#tell(used);
         return true;
       }
@@ -68,17 +71,11 @@ export class Bucket implements Part {
   }
 
   charge(units: number, now: number): void {
-    let used: number;
-    do used = Math.min(this.#look(now) + Math.round(units * this.#unit), this.#mostOwed);
-    while (!this.#swap(used, now));
-    this.#tell(used);
+    this.#add(units * this.#unit, now);
   }
 
   giveBack(units: number, _takenAt: number, now: number): void {
-    let used: number;
-    do used = Math.max(this.#look(now) - units * this.#unit, 0);
-    while (!this.#swap(used, now));
-    this.#tell(used);
+    this.#add(-units * this.#unit, now);
   }
 
   look(now: number): void {
@@ -99,12 +96,25 @@ export class Bucket implements Part {
     return this.#fullAt() < time;
   }
 
-  /** Moves what was consumed of another one, in units, to here. */
+  isFull(now: number): boolean {
+    return this.#look(now) === 0;
+  }
+
+  /** Moves what another one has consumed to here. For a moment it counts in both, and never in none. */
   absorb(other: Bucket, now: number): void {
+    for (;;) {
+      const ticks = Math.round((other.#look(now) / other.#unit) * this.#unit);
+      if (ticks > 0) this.#add(ticks, now);
+      if (other.#word.swap(other.at, 0, 0)) return;
+      if (ticks > 0) this.#add(-ticks, now);
+    }
+  }
+
+  #add(ticks: number, now: number): void {
     let used: number;
-    do used = other.#look(now);
-    while (!other.#word.swap(other.at, 0, 0));
-    if (used > 0) this.charge(used / other.#unit, now);
+    do used = Math.max(0, Math.min(this.#look(now) + ticks, this.#mostOwed));
+    while (!this.#swap(used, now));
+    this.#tell(used);
   }
 
   #fullAt(): number {

@@ -46,6 +46,7 @@ export class CellCounter implements Counter {
   readonly #first: Part;
   readonly #second: Part | undefined;
   #cell = -1;
+  #key = "";
 
   /** @param prefix of its keys: says whose counts they are, and of which rule */
   constructor(rule: Rule, prefix: string, cells: SharedCells, utcOffsetMs: number, rates: Rates) {
@@ -68,8 +69,11 @@ export class CellCounter implements Counter {
     const cell = this.#cells.locate(this.prefix + key, 0, now);
     if (cell === -1) return false;
     this.#place(cell);
+    this.#key = key;
     if (this.#bucket !== undefined) {
-      if (this.#bucket.isFullSince(now - GRACE_MS)) this.#renew(this.#bucket, key, now);
+      const isAlone = this.#rates.counters.length < 2;
+      const isNew = isAlone ? this.#bucket.isFullSince(now - GRACE_MS) : this.#bucket.isFull(now);
+      if (isNew) this.#renew(this.#bucket, key, now);
     } else if (this.#window !== undefined) this.#renewWindow(this.#window, now);
     return true;
   }
@@ -92,6 +96,7 @@ export class CellCounter implements Counter {
   take(cost: number, now: number): boolean {
     const isTaken = this.#takeBoth(cost, now);
     this.#tell(now);
+    if (isTaken && this.#rates.counters.length > 1 && this.#bucket?.wasFull === true) this.#gather(now);
     return isTaken;
   }
 
@@ -105,6 +110,7 @@ export class CellCounter implements Counter {
     this.#first.charge(units, now);
     this.#second?.charge(units, now);
     this.#tell(now);
+    if (this.#rates.counters.length > 1) this.#gather(now);
   }
 
   giveBack(units: number, takenAt: number, now: number): void {
@@ -176,9 +182,34 @@ export class CellCounter implements Counter {
       const cell = this.#cells.find(other.prefix + key, now);
       if (cell === -1) continue;
       other.#place(cell);
-      bucket.absorb(other.#bucket!, now);
-      window?.absorb(other.#window!, now);
+      this.#absorb(other, now);
     }
+  }
+
+  /**
+   * Other threads may count the key at other rates in the same moment, each where it saw nothing counted elsewhere.
+   * Looking again after it has counted, one of them sees the other; and all gather in the same place.
+   */
+  #gather(now: number): void {
+    let into: CellCounter = this;
+    for (const other of this.#rates.counters) {
+      if (other.prefix === this.prefix) continue;
+      const cell = this.#cells.find(other.prefix + this.#key, now);
+      if (cell === -1) continue;
+      other.#place(cell);
+      if (other.#bucket!.isFull(now) && other.#window?.isEmpty(now) !== false) continue;
+      const isBehind = other.prefix < into.prefix;
+      if (isBehind) into.#absorb(other, now);
+      else other.#absorb(into, now);
+      if (!isBehind) into = other;
+    }
+  }
+
+  /** The bucket last: as long as it has something in it, nobody looks elsewhere. */
+  #absorb(other: CellCounter, now: number): void {
+    this.#window?.absorb(other.#window!, now);
+    this.#bucket!.absorb(other.#bucket!, now);
+    this.#tell(now);
   }
 
   /**

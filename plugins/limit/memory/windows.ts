@@ -214,14 +214,29 @@ export class SlidingWindow extends Windows {
     if (this.word.low !== 0 || this.word.high !== 0) this.word.swap(this.at, 0, 0);
   }
 
-  /** Moves what another one has counted to here. */
+  isEmpty(now: number): boolean {
+    this.see(now);
+    return this.used === 0;
+  }
+
+  /** Moves what another one has counted to here. For a moment it counts in both, and never in none. */
   absorb(other: SlidingWindow, now: number): void {
-    do other.see(now);
-    while (!other.word.swap(other.at, 0, 0));
+    for (;;) {
+      other.see(now);
+      const { current } = other;
+      const previous = other.#previous;
+      if (current + previous === 0) return;
+      this.#add(current, previous, now);
+      if (other.word.swap(other.at, 0, 0)) return;
+      this.#add(-current, -previous, now);
+    }
+  }
+
+  #add(current: number, previous: number, now: number): void {
     do {
       this.see(now);
-      this.current = Math.min(this.current + other.current, MOST_COUNTED);
-      this.#previous = Math.min(this.#previous + other.#previous, MOST_COUNTED);
+      this.current = Math.max(0, Math.min(this.current + current, MOST_COUNTED));
+      this.#previous = Math.max(0, Math.min(this.#previous + previous, MOST_COUNTED));
     } while (!this.swap());
   }
 }

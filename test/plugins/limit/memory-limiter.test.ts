@@ -96,6 +96,68 @@ describe("limits in memory", () => {
     }
   });
 
+  describe.each(["token-bucket", "hybrid"] as const)("that threads count at two rates: %s", (algorithm) => {
+    const planAt = (count: number) => planOf({ algorithm, count, burst: count, windowMs: DAY_MS });
+    const later = (hosts: FakeHost[]): FakeHost[] => {
+      for (const { clock } of hosts) clock.advance(DAY_MS);
+      return hosts;
+    };
+    /** What is let in by the two of them, who ask in turn. */
+    const drainBoth = (limiters: readonly ReturnType<typeof createMemoryLimiter>[]): number => {
+      let count = 0;
+      for (let i = 0; i < 100; i++) if (limiters[i % 2]!.take("k", 1).outcome === "allowed") count++;
+      return count;
+    };
+
+    it.each([
+      [10, 20],
+      [20, 10],
+    ])("gather what they take in the same moment: %d and %d", (here, there) => {
+      const [host, otherHost] = later(hostsOf(2));
+      for (let nth = 1; nth <= 3; nth++) {
+        const limiter = createMemoryLimiter(`s ${nth}`, planAt(here), host!);
+        createMemoryLimiter(`s ${nth}`, planAt(there), host!);
+        const other = createMemoryLimiter(`s ${nth}`, planAt(there), otherHost!);
+        createMemoryLimiter(`s ${nth}`, planAt(here), otherHost!);
+        const { limits } = host!.shared;
+        let admitted = 0;
+        let looks = 0;
+        // The other thread's turn comes after this one has looked so often.
+        const find = limits.find.bind(limits);
+        limits.find = (...args) => {
+          const found = find(...args);
+          if (++looks === nth && other.take("k", 1).outcome === "allowed") admitted++;
+          return found;
+        };
+        if (limiter.take("k", 1).outcome === "allowed") admitted++;
+        limits.find = find;
+        admitted += drainBoth([limiter, other]);
+        expect(admitted).toBe(20);
+      }
+    });
+
+    it.each([1, 2, 3, 4, 5])("lose nothing while they move it: step %d", (nth) => {
+      const [host, otherHost] = later(hostsOf(2));
+      const limiter = createMemoryLimiter("s", planAt(10), host!);
+      createMemoryLimiter("s", planAt(20), host!);
+      const other = createMemoryLimiter("s", planAt(20), otherHost!);
+      createMemoryLimiter("s", planAt(10), otherHost!);
+      expect(drain(other, "k")).toBe(20);
+      let steps = 0;
+      let admitted = 0;
+      const { compareExchange } = Atomics;
+      using _spy = vi.spyOn(Atomics, "compareExchange").mockImplementation(((...args: never[]) => {
+        const before = (compareExchange as (...all: never[]) => unknown)(...args);
+        if (++steps === nth && other.take("k", 1).outcome === "allowed") admitted++;
+        return before;
+      }) as typeof compareExchange);
+      if (limiter.take("k", 1).outcome === "allowed") admitted++;
+      expect(steps).toBeGreaterThanOrEqual(nth);
+      // A thread that asks just then may find what it looks at moved away, once.
+      expect(admitted + drainBoth([limiter, other])).toBeLessThanOrEqual(1);
+    });
+  });
+
   it("know how long the last window lasts before its number begins anew", () => {
     const [host] = hostsOf(1);
     host!.clock.time = 65_535_250;
