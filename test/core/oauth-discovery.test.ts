@@ -1,0 +1,82 @@
+import { afterEach, beforeEach, expect, it } from "vitest";
+import { AskError, Asker } from "../../core/asker.ts";
+import { OAuthDiscovery } from "../../core/oauth-discovery.ts";
+import { FakeHost } from "../support/harness.ts";
+import { type FakeOAuthServer, startOAuthServer } from "../support/oauth-server.ts";
+
+let host: FakeHost;
+let server: FakeOAuthServer;
+let asker: Asker;
+
+beforeEach(async () => {
+  host = new FakeHost();
+  server = await startOAuthServer();
+  asker = new Asker("the issuer", { name: "sluice_asked_total", help: "" }, host);
+});
+afterEach(async () => {
+  asker.close();
+  await server.close();
+});
+
+const open = (issuer = server.url): OAuthDiscovery =>
+  new OAuthDiscovery({
+    issuer,
+    member: "token_endpoint",
+    allowHttp: false,
+    timeoutMs: 5000,
+    asker,
+    clock: host.clock,
+  });
+
+it("is fetched once for all who ask, and again after an hour, which nobody waits for", async () => {
+  const discovery = open();
+  const urls = await Promise.all([discovery.locate(), discovery.locate()]);
+  expect(urls.map(String)).toEqual([`${server.url}/token`, `${server.url}/token`]);
+  host.clock.advance(3_599_999);
+  await discovery.locate();
+  expect(server.discoveries).toBe(1);
+  host.clock.advance(1);
+  server.published = { issuer: server.url, token_endpoint: `${server.url}/other` };
+  expect(String(await discovery.locate())).toBe(`${server.url}/token`);
+  await expect.poll(async () => String(await discovery.locate())).toBe(`${server.url}/other`);
+});
+
+it("goes on to hold while it cannot be fetched", async () => {
+  const discovery = open();
+  await discovery.locate();
+  await server.close();
+  const failed = (): unknown => [...host.counts].find(([key]) => key.includes("failed"))?.[1];
+  for (let i = 0; i < 3; i++) {
+    host.clock.advance(3_600_000);
+    expect(String(await discovery.locate())).toBe(`${server.url}/token`);
+    await expect.poll(() => failed()).toBe(i + 1);
+  }
+});
+
+it("is not fetched again and again while that fails", async () => {
+  server.published = "[]";
+  const discovery = open();
+  for (let i = 0; i < 3; i++) await expect(discovery.locate()).rejects.toThrow(AskError);
+  expect(server.discoveries).toBe(1);
+  host.clock.advance(5000);
+  await expect(discovery.locate()).rejects.toThrow("no object");
+  expect(server.discoveries).toBe(2);
+});
+
+it("is at a path of the issuer's, which may end in a slash", async () => {
+  await expect(open(`${server.url}/`).locate()).rejects.toThrow("it is of another issuer");
+  expect(server.discoveries).toBe(1);
+});
+
+it.each([
+  ["another issuer", { issuer: "https://other.example.com" }],
+  ["no issuer", { issuer: undefined }],
+  ["no URL", { token_endpoint: undefined }],
+  ["what is no URL", { token_endpoint: "/token" }],
+  ["http:", { token_endpoint: "http://login.example.com/token" }],
+  ["a password", { token_endpoint: "https://a:b@login.example.com/token" }],
+  ["another scheme", { token_endpoint: "file:///etc/passwd" }],
+])("is not believed with %s", async (_, more) => {
+  server.published = { issuer: server.url, token_endpoint: `${server.url}/token`, ...more };
+  await expect(open().locate()).rejects.toThrow(AskError);
+});
