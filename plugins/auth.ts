@@ -23,6 +23,8 @@ import { apiKeyOptions, createApiKey } from "./auth/api-key.ts";
 import { basicOptions, createBasic } from "./auth/basic.ts";
 import { createForward } from "./auth/forward.ts";
 import { forwardOptions } from "./auth/forward/options.ts";
+import { createIntrospection } from "./auth/introspection.ts";
+import { introspectionOptions } from "./auth/introspection/options.ts";
 import { createJwt } from "./auth/jwt.ts";
 import { jwtOptions } from "./auth/jwt/options.ts";
 import { createSignature, signatureOptions } from "./auth/signature.ts";
@@ -53,6 +55,12 @@ const schema = {
           },
           {
             type: "object",
+            properties: { introspection: introspectionOptions },
+            required: ["introspection"],
+            additionalProperties: false,
+          },
+          {
+            type: "object",
             properties: { jwt: jwtOptions },
             required: ["jwt"],
             additionalProperties: false,
@@ -72,7 +80,7 @@ const schema = {
         ],
       },
       description:
-        "How one may show who one is, in the order in which they are tried: `apiKey`, `basic`, `jwt`, `signature`, `forward`.",
+        "How one may show who one is, in the order in which they are tried: `apiKey`, `basic`, `jwt`, `introspection`, `signature`, `forward`.",
     },
     optional: {
       type: "boolean",
@@ -152,6 +160,9 @@ function compileMethod(option: Options["methods"][number], i: number, host: Host
   if ("signature" in option) return createSignature(option.signature, `${pointer}/signature`, host);
   if ("basic" in option) return createBasic(option.basic, host);
   if ("forward" in option) return createForward(option.forward, `${pointer}/forward`, host);
+  if ("introspection" in option) {
+    return createIntrospection(option.introspection, `${pointer}/introspection`, host);
+  }
   if ("jwt" in option) return createJwt(option.jwt, `${pointer}/jwt`, host);
   return createApiKey(option.apiKey, `${pointer}/apiKey`, host);
 }

@@ -65,6 +65,15 @@ export function createReader(
   };
 }
 
+/** The token of a header; the scheme must be there in `authorization` only, where others have theirs. */
+export function readBearer(headers: HeaderList, name: string): string | undefined {
+  const lines = headers.getAll(name);
+  if (lines.length !== 1) return lines.length === 0 ? undefined : "";
+  const [line = ""] = lines;
+  if (/^bearer(?: |$)/i.test(line)) return line.slice(7).trim();
+  return name === "authorization" ? undefined : line;
+}
+
 /** Takes a parameter out of a query; what is left stays as it was written. */
 function withoutParameter(search: string, name: string): string {
   const left = search

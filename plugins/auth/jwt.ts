@@ -1,12 +1,13 @@
 /** JSON Web Tokens (RFC 7519): signed by an issuer that is trusted, for an audience that is this gateway's. */
 import { hash } from "node:crypto";
-import { ConfigError, type Consumer, type HeaderList, type Host } from "../../core/plugin.ts";
-import { createReader } from "./credential.ts";
+import { ConfigError, type Host } from "../../core/plugin.ts";
+import { createReader, readBearer } from "./credential.ts";
 import { createIssuer, type Issuer } from "./jwt/issuer.ts";
 import { loadJose } from "./jwt/keys.ts";
 import type { JwtOptions } from "./jwt/options.ts";
 import { type Verdict, Verifier } from "./jwt/verifier.ts";
 import type { Finding, Method } from "./method.ts";
+import { asConfigured } from "./naming.ts";
 
 /** @throws ConfigError at `pointer` */
 export async function createJwt(options: JwtOptions, pointer: string, host: Host): Promise<Method> {
@@ -25,11 +26,7 @@ export async function createJwt(options: JwtOptions, pointer: string, host: Host
   const findingOf = (verdict: Verdict): Finding => {
     if (typeof verdict === "string") return verdict;
     const { consumer, issuer } = verdict;
-    return issuer.options.knownConsumers ? (asConfigured(consumer) ?? "invalid") : consumer;
-  };
-  const asConfigured = ({ name, credential, claims }: Consumer): Consumer | undefined => {
-    const known = consumers.get(name);
-    return known && { ...known, credential: credential!, claims: { ...known.claims, ...claims } };
+    return issuer.options.knownConsumers ? (asConfigured(consumer, consumers) ?? "invalid") : consumer;
   };
   return {
     name: "jwt",
@@ -42,15 +39,6 @@ export async function createJwt(options: JwtOptions, pointer: string, host: Host
       return verdict instanceof Promise ? verdict.then(findingOf) : findingOf(verdict);
     },
   };
-}
-
-/** The token of a header; the scheme must be there in `authorization` only, where others have theirs. */
-function readBearer(headers: HeaderList, name: string): string | undefined {
-  const lines = headers.getAll(name);
-  if (lines.length !== 1) return lines.length === 0 ? undefined : "";
-  const [line = ""] = lines;
-  if (/^bearer(?: |$)/i.test(line)) return line.slice(7).trim();
-  return name === "authorization" ? undefined : line;
 }
 
 /** Two issuers must not name the same consumer unless somebody says so. */

@@ -1,7 +1,6 @@
 /** Who asks, by the claims of a token. */
-import type { Consumer } from "../../core/plugin.ts";
+import type { Consumer, FromSchema, Host } from "../../core/plugin.ts";
 import { parsePointer } from "../../core/pointer.ts";
-import type { IssuerOptions } from "./jwt/options.ts";
 
 type Claims = Readonly<Record<string, unknown>>;
 
@@ -11,8 +10,36 @@ const MOST_CREDENTIAL_CHARS = 100;
 const MOST_DEPTH = 32;
 const CONTROL = /[\p{Cc}\u2028\u2029]/u;
 
-/** The parts of an issuer's options that say who asks. */
-type Naming = Pick<IssuerOptions, "consumerClaim" | "prefix" | "rolesClaim" | "tierClaim">;
+const claim = <const X extends string>(description: X) =>
+  ({ type: "string", minLength: 1, description }) as const;
+
+/** Options that say who asks. */
+export const namingOptions = {
+  consumerClaim: { ...claim("Claim that says who asks."), default: "sub" },
+  prefix: {
+    type: "string",
+    pattern: "^[\\x21-\\x7e]*$",
+    maxLength: 100,
+    "x-expected": "a text without blanks",
+    description: "What goes before the consumer's name.",
+  },
+  rolesClaim: {
+    ...claim("Claim with the roles: a list, or a text with blanks between."),
+    default: "roles",
+  },
+  tierClaim: claim("Claim with the tier."),
+  knownConsumers: {
+    type: "boolean",
+    default: false,
+    description:
+      "Let in consumers of the configuration only, with the roles and the tier that they have there.",
+  },
+} as const;
+
+type Naming = Omit<
+  FromSchema<{ type: "object"; properties: typeof namingOptions; additionalProperties: false }>,
+  "knownConsumers"
+>;
 
 /**
  * @param digest of the token, which it is told apart by if it has no id
@@ -31,6 +58,15 @@ export function readConsumer(claims: Claims, naming: Naming, digest: string): Co
     credential: isPlainText(jti, MOST_CREDENTIAL_CHARS) ? jti : digest.slice(0, 12),
     claims,
   };
+}
+
+/** The consumer of the configuration that claims mean, with these claims beside its own; undefined when there is none. */
+export function asConfigured(
+  { name, credential, claims }: Consumer,
+  consumers: Host["consumers"],
+): Consumer | undefined {
+  const known = consumers.get(name);
+  return known && { ...known, credential: credential!, claims: { ...known.claims, ...claims } };
 }
 
 /** @param path name of a claim, or a JSON Pointer to one that lies in others */

@@ -2,6 +2,7 @@
 import type { FromSchema } from "../../../core/plugin.ts";
 import { anyDuration, duration } from "../../../core/units.ts";
 import { placeOptions } from "../credential.ts";
+import { namingOptions } from "../naming.ts";
 
 const text = <const X extends string>(description: X) =>
   ({ type: "string", minLength: 1, description }) as const;
@@ -79,24 +80,10 @@ const issuerOptions = {
     },
     maxAge: anyDuration("How long ago, by `iat`, a token may have been made."),
     clockSkew: duration("30s", "How far the issuer's clock may be off."),
-    consumerClaim: { ...text("Claim that says who asks."), default: "sub" },
+    ...namingOptions,
     prefix: {
-      type: "string",
-      pattern: "^[\\x21-\\x7e]*$",
-      maxLength: 100,
-      "x-expected": "a text without blanks",
+      ...namingOptions.prefix,
       description: "What goes before the consumer's name; must be given where there are several issuers.",
-    },
-    rolesClaim: {
-      ...text("Claim with the roles: a list, or a text with blanks between."),
-      default: "roles",
-    },
-    tierClaim: text("Claim with the tier."),
-    knownConsumers: {
-      type: "boolean",
-      default: false,
-      description:
-        "Let in consumers of the configuration only, with the roles and the tier that they have there.",
     },
   },
   required: ["issuer", "algorithms"],
