@@ -4,6 +4,7 @@
  */
 import { ConfigError } from "./errors.ts";
 import type { FromSchema } from "json-schema-to-ts";
+import { isHeaderName } from "./headers.ts";
 import { compileTemplate, type Template } from "./template.ts";
 
 /** Templates of the keys that have a name. */
@@ -60,6 +61,10 @@ export function compileKey(
   option: KeyOption,
   pointer: string,
 ): (x: Parameters<Template>[0]) => string | undefined {
+  const [[kind, name] = ["", ""]] = typeof option === "string" ? [] : Object.entries(option);
+  if ((kind === "header" || kind === "cookie") && !isHeaderName(name)) {
+    throw new ConfigError(`"${name}" is not the name of a ${kind}`, pointer);
+  }
   try {
     return compileTemplate(toTemplate(option));
   } catch (error) {

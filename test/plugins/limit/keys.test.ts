@@ -17,6 +17,13 @@ const from = (clientAddress: string, request: RequestInit = {}): Exchange =>
 const as = (consumer: Consumer, x = exchange()): Exchange => Object.assign(x, { consumer });
 
 describe("keys", () => {
+  it.each([{ header: "x tenant" }, { header: "a}" }, { cookie: "a=b" }])(
+    "are refused where no request can have them: %j",
+    (by) => {
+      expect(() => compile([by])).toThrow(/is not the name of a (header|cookie)/);
+    },
+  );
+
   it("are the same for all requests of a route by default", () => {
     const { keyOf } = compile("route");
     expect([keyOf(from("192.0.2.1")), keyOf(from("192.0.2.2"))]).toEqual(["users", "users"]);
