@@ -17,6 +17,7 @@ import { respond } from "./respond.ts";
 import { retry } from "./retry.ts";
 import { script } from "./script.ts";
 import { securityHeaders } from "./security-headers.ts";
+import { sign } from "./sign.ts";
 import { split } from "./split.ts";
 import { timeout } from "./timeout.ts";
 import { transform } from "./transform.ts";
@@ -40,6 +41,7 @@ const BUILT_IN: readonly Plugin[] = [
   retry,
   script,
   securityHeaders,
+  sign,
   split,
   timeout,
   transform,

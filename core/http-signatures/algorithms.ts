@@ -33,6 +33,8 @@ interface Scheme {
 }
 
 const LEAST_RSA_BITS = 2048;
+/** Of `rsa-pss-sha512`; keys may say that it must be more. */
+const SALT_BYTES = 64;
 const LEAST_SECRET_BYTES = 32;
 
 const ecdsa = (hash: string, curve: string, keys: string): Scheme => ({
@@ -55,7 +57,7 @@ const SCHEMES: Record<KeyPairAlgorithm, Scheme> = {
   "ecdsa-p384-sha384": ecdsa("sha384", "secp384r1", "a key on the curve P-384"),
   "rsa-pss-sha512": {
     hash: "sha512",
-    how: { padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: 64 },
+    how: { padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: SALT_BYTES },
     keys: `an RSA key of at least ${LEAST_RSA_BITS} bits`,
     accepts: (key) => (key.asymmetricKeyType === "rsa" || isForPss(key)) && isLong(key),
   },
@@ -67,9 +69,11 @@ const SCHEMES: Record<KeyPairAlgorithm, Scheme> = {
   },
 };
 
-/** An RSA key that says itself what it is for, and that is what the algorithm does. */
+/** An RSA key that says itself how it may be used, and that is what the algorithm does. */
 function isForPss({ asymmetricKeyType, asymmetricKeyDetails: details }: KeyObject): boolean {
-  return asymmetricKeyType === "rsa-pss" && (details?.hashAlgorithm ?? "sha512") === "sha512";
+  if (asymmetricKeyType !== "rsa-pss") return false;
+  const { hashAlgorithm = "sha512", mgf1HashAlgorithm = "sha512", saltLength = SALT_BYTES } = details ?? {};
+  return hashAlgorithm === "sha512" && mgf1HashAlgorithm === "sha512" && saltLength <= SALT_BYTES;
 }
 
 export function signBase(algorithm: SignatureAlgorithm, key: KeyObject, base: string): Buffer {

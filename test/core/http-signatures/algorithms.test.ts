@@ -10,6 +10,7 @@ import {
   verifyBase,
 } from "../../../core/http-signatures/algorithms.ts";
 
+const SHA512 = { hashAlgorithm: "sha512", mgf1HashAlgorithm: "sha512" };
 const pairs: Record<string, { publicKey: KeyObject; privateKey: KeyObject }> = {
   ed25519: generateKeyPairSync("ed25519"),
   p256: generateKeyPairSync("ec", { namedCurve: "P-256" }),
@@ -21,6 +22,13 @@ const pairs: Record<string, { publicKey: KeyObject; privateKey: KeyObject }> = {
     hashAlgorithm: "sha256",
     mgf1HashAlgorithm: "sha256",
   }),
+  pss512: generateKeyPairSync("rsa-pss", { modulusLength: 2048, ...SHA512 }),
+  pssMgf1: generateKeyPairSync("rsa-pss", { modulusLength: 2048, ...SHA512, mgf1HashAlgorithm: "sha256" }),
+  pssSalt: generateKeyPairSync("rsa-pss", {
+    modulusLength: 2048,
+    ...SHA512,
+    ...({ saltLength: 65 } as object),
+  }),
   short: generateKeyPairSync("rsa", { modulusLength: 1024 }),
   ed448: generateKeyPairSync("ed448"),
 };
@@ -29,7 +37,7 @@ const FITTING: Record<KeyPairAlgorithm, string[]> = {
   ed25519: ["ed25519"],
   "ecdsa-p256-sha256": ["p256"],
   "ecdsa-p384-sha384": ["p384"],
-  "rsa-pss-sha512": ["rsa", "pss"],
+  "rsa-pss-sha512": ["rsa", "pss", "pss512"],
   "rsa-v1_5-sha256": ["rsa"],
 };
 
