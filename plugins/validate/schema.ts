@@ -48,12 +48,25 @@ export class Schemas {
       logger: false,
       validateSchema: !isLenient,
       formats: { ...FORMATS },
-      code: { regExp: this.#regex() },
+      code: { regExp: this.#regex(), optimize: false },
     };
     this.#first = new create(options) as Ajv;
     this.#all = new create({ ...options, allErrors: true }) as Ajv;
     for (const ajv of [this.#first, this.#all]) {
-      ajv.removeKeyword("uniqueItems");
+      for (const keyword of ["const", "enum", "uniqueItems"]) ajv.removeKeyword(keyword);
+      ajv.addKeyword({
+        keyword: "const",
+        error: { message: "must be equal to constant" },
+        compile: (only: unknown) => createEquality([only]),
+        errors: false,
+      });
+      ajv.addKeyword({
+        keyword: "enum",
+        schemaType: "array",
+        error: { message: "must be equal to one of the allowed values" },
+        compile: createEquality,
+        errors: false,
+      });
       ajv.addKeyword({
         keyword: "uniqueItems",
         type: "array",
@@ -72,10 +85,9 @@ export class Schemas {
    */
   compile(schema: object | boolean, part: Failure["in"], pointer: string): Check {
     let first: ValidateFunction;
-    let all: ValidateFunction;
+    let all: ValidateFunction | undefined;
     try {
       first = this.#first.compile(schema);
-      all = this.#all.compile(schema);
     } catch (error) {
       throw new ConfigError(`The schema cannot be used: ${(error as Error).message}`, pointer);
     }
@@ -83,8 +95,9 @@ export class Schemas {
       this.#steps.left = MAX_STEPS;
       try {
         if (first(value)) return NONE;
-        if (size > MAX_SIZE_FOR_ALL || all(value)) return toFailures(first.errors, part);
-        return toFailures(all.errors, part);
+        if (size > MAX_SIZE_FOR_ALL) return toFailures(first.errors, part);
+        all ??= this.#all.compile(schema); // most are never asked for
+        return toFailures(all(value) ? first.errors : all.errors, part);
       } catch (error) {
         if (!(error instanceof OutOfSteps)) throw error;
         return [createFailure(part, "", "takes too long to match the patterns of the schema")];
@@ -117,13 +130,24 @@ function toFailures(errors: readonly ErrorObject[] | null | undefined, part: Fai
 function hasUniqueItems(list: readonly unknown[]): boolean {
   const seen = new Set<string>();
   for (const item of list) {
-    const text = JSON.stringify(item, (_key, value: unknown) =>
-      typeof value === "object" && value !== null && !Array.isArray(value)
-        ? Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)))
-        : value,
-    );
+    const text = canonical(item);
     if (seen.has(text)) return false;
     seen.add(text);
   }
   return true;
+}
+
+/** Whether a value is one of these. Ajv's own comparison calls `valueOf` of what clients send. */
+function createEquality(values: readonly unknown[]): (value: unknown) => boolean {
+  const texts = new Set(values.map(canonical));
+  return (value) => texts.has(canonical(value));
+}
+
+/** The same text for equal values. */
+function canonical(value: unknown): string {
+  return JSON.stringify(value, (_key, inner: unknown) =>
+    typeof inner === "object" && inner !== null && !Array.isArray(inner)
+      ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : inner,
+  );
 }

@@ -76,6 +76,18 @@ describe("a body", () => {
     expect(await ask({ body: ORDER }, post(body))).toBe(expected);
   });
 
+  it.each([
+    [{ a: [1, { b: 2, c: 3 }] }, "in"],
+    [{ a: [1, { c: 3, b: 2 }] }, "in"],
+    [1, "in"],
+    ["1", "body : must be equal to one of the allowed values"],
+    [{ a: [1, { b: 2 }] }, "body : must be equal to one of the allowed values"],
+    [{ valueOf: 1, toString: 1, constructor: {} }, "body : must be equal to one of the allowed values"],
+  ])("is compared by what it holds: %j: %s", async (body, expected) => {
+    const schema = { enum: [{ a: [1, { b: 2, c: 3 }] }, 1] };
+    expect(await ask({ body: schema }, post(JSON.stringify(body)))).toBe(expected);
+  });
+
   it("goes on as it came", async () => {
     const text = ' {"name": "tea", "count": 1.0}';
     let sent = "";
@@ -189,6 +201,8 @@ describe("a body", () => {
     const options = { contentTypes: ["application/json", "image/*"] };
     expect(await ask(options, {})).toBe("in");
     expect(await ask(options, post("x", { "content-type": "image/png" }))).toBe("in");
+    const picture = post("x".repeat(2000), { "content-type": "image/png" });
+    expect(await ask({ ...options, maxBody: "1KB" }, picture)).toBe("in");
     expect(await ask(options, post("x", { "content-type": "text/html" }))).toBe("CONTENT_TYPE_UNSUPPORTED");
     expect(await ask(options, post('{"a":1,"a":2}'))).toBe("body /a: must be there once");
   });

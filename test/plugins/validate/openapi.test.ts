@@ -1,3 +1,4 @@
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { GatewayError, textReply } from "../../../core/plugin.ts";
 import { validate } from "../../../plugins/validate.ts";
@@ -166,6 +167,39 @@ describe("parameters", () => {
   ])("%s: %s", async (query, expected) => {
     expect(await ask({ target: `/v1/items${query}` })).toBe(expected);
   });
+
+  const value = fc.string({
+    minLength: 1,
+    unit: fc.constantFrom("a", "1", "é", "😀", ",", "|", " ", "+", "%", "&", "=", "["),
+  });
+  const encode = encodeURIComponent;
+  const styles: [string, object, (name: string, values: string[]) => string][] = [
+    ["form", { style: "form" }, (name, values) => values.map((each) => `${name}=${encode(each)}`).join("&")],
+    ["list", { explode: false }, (name, values) => `${name}=${values.map(encode).join(",")}`],
+    [
+      "pairs",
+      { explode: false, isObject: true },
+      (name, values) => `${name}=${values.flatMap((each, i) => [`k${i}`, encode(each)]).join(",")}`,
+    ],
+    [
+      "deepObject",
+      { style: "deepObject", isObject: true },
+      (name, values) => values.map((each, i) => `${name}[k${i}]=${encode(each)}`).join("&"),
+    ],
+  ];
+
+  it.each(styles)(
+    "written in the style %s are read as they were",
+    async (_style, { isObject, ...style }: { isObject?: boolean }, write) => {
+      const property = fc.asyncProperty(fc.array(value, { minLength: 1, maxLength: 4 }), async (values) => {
+        const whole = isObject ? Object.fromEntries(values.map((each, i) => [`k${i}`, each])) : values;
+        const schema = { type: isObject ? "object" : "array", const: whole };
+        const get = { parameters: [{ name: "p", in: "query", required: true, schema, ...style }] };
+        expect(await ask({ target: `/a?${write("p", values)}` }, { openapi: withItem({ get }) })).toBe("in");
+      });
+      await fc.assert(property, { numRuns: 60 });
+    },
+  );
 
   it.each([
     [{ "x-tenant": "abc" }, "in"],
