@@ -136,7 +136,8 @@ function originOf(url: string | undefined): string | undefined {
 
 /** Replies with a token must not be kept and given to others. */
 function setCookie(headers: HeaderList, cookie: string): void {
-  if (headers.getAll("set-cookie").includes(cookie)) return;
+  const name = cookie.slice(0, cookie.indexOf("=") + 1);
+  if (headers.getAll("set-cookie").some((each) => each.startsWith(name))) return;
   headers.append("set-cookie", cookie);
   headers.set("cache-control", "no-store");
 }

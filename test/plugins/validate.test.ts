@@ -62,6 +62,7 @@ describe("a body", () => {
     [{}, "body : must have required property 'name'"],
     [[], "body : must be object"],
     ["null", "body : must be object"],
+    ['\ufeff{"name":"tea"}', "body : must be JSON"],
     ["{", "body : must be JSON"],
     [{ name: "TEA!", count: 0 }, 'body /name: must match pattern "^[a-z ]+$"\nbody /count: must be >= 1'],
     [{ name: "tea", count: "2" }, "body /count: must be integer"],
@@ -86,6 +87,12 @@ describe("a body", () => {
   ])("is compared by what it holds: %j: %s", async (body, expected) => {
     const schema = { enum: [{ a: [1, { b: 2, c: 3 }] }, 1] };
     expect(await ask({ body: schema }, post(JSON.stringify(body)))).toBe(expected);
+  });
+
+  it("has the keys that it has, whatever objects have otherwise", async () => {
+    const schema = { properties: { toString: { type: "string" } }, required: ["constructor"] };
+    expect(await ask({ body: schema }, post({}))).toBe("body : must have required property 'constructor'");
+    expect(await ask({ body: schema }, post({ constructor: 1 }))).toBe("in");
   });
 
   it("goes on as it came", async () => {

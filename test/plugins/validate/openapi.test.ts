@@ -201,6 +201,13 @@ describe("parameters", () => {
     },
   );
 
+  it("must be there when they are required", async () => {
+    const get = { parameters: [{ name: "A-b", in: "header", required: true }] };
+    const openapi = withItem({ get });
+    expect(await ask({ target: "/a" }, { openapi })).toBe("headers : must have required property 'a-b'");
+    expect(await ask({ target: "/a", headers: { "a-B": "" } }, { openapi })).toBe("in");
+  });
+
   it.each([
     [{ "x-tenant": "abc" }, "in"],
     [{ "X-Tenant": "abcdef" }, "headers /x-tenant: must NOT have more than 5 characters"],
