@@ -44,6 +44,7 @@ export const ERRORS = {
   CONCURRENCY_LIMITED: { status: 503, title: "Too many requests are under way" },
   OVERLOADED: { status: 503, title: "The gateway is overloaded" },
   AUTH_UNAVAILABLE: { status: 503, title: "It cannot be found out who asks now" },
+  TOKEN_UNAVAILABLE: { status: 503, title: "The gateway has no token for the upstream now" },
   STORE_UNAVAILABLE: { status: 503, title: "The store could not be asked" },
   NOT_READY: { status: 503, title: "The gateway is not ready" },
   UPSTREAM_CONNECT_TIMEOUT: { status: 504, title: "The upstream did not accept a connection in time" },

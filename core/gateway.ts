@@ -298,6 +298,7 @@ const REFUSALS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "OVERLOADED",
   "STORE_UNAVAILABLE",
   "SCRIPT_QUARANTINED",
+  "TOKEN_UNAVAILABLE",
 ]);
 
 function causeOf(error: GatewayError): string | undefined {

@@ -11,6 +11,7 @@ import { csrf } from "./csrf.ts";
 import { ip } from "./ip.ts";
 import { limit } from "./limit.ts";
 import { mirror } from "./mirror.ts";
+import { oauth2Client } from "./oauth2-client.ts";
 import { redirect } from "./redirect.ts";
 import { requestId } from "./request-id.ts";
 import { respond } from "./respond.ts";
@@ -35,6 +36,7 @@ const BUILT_IN: readonly Plugin[] = [
   ip,
   limit,
   mirror,
+  oauth2Client,
   redirect,
   requestId,
   respond,

@@ -23,6 +23,7 @@ describe("the error table", () => {
     const own = [
       "NOT_READY",
       "AUTH_UNAVAILABLE",
+      "TOKEN_UNAVAILABLE",
       "CIRCUIT_OPEN",
       "CONCURRENCY_LIMITED",
       "OVERLOADED",

@@ -4,6 +4,7 @@ import { UNITS } from "../../../core/units.ts";
 import { auth } from "../../../plugins/auth.ts";
 import { limitSchema } from "../../../plugins/limit/schema.ts";
 import { csrf } from "../../../plugins/csrf.ts";
+import { oauth2Client } from "../../../plugins/oauth2-client.ts";
 import { script } from "../../../plugins/script.ts";
 import { validate } from "../../../plugins/validate.ts";
 
@@ -115,6 +116,7 @@ const PLUGINS = [
   plugin("limit", limitSchema),
   plugin("csrf", csrf.schema),
   plugin("validate", validate.schema),
+  plugin("oauth2-client", oauth2Client.schema),
   plugin("respond", respond, { terminal: true }),
   script,
   plugin("stamp", stamp),
