@@ -1,5 +1,5 @@
 /** Finds credentials in requests, and takes them out, so that upstreams do not get them. */
-import { readCookie, takeCookie } from "../../core/cookies.ts";
+import { readCookies, takeCookie } from "../../core/cookies.ts";
 import { ConfigError, type Exchange, type HeaderList } from "../../core/plugin.ts";
 
 const IS_NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
@@ -58,8 +58,8 @@ export function createReader(
       if (values.length > 0 && !keep) x.search = withoutParameter(x.search, query);
     }
     if (cookie !== undefined) {
-      const value = keep ? readCookie(x.headers, cookie) : takeCookie(x.headers, cookie)[0];
-      if (value !== undefined) found = found === undefined ? value : "";
+      const values = keep ? readCookies(x.headers, cookie) : takeCookie(x.headers, cookie);
+      if (values.length > 0) found = found === undefined && values.length === 1 ? values[0]! : "";
     }
     return found;
   };

@@ -132,6 +132,15 @@ describe("a key in a cookie", () => {
     expect(await ask(by({ cookie: "session", keep: true }), { headers: { cookie } })).toBe("200 mobile");
     expect(seen?.headers.get("cookie")).toBe(cookie);
   });
+
+  it.each([false, true])("is refused when it is there twice, whether it stays or not: %s", async (keep) => {
+    const options = by({ cookie: "session", keep });
+    for (const cookie of [`session=${KEY}; session=other`, `session=other; session=${KEY}`]) {
+      expect(await ask(options, { headers: { cookie } })).toBe("401 UNAUTHENTICATED");
+    }
+    const headers = ["cookie", `session=${KEY}`, "cookie", "session=other"];
+    expect(await ask(options, { headers })).toBe("401 UNAUTHENTICATED");
+  });
 });
 
 it("is refused when it comes in two places, since nobody can tell which counts", async () => {
