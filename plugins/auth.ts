@@ -125,7 +125,7 @@ export const auth: Plugin<Options> = {
       if (finding === "forbidden") throw forbidden;
       if (finding === "unavailable") throw unavailable;
       x.consumer = finding;
-      for (const name of replaced) x.headers.delete(name);
+      if (replaced.length > 0) removeClaims(x, replaced);
       compiled[i]!.introduce?.(x, finding);
       if (identityHeaders) tell(x, finding);
       return next(x);
@@ -142,7 +142,7 @@ export const auth: Plugin<Options> = {
       }
       stats.count("none", "absent");
       if (!optional) throw refusal;
-      for (const name of replaced) x.headers.delete(name);
+      if (replaced.length > 0) removeClaims(x, replaced);
       return next(x);
     };
     return (next) => (x) => proceed(x, 0, next);
@@ -165,6 +165,15 @@ function compileMethod(option: Options["methods"][number], i: number, host: Host
   }
   if ("jwt" in option) return createJwt(option.jwt, `${pointer}/jwt`, host);
   return createApiKey(option.apiKey, `${pointer}/apiKey`, host);
+}
+
+/** Many a server cannot tell `Remote_User` from `Remote-User`: none that a client has sent may stay. */
+function removeClaims({ headers }: Exchange, names: readonly string[]): void {
+  for (const name of names) headers.delete(name);
+  for (const name of headers.raw.filter((each, i) => i % 2 === 0 && each.includes("_"))) {
+    const lower = name.toLowerCase();
+    if (names.some((each) => each.replaceAll("_", "-") === lower.replaceAll("_", "-"))) headers.delete(lower);
+  }
 }
 
 function tell(x: Exchange, { name, roles }: Consumer): void {

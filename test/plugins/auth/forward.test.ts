@@ -207,6 +207,15 @@ describe("headers that are copied", () => {
     expect(seen?.headers.raw).toEqual(["x-other", "1"]);
   });
 
+  it("are never the client's either where their names differ by _ for -", async () => {
+    const handler = await build(copying, { optional: true });
+    const headers = ["X_User_Id", "forged", "x-user_id", "forged", "x_other", "1"];
+    await send(handler, { headers });
+    expect(seen?.headers.raw).toEqual(["x_other", "1"]);
+    await send(handler, { headers: [...headers, "cookie", "a=1"] });
+    expect(seen?.headers.raw).toEqual(["x_other", "1", "cookie", "a=1"]);
+  });
+
   it("are there with remembered answers too", async () => {
     answer = (response) => known(response.setHeader("x-user-id", "1") as ServerResponse);
     const handler = await build({ ...copying, cacheFor: "1m" });
