@@ -5,6 +5,7 @@ import { childPointer } from "../../core/pointer.ts";
 import type { BodyRule, MediaType } from "./body.ts";
 import type { HeadCheck, Params } from "./head.ts";
 import { compileParameters } from "./parameters.ts";
+import { PathTemplate } from "./path-template.ts";
 import { Schemas } from "./schema.ts";
 import { type Found, encodePointer, findShape, isRecord, lookUp } from "./shape.ts";
 
@@ -22,8 +23,7 @@ export interface FoundOperation {
 
 /** One path of the document below one of its servers. */
 interface Path {
-  readonly names: readonly string[];
-  readonly regex: RegExp;
+  readonly template: PathTemplate;
   /** Sorts paths: literal characters before parameters. */
   readonly order: string;
   readonly operations: Map<string, Operation>;
@@ -72,12 +72,12 @@ export class OpenApi {
   /** The operation that a request means, or the methods there are; undefined when the document has no such path. */
   find(method: string, path: string): FoundOperation | { readonly allow: string } | undefined {
     const comparable = comparablePath(path);
-    for (const { regex, names, operations } of this.#paths) {
-      const match = regex.exec(comparable);
-      if (match === null) continue;
+    for (const { template, operations } of this.#paths) {
+      const values = template.match(comparable);
+      if (values === undefined) continue;
       const operation = operations.get(method) ?? (method === "HEAD" ? operations.get("GET") : undefined);
       if (operation === undefined) return { allow: [...operations.keys()].join(", ") };
-      return { operation, params: Object.fromEntries(names.map((name, i) => [name, match[i + 1]!])) };
+      return { operation, params: Object.fromEntries(template.names.map((name, i) => [name, values[i]!])) };
     }
     return undefined;
   }
@@ -172,15 +172,6 @@ function basePaths(servers: unknown): string[] {
 }
 
 function compilePath(template: string): Path {
-  const names: string[] = [];
-  const regex = template
-    .split(/(\{[^{}/]*\})/)
-    .map((part) => {
-      if (!/^\{.*\}$/.test(part)) return RegExp.escape(part);
-      names.push(part.slice(1, -1));
-      return "([^/]+)";
-    })
-    .join("");
   const order = template.replaceAll(/\{[^{}/]*\}/g, "\u{10ffff}");
-  return { names, regex: new RegExp(`^${regex}$`), order, operations: new Map() };
+  return { template: new PathTemplate(template), order, operations: new Map() };
 }
