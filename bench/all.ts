@@ -16,6 +16,7 @@ const BENCHES = [
   "shared-memory",
   "limit",
   "auth",
+  "signatures",
   "script",
   "script-memory",
   "script-swap",

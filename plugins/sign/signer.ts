@@ -1,5 +1,5 @@
 /** Signs requests as they leave for a target. */
-import { type KeyObject, randomBytes } from "node:crypto";
+import { type KeyObject, randomUUID } from "node:crypto";
 import { type SignatureAlgorithm, signBase } from "../../core/http-signatures/algorithms.ts";
 import { type NamedComponent, readComponent } from "../../core/http-signatures/components.ts";
 import { contentDigest } from "../../core/http-signatures/content-digest.ts";
@@ -15,8 +15,6 @@ import {
   type Target,
   type TargetGuard,
 } from "../../core/plugin.ts";
-
-const NONCE_BYTES = 16;
 
 export interface SignerSettings {
   readonly keyId: string;
@@ -74,7 +72,7 @@ export class Signing implements TargetGuard {
     const now = clock.now();
     const parameters: InnerList[1] = new Map([["created", Math.floor(now / 1000)]]);
     if (expiresMs !== undefined) parameters.set("expires", Math.floor((now + expiresMs) / 1000));
-    if (nonce) parameters.set("nonce", randomBytes(NONCE_BYTES).toString("base64url"));
+    if (nonce) parameters.set("nonce", randomUUID());
     parameters.set("alg", algorithm).set("keyid", keyId);
     if (tag !== undefined) parameters.set("tag", tag);
     return parameters;

@@ -49,6 +49,25 @@ it.each([
   "the-key-of-web-e\u0301",
 ])("does not know %j", (key) => expect(consumers.ofApiKey(key, 0)).toBeUndefined());
 
+it("finds whose key of signatures it is, until it expires", () => {
+  const key = Buffer.alloc(32, 1).toString("base64");
+  const known = new Consumers([
+    {
+      name: "partner",
+      roles: ["reader"],
+      apiKeys: [],
+      signatureKeys: [
+        { id: "k", keyId: "2027", algorithm: "hmac-sha256", key, expiresAt: 1000, tier: "gold" },
+      ],
+    },
+  ]);
+  const found = known.ofSignatureKey("2027", 999);
+  expect(found?.consumer).toEqual({ name: "partner", roles: ["reader"], tier: "gold", credential: "k" });
+  expect(found?.key.export().toString("base64")).toBe(key);
+  expect(known.ofSignatureKey("2027", 1000)).toBeUndefined();
+  expect(known.ofSignatureKey("constructor", 0)).toBeUndefined();
+});
+
 it("finds consumers by their names", () => {
   expect(consumers.get("mobile")).toMatchObject({ name: "mobile", tier: "premium" });
   expect(consumers.get("constructor")).toBeUndefined();

@@ -52,6 +52,16 @@ describe.each(Object.entries(SIDES))("the body of a %s", (_side, { create, codes
     expect(message.headers.getJoined("content-encoding")).toBe("gzip, zstd");
   });
 
+  it("can be held as it travels, up to a limit", async () => {
+    const encoded = gzipSync("plain");
+    const message = create({ "content-encoding": "unheard-of" }, new BytesBody(encoded));
+    expect((await message.bufferBody(encoded.length)).equals(encoded)).toBe(true);
+    expect((await message.bufferBody(encoded.length)).equals(encoded)).toBe(true);
+    expect((await collect(message.body!, 1000)).equals(encoded)).toBe(true);
+    await expect(message.bufferBody(encoded.length - 1)).rejects.toMatchObject({ code: tooLarge });
+    await expect(collect(message.body!, 1000)).rejects.toMatchObject({ code: tooLarge });
+  });
+
   it("is no bytes when there is none", async () => {
     const message = create({}, bytes(""));
     message.body = null;

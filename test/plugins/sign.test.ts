@@ -139,7 +139,7 @@ describe("a signed request", () => {
 
   it("has a nonce of its own", async () => {
     const nonce = async (): Promise<string | undefined> =>
-      /nonce="([\w-]{22})"/.exec(headersOf(await send({}))["signature-input"]!)?.[1];
+      /nonce="([\w-]{36})"/.exec(headersOf(await send({}))["signature-input"]!)?.[1];
     const [first, second] = [await nonce(), await nonce()];
     expect(first).toBeTypeOf("string");
     expect(first).not.toBe(second);

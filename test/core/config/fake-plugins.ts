@@ -6,6 +6,7 @@ import { limitSchema } from "../../../plugins/limit/schema.ts";
 import { csrf } from "../../../plugins/csrf.ts";
 import { oauth2Client } from "../../../plugins/oauth2-client.ts";
 import { script } from "../../../plugins/script.ts";
+import { sign } from "../../../plugins/sign.ts";
 import { validate } from "../../../plugins/validate.ts";
 
 const map = (properties: JsonSchema["properties"], more: object = {}): JsonSchema => ({
@@ -119,6 +120,7 @@ const PLUGINS = [
   plugin("oauth2-client", oauth2Client.schema),
   plugin("respond", respond, { terminal: true }),
   script,
+  plugin("sign", sign.schema),
   plugin("stamp", stamp),
   plugin("who", who, { identifies: true }),
 ];
