@@ -78,8 +78,7 @@ export abstract class Answers<Request> {
       const isRefused = typeof judgement.finding === "string";
       const keepMs = isRefused ? Math.min(this.#keepMs, MOST_REFUSED_MS) : this.#keepMs;
       if (keepMs > 0) {
-        const [into, other] = isRefused ? [this.#refused, this.#accepted] : [this.#accepted, this.#refused];
-        other.delete(digest);
+        const into = isRefused ? this.#refused : this.#accepted;
         into.set(digest, { ...judgement, freshUntil: askedAt + keepMs });
       }
       return judgement.finding;

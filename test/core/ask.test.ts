@@ -109,3 +109,11 @@ it("tells a connection that was kept for too long from others that break", async
   await expect(ask(question(server.url), agent)).rejects.toThrow(StaleConnection);
   agent.destroy();
 });
+
+it("leaves no timer behind", async () => {
+  const timers = (): number => process.getActiveResourcesInfo().filter((name) => name === "Timeout").length;
+  await using server = await answering("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+  const before = timers();
+  for (let i = 0; i < 30; i++) await fetchFrom(server.url);
+  expect(timers() - before).toBeLessThan(10);
+});

@@ -80,3 +80,8 @@ it.each([
   server.published = { issuer: server.url, token_endpoint: `${server.url}/token`, ...more };
   await expect(open().locate()).rejects.toThrow(AskError);
 });
+
+it("is not believed with another status", async () => {
+  server.publishedStatus = 203;
+  await expect(open().locate()).rejects.toThrow("status 203");
+});

@@ -222,9 +222,9 @@ describe("without a token", () => {
   it("nothing is sent, not even what the client has sent", async () => {
     server.answer = (_, response) => void response.writeHead(500).end();
     const handler = await build();
-    const error = await Promise.resolve(
-      handler(exchange({ headers: { authorization: "Basic YTpi" } })),
-    ).catch((thrown: unknown) => thrown);
+    const x = exchange({ headers: { authorization: "Basic YTpi" } });
+    const error = await Promise.resolve(handler(x)).catch((thrown: unknown) => thrown);
+    expect(x.headers.raw).toEqual([]);
     expect(error).toMatchObject({ code: "TOKEN_UNAVAILABLE", headers: ["retry-after", "5"] });
     expect(seen).toEqual([]);
   });
@@ -246,6 +246,13 @@ describe("without a token", () => {
     server.answer = () => granted();
     host.clock.advance(10_000);
     expect(await send(handler)).toBe("Bearer planted-7");
+    // It begins anew.
+    server.answer = (_, response) => void response.writeHead(500).end();
+    host.clock.advance(1_000_000);
+    expect(await send(handler)).toBe(NONE);
+    server.answer = () => granted();
+    host.clock.advance(1000);
+    expect(await send(handler)).toBe("Bearer planted-9");
   });
 });
 

@@ -18,6 +18,8 @@ export interface FakeOAuthServer {
   answer: (question: OAuthQuestion, response: ServerResponse) => object | undefined;
   /** What it publishes; undefined for what is right. */
   published: object | string | undefined;
+  /** Status that it publishes with. */
+  publishedStatus: number;
   close(): Promise<void>;
 }
 
@@ -32,6 +34,7 @@ export async function startOAuthServer(): Promise<FakeOAuthServer> {
         token_endpoint: `${url}/token`,
       };
       const document = fake.published ?? right;
+      response.statusCode = fake.publishedStatus;
       return void response.end(typeof document === "string" ? document : JSON.stringify(document));
     }
     let body = "";
@@ -52,6 +55,7 @@ export async function startOAuthServer(): Promise<FakeOAuthServer> {
     discoveries: 0,
     answer: () => ({}),
     published: undefined,
+    publishedStatus: 200,
     close: server.close,
   };
   return fake;
