@@ -1,9 +1,12 @@
 /**
- * What finding out who asks costs. First new tokens by algorithm, each verified once, in this process. Then keys and a
- * token that was seen before, as CPU time added to a request: one gateway has a route with each and one without, which
+ * What finding out who asks costs. First new tokens by algorithm, each verified once, in this process. Then keys, a
+ * token that was seen before and what other servers said before, as CPU time added to a request: one gateway has a route with each and one without, which
  * take turns under load with the same headers. Figures are medians over rounds.
  */
 import { createHash, generateKeyPairSync, type KeyObject } from "node:crypto";
+import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { SignJWT } from "jose";
 import { createExchange } from "../core/exchange.ts";
 import { HeaderList } from "../core/headers.ts";
@@ -100,11 +103,26 @@ const CONSUMERS = 1000;
 
 const digest = (key: string): string => createHash("sha256").update(key).digest("hex");
 const { sign, known } = keysOf("EdDSA");
+/** Says who asks, once: its answers are remembered. */
+const other = createServer((_, response) => {
+  response.setHeader("x-consumer-name", "somebody").end('{"active":true,"sub":"somebody","scope":"read"}');
+}).listen(0, "127.0.0.1");
+await once(other, "listening");
+other.unref();
+const url = `http://127.0.0.1:${(other.address() as AddressInfo).port}`;
+const introspection = { endpoint: url, clientId: "bench", clientSecret: SECRET, cacheFor: "1d" };
+
 const sent = { "x-api-key": KEY, authorization: `Bearer ${await createToken("EdDSA", sign)}` };
 const CASES = [
   { name: "bare", pipeline: [], limit: undefined },
   { name: "api-key", pipeline: [{ plugin: "auth", methods: ["apiKey"] }], limit: 1.5 },
   { name: "token", pipeline: [{ plugin: "auth", methods: [methodOf("EdDSA", known)] }], limit: 2 },
+  { name: "introspection", pipeline: [{ plugin: "auth", methods: [{ introspection }] }], limit: undefined },
+  {
+    name: "forward",
+    pipeline: [{ plugin: "auth", methods: [{ forward: { url, cacheFor: "1d" } }] }],
+    limit: undefined,
+  },
   {
     name: "api-key-and-rules",
     pipeline: [
