@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
+import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import {
   type ConfigError,
@@ -310,6 +311,30 @@ describe("answers", () => {
       [`sluice_auth_forward_questions_total{"host":"127.0.0.1:${server.port}","outcome":"ok"}`, 1],
     ]);
   });
+});
+
+const inside = (): Exchange | undefined => seen;
+
+it("lets in whom an answer from 200 to 299 names, and nobody else", async () => {
+  const handler = await build();
+  const names = fc.option(fc.string({ unit: fc.constantFrom("a", "B", "9", " ", ",", "%", "\t", "\x80") }));
+  await fc.assert(
+    fc.asyncProperty(fc.integer({ min: 200, max: 599 }), names, async (code, name) => {
+      answer = (response) => {
+        if (name !== null) response.setHeader("x-consumer-name", name);
+        response.writeHead(code).end();
+      };
+      seen = undefined;
+      const reply = await send(handler);
+      const consumer = inside()?.consumer;
+      if (consumer === undefined)
+        expect(reply).toMatch(/^(401 UNAUTHENTICATED|403 FORBIDDEN|503 AUTH_UNAVAILABLE)$/);
+      else expect([code < 300, consumer.name]).toEqual([true, expect.stringMatching(/./)]);
+      const isNamed = /^[aB9,% ]*$/.test(name ?? "") && (name ?? "").trim() !== "";
+      if (code < 300 && isNamed) expect(reply).toBe(`200 ${name!.trim()}`);
+    }),
+    { numRuns: 300 },
+  );
 });
 
 it.each([

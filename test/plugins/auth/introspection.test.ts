@@ -1,3 +1,4 @@
+import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { Consumers } from "../../../core/consumers.ts";
 import {
@@ -220,6 +221,37 @@ describe("answers", () => {
     expect(new Set(replies)).toEqual(new Set(["200 alice"]));
     expect(server.asked).toHaveLength(1);
   });
+});
+
+const inside = (): Exchange | undefined => seen;
+
+it("lets nobody in whom the answer does not name, whatever it is", async () => {
+  const handler = await build({ cacheFor: "0s" });
+  const odd = fc.oneof(fc.jsonValue(), fc.constantFrom<unknown>(true, true, "true", 1, "alice", "bob"));
+  const claimed = fc.record(
+    { active: odd, sub: odd, exp: odd, nbf: odd, token_type: odd },
+    { requiredKeys: ["active", "sub"] },
+  );
+  const answers = fc.oneof(
+    fc.json(),
+    fc.string(),
+    claimed.map((x) => JSON.stringify(x)),
+  );
+  const statuses = fc.constantFrom(200, 200, 200, 201, 204, 400, 401, 500);
+  await fc.assert(
+    fc.asyncProperty(answers, statuses, async (body, status) => {
+      server.answer = (_, response) => void response.writeHead(status).end(body);
+      seen = undefined;
+      const reply = await send(handler);
+      const consumer = inside()?.consumer;
+      if (consumer === undefined) expect([NO, CANNOT_TELL]).toContain(reply);
+      else {
+        const { active, sub } = JSON.parse(body) as Record<string, unknown>;
+        expect([status, active, sub]).toEqual([200, true, consumer.name]);
+      }
+    }),
+    { numRuns: 300 },
+  );
 });
 
 describe("an issuer", () => {
