@@ -112,10 +112,16 @@ class Verifier implements Method {
       const message = "`store` is for nonces: set `requireNonce`";
       problems.push({ code: "CONFIG_VALUE", message, pointer: `${pointer}/store` });
     }
+    this.#required = options.required.map((each, i) => {
+      const at = childPointer(`${pointer}/required`, i);
+      const { name, text } = parseComponent(each, at);
+      if (name === "content-digest" && text !== DIGEST) {
+        const message = "A digest is signed whole, and only of requests with a body: `content-digest`";
+        problems.push({ code: "CONFIG_VALUE", message, pointer: at });
+      }
+      return text;
+    });
     if (problems.length > 0) throw new ConfigError(problems);
-    this.#required = options.required.map(
-      (each, i) => parseComponent(each, childPointer(`${pointer}/required`, i)).text,
-    );
     this.#maxBodyBytes = parseSize(options.maxBody);
     this.#label = options.label;
     this.#tag = options.tag;
@@ -142,7 +148,7 @@ class Verifier implements Method {
     const now = this.#host.clock.now();
     const key = this.#keyOf(parameters, now);
     const endsAt = this.#endOf(parameters, now);
-    const hasDigest = covered.includes(DIGEST);
+    const hasDigest = signature.input[0].some(([name]) => name === "content-digest");
     if (key === undefined || endsAt === undefined || !this.#covers(covered, x.body !== null))
       return "invalid";
     if (this.#nonces !== undefined && !isNonce(nonce)) return "invalid";

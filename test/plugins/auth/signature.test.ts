@@ -167,6 +167,16 @@ describe("what must be signed", () => {
     expect(await ask(wrong, { required: components })).toBe(REFUSED);
   });
 
+  it.each(["content-digest;sf", "content-digest;bs", 'content-digest;key="sha-256"'])(
+    "is compared with the body however it is covered: %s",
+    async (digest) => {
+      const components = ["@method", "@target-uri"];
+      const request = sign(POST, { components: [...components, digest] });
+      expect(await ask(request, { required: components })).toBe("200 partner");
+      expect(await ask({ ...request, body: "two" }, { required: components })).toBe(REFUSED);
+    },
+  );
+
   it("is what the options name", async () => {
     const required = ["@method", "@target-uri", '@query-param;name="id"', "content-type"];
     expect(await ask(sign(POST), { required })).toBe(REFUSED);
@@ -338,6 +348,7 @@ describe("a nonce", () => {
 it.each([
   [{ required: ["@status"] }, "/methods/0/signature/required/0"],
   [{ required: ["@method", "Content-Type"] }, "/methods/0/signature/required/1"],
+  [{ required: ["@method", "content-digest;sf"] }, "/methods/0/signature/required/1"],
   [{ maxAge: "0s" }, "/methods/0/signature/maxAge"],
   [{ clockSkew: "2h" }, "/methods/0/signature/clockSkew"],
   [{ store: "main" }, "/methods/0/signature/store"],
