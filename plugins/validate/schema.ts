@@ -40,6 +40,7 @@ export class Schemas {
     const create = draft === "draft-07" ? Ajv : Ajv2020;
     const options: Options = {
       strict: !isLenient,
+      strictNumbers: true, // 1e999 is none
       strictTypes: false,
       strictRequired: false,
       strictTuples: false,
