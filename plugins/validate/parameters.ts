@@ -39,10 +39,14 @@ interface Parameter {
   readonly name: string;
   readonly place: Place;
   readonly isRequired: boolean;
+  /** Written as `name[property]`. */
+  readonly isDeep: boolean;
   /** Where it has its `schema`; undefined when it may be anything. */
   readonly schema: string | undefined;
   readonly read: (texts: Texts) => unknown;
 }
+
+const NOT_DEEP = "must be written as name[property]";
 
 const JSON_LIMITS = { maxDepth: 32, maxKeys: 1000, maxItems: 1000 };
 
@@ -84,6 +88,7 @@ function checkPlace(
   let size = 1;
   try {
     const texts = textsOf(place, parameters, x, params);
+    if (place === "query") refuseBrackets(texts, parameters);
     for (const parameter of parameters) {
       ({ name } = parameter);
       const one = parameter.read(texts);
@@ -96,6 +101,16 @@ function checkPlace(
     return [createFailure(PARTS[place], name === "" ? "" : `/${name}`, error.message)];
   }
   return check(value, size);
+}
+
+/** `limit[a]=1` is `limit` to many an upstream, and would get there unchecked. @throws NotDecodable */
+function refuseBrackets(texts: Texts, parameters: readonly Parameter[]): void {
+  for (const key of texts.keys()) {
+    const at = key.indexOf("[");
+    if (at < 1 || parameters.some(({ name }) => name === key)) continue;
+    const meant = parameters.find(({ name }) => name === key.slice(0, at));
+    if (meant !== undefined && !meant.isDeep) throw new NotDecodable(`must not be written as ${meant.name}[`);
+  }
 }
 
 function textsOf(place: Place, parameters: readonly Parameter[], x: Exchange, params: Params): Texts {
@@ -137,6 +152,7 @@ function readParameter({ value, pointer }: Found, document: unknown): Parameter 
       name,
       place,
       isRequired,
+      isDeep: false,
       schema: hasSchema ? childPointer(`${pointer}/content`, media!) : undefined,
       read: (texts) => readContent(texts.get(name), decode, isJson),
     };
@@ -147,6 +163,7 @@ function readParameter({ value, pointer }: Found, document: unknown): Parameter 
     name,
     place,
     isRequired,
+    isDeep: how === "deepObject",
     schema: schema === undefined ? undefined : pointer,
     read: (texts) => reader.read(texts),
   };
@@ -232,10 +249,13 @@ class Reader {
   #deepObject(texts: Texts): Record<string, unknown> | undefined {
     const object = createValue();
     let isThere = false;
+    if (texts.has(this.#name)) throw new NotDecodable(NOT_DEEP);
     for (const [key, values] of texts) {
-      if (!key.startsWith(`${this.#name}[`) || !key.endsWith("]")) continue;
+      if (!key.startsWith(`${this.#name}[`)) continue;
       isThere = true;
       const inside = key.slice(this.#name.length + 1, -1);
+      // Upstreams nest what has more brackets, or take it for a list.
+      if (!key.endsWith("]") || /^$|[[\]]/.test(inside)) throw new NotDecodable(NOT_DEEP);
       if (values.length > 1) throw new NotDecodable("must have each property once");
       this.#property(object, inside, this.#decode(values[0]!));
     }

@@ -154,6 +154,13 @@ describe("parameters", () => {
     ["?filter%5Bmin%5D=x", "query /filter/min: must be integer"],
     ["?filter[max]=1", "query /filter/max: is not known here"],
     ["?filter[min]=1&filter[min]=2", "query /filter: must have each property once"],
+    ["?filter[min][max]=1", "query /filter: must be written as name[property]"],
+    ["?filter[]=1", "query /filter: must be written as name[property]"],
+    ["?filter[min]x=1", "query /filter: must be written as name[property]"],
+    ["?filter=1", "query /filter: must be written as name[property]"],
+    ["?limit[a]=1", "query : must not be written as limit["],
+    ["?limit%5B%5D=1000", "query : must not be written as limit["],
+    ["?other[a]=1", "in"],
     ["?point=x,1,y,2", "in"],
     ["?point=x,1,y,z", "query /point/y: must be integer"],
     ["?point=x,1,y", "query /point: must be pairs of a name and a value"],
@@ -228,6 +235,12 @@ describe("bodies", () => {
     [{ name: "tea", children: [{ name: 7 }] }, "body /children/0/name: must be string"],
   ])("%j: %s", async (body, expected) => {
     expect(await ask(json(body))).toBe(expected);
+  });
+
+  it.each(["1e999", "-1e999"])("have no number that is too large to be one: %s", async (number) => {
+    const post = { requestBody: { content: { "application/json": { schema: { type: "number" } } } } };
+    const request = { ...json(0), target: "/a", body: number };
+    expect(await ask(request, { openapi: withItem({ post }) })).toBe("body : must be number");
   });
 
   it("are required, taken or refused as the document says", async () => {
