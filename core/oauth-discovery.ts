@@ -76,7 +76,9 @@ export class OAuthDiscovery {
     if (document["issuer"] !== issuer) throw new Error("it is of another issuer");
     const value = document[member];
     const url = typeof value === "string" ? URL.parse(value) : null;
-    if (url === null || whyNot(url, allowHttp, "see the secret") !== undefined) {
+    // Nor may an issuer elsewhere have something of this machine asked, which could do without https.
+    const isDowngrade = url?.protocol === "http:" && this.#document.protocol === "https:" && !allowHttp;
+    if (url === null || isDowngrade || whyNot(url, allowHttp, "see the secret") !== undefined) {
       throw new Error(`it has no ${member} that can be used`);
     }
     return url;

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { AskError, Asker } from "../../core/asker.ts";
+import { HeaderList } from "../../core/headers.ts";
 import { OAuthDiscovery } from "../../core/oauth-discovery.ts";
 import { FakeHost } from "../support/harness.ts";
 import { type FakeOAuthServer, startOAuthServer } from "../support/oauth-server.ts";
@@ -84,4 +85,17 @@ it.each([
 it("is not believed with another status", async () => {
   server.publishedStatus = 203;
   await expect(open().locate()).rejects.toThrow("status 203");
+});
+
+it.each([
+  ["https://login.example.com/token", true],
+  ["http://127.0.0.1:9901/token", false],
+  ["http://localhost/token", false],
+])("of an issuer by https says %s, which is believed: %s", async (url, isBelieved) => {
+  const issuer = "https://login.example.com";
+  const body = JSON.stringify({ issuer, token_endpoint: url });
+  asker.ask = async (_question, read) => read({ status: 200, headers: new HeaderList(), body });
+  const located = open(issuer).locate();
+  if (isBelieved) expect(String(await located)).toBe(url);
+  else await expect(located).rejects.toThrow("no token_endpoint that can be used");
 });
