@@ -4,7 +4,8 @@
  * Stands early, above everything that depends on who asks; calls next for those it knows, with `x.consumer` set.
  * Others see 401 UNAUTHENTICATED, which does not tell what was wrong. Methods are tried in their order: the first
  * whose kind of credential is there decides. With `optional`, requests without any credential pass, known to nobody; a
- * wrong one is refused all the same. Credentials are taken from the request unless a method's `keep` says otherwise.
+ * wrong one is refused all the same. Credentials are taken from the request unless a method's `keep` says otherwise;
+ * those of methods that were not asked always are.
  * `onError: skip` is refused. Where the keys of tokens cannot be had, or another server cannot be asked, the client sees
  * 503 AUTH_UNAVAILABLE, and 503 STORE_UNAVAILABLE where the nonces of signatures cannot be kept.
  */
@@ -29,7 +30,7 @@ import { createJwt } from "./auth/jwt.ts";
 import { jwtOptions } from "./auth/jwt/options.ts";
 import { createSignature, signatureOptions } from "./auth/signature.ts";
 import { AuthStats } from "./auth/stats.ts";
-import type { Finding, Method } from "./auth/method.ts";
+import type { Finding, Method, Place } from "./auth/method.ts";
 
 const schema = {
   type: "object",
@@ -119,12 +120,14 @@ export const auth: Plugin<Options> = {
     const refusal = refuse();
     const refusals = compiled.map(refuse);
     const replaced = compiled.flatMap((method) => method.replaces ?? []);
+    const unseen = compiled.map((method) => placesBeside(method, compiled));
     const settle = (x: Exchange, finding: Exclude<Finding, "absent">, i: number, next: Handler) => {
       stats.count(compiled[i]!.name, finding);
       if (finding === "invalid") throw refusals[i]!;
       if (finding === "forbidden") throw forbidden;
       if (finding === "unavailable") throw unavailable;
       x.consumer = finding;
+      for (const place of unseen[i]!) place.clear(x);
       if (replaced.length > 0) removeClaims(x, replaced);
       compiled[i]!.introduce?.(x, finding);
       if (identityHeaders) tell(x, finding);
@@ -148,6 +151,12 @@ export const auth: Plugin<Options> = {
     return (next) => (x) => proceed(x, 0, next);
   },
 };
+
+/** Where the other methods look, and this one does not. */
+function placesBeside({ places: own = [] }: Method, all: readonly Method[]): Place[] {
+  const ids = own.map(({ id }) => id);
+  return all.flatMap(({ places = [] }) => places.filter(({ id }) => !ids.includes(id)));
+}
 
 const forbidden = new GatewayError("FORBIDDEN");
 const unavailable = new GatewayError("AUTH_UNAVAILABLE", { headers: ["retry-after", "5"] });

@@ -17,11 +17,12 @@ type Options = FromSchema<typeof apiKeyOptions>;
 
 /** @throws ConfigError at `pointer` */
 export function createApiKey(options: Options, pointer: string, { consumers, clock }: Host): Method {
-  const read = createReader(options, "x-api-key", joined, pointer);
+  const { read, places } = createReader(options, "x-api-key", joined, pointer);
   return {
     name: "apiKey",
     challenge: "ApiKey",
     rejection: "ApiKey",
+    places,
     identify(x): Finding {
       const key = read(x);
       if (key === undefined) return "absent";

@@ -1,6 +1,7 @@
 /** Names and passwords that are sent with each request (RFC 7617). */
 import { noPassword } from "../../core/password-hash.ts";
 import type { Exchange, FromSchema, HeaderList, Host } from "../../core/plugin.ts";
+import { headerPlace } from "./credential.ts";
 import type { Finding, Method } from "./method.ts";
 import { Passwords } from "./passwords.ts";
 
@@ -34,6 +35,7 @@ export function createBasic({ keep }: Options, host: Host): Method {
     name: "basic",
     challenge,
     rejection: challenge,
+    places: [headerPlace("authorization", readBasic)],
     identify(x: Exchange): Finding | Promise<Finding> {
       const text = readBasic(x.headers);
       if (text === undefined) return "absent";

@@ -1,6 +1,7 @@
 /** Finds credentials in requests, and takes them out, so that upstreams do not get them. */
 import { readCookies, takeCookie } from "../../core/cookies.ts";
 import { ConfigError, type Exchange, type HeaderList } from "../../core/plugin.ts";
+import type { Place } from "./method.ts";
 
 const IS_NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 
@@ -18,8 +19,8 @@ export const placeOptions = {
   },
 } as const;
 
-/** Where a credential may be. */
-interface Places {
+/** Options of where a credential may be. */
+interface PlaceOptions {
   readonly header?: string;
   readonly query?: string;
   readonly cookie?: string;
@@ -29,24 +30,40 @@ interface Places {
 /** What a header says: undefined when it has no credential of the kind. */
 export type ReadHeader = (headers: HeaderList, name: string) => string | undefined;
 
+export interface Reader {
+  /** Gives the credential, empty when there is more than one, so that nobody can tell which counts. */
+  read(x: Exchange): string | undefined;
+  readonly places: readonly Place[];
+}
+
 /**
  * @param usualHeader where it is when no place is given
- * @returns what reads the credential; that is empty when there is more than one, so that nobody can tell which counts
  * @throws ConfigError at `pointer`
  */
 export function createReader(
-  { query, cookie, keep, ...places }: Places,
+  { query, cookie, keep, ...others }: PlaceOptions,
   usualHeader: string,
   readHeader: ReadHeader,
   pointer: string,
-): (x: Exchange) => string | undefined {
-  const header = (places.header ?? ((query ?? cookie) ? undefined : usualHeader))?.toLowerCase();
+): Reader {
+  const header = (others.header ?? ((query ?? cookie) ? undefined : usualHeader))?.toLowerCase();
   for (const [key, value] of Object.entries({ header, cookie })) {
     if (value !== undefined && !IS_NAME.test(value)) {
       throw new ConfigError(`This cannot be the name of a ${key}`, `${pointer}/${key}`, "CONFIG_VALUE");
     }
   }
-  return (x) => {
+  const places: Place[] = [];
+  if (header !== undefined) places.push(headerPlace(header, readHeader));
+  if (query !== undefined) {
+    places.push({
+      id: `query ${query}`,
+      clear: (x) => void (x.search = withoutParameter(x.search, query)),
+    });
+  }
+  if (cookie !== undefined) {
+    places.push({ id: `cookie ${cookie}`, clear: (x) => void takeCookie(x.headers, cookie) });
+  }
+  const read = (x: Exchange): string | undefined => {
     let found: string | undefined;
     if (header !== undefined) {
       found = readHeader(x.headers, header);
@@ -62,6 +79,17 @@ export function createReader(
       if (values.length > 0) found = found === undefined && values.length === 1 ? values[0]! : "";
     }
     return found;
+  };
+  return { read, places };
+}
+
+/** A header, when what it has is of a method's kind. */
+export function headerPlace(name: string, readHeader: ReadHeader): Place {
+  return {
+    id: `header ${name}`,
+    clear({ headers }) {
+      if (readHeader(headers, name) !== undefined) headers.delete(name);
+    },
   };
 }
 

@@ -4,10 +4,18 @@ import type { Answer } from "../../core/ask.ts";
 import { Asker } from "../../core/asker.ts";
 import { isHeaderValue, isHopByHop, trimBlanks } from "../../core/headers.ts";
 import { compileHeaderName } from "../../core/option-text.ts";
-import { type Clock, ConfigError, type Consumer, type Exchange, type Host } from "../../core/plugin.ts";
+import {
+  type Clock,
+  ConfigError,
+  type Consumer,
+  type Exchange,
+  type HeaderList,
+  type Host,
+} from "../../core/plugin.ts";
 import { parseRemoteUrl } from "../../core/remote-url.ts";
 import { parseDuration } from "../../core/units.ts";
 import { Answers, type Judgement } from "./answers.ts";
+import { headerPlace } from "./credential.ts";
 import type { ForwardOptions } from "./forward/options.ts";
 import type { Method } from "./method.ts";
 import { isPlainText, MOST_NAME_CHARS } from "./naming.ts";
@@ -32,6 +40,8 @@ export function createForward(raw: ForwardOptions, pointer: string, host: Host):
     challenge,
     rejection: challenge,
     replaces: copyHeaders,
+    // With `keep` they are whatever else the upstream reads as well.
+    places: keep ? [] : headers.filter((name) => name !== "cookie").map((name) => headerPlace(name, readAny)),
     identify(x) {
       const sent = readHeaders(x, headers);
       if (sent === undefined) return "absent";
@@ -47,6 +57,8 @@ export function createForward(raw: ForwardOptions, pointer: string, host: Host):
     },
   };
 }
+
+const readAny = (headers: HeaderList, name: string): string | undefined => headers.get(name);
 
 const WHAT = "the server that auth forwards to";
 const METRIC = {

@@ -24,7 +24,7 @@ const METRIC = {
 
 /** @throws ConfigError at `pointer` */
 export function createIntrospection(options: IntrospectionOptions, pointer: string, host: Host): Method {
-  const read = createReader(options, "authorization", readBearer, pointer);
+  const { read, places } = createReader(options, "authorization", readBearer, pointer);
   const { consumers, clock } = host;
   const digest = hash("sha256", JSON.stringify(options)); // there is a secret in it
   const answers = host.keep(`auth introspection ${digest}`, () => {
@@ -43,6 +43,7 @@ export function createIntrospection(options: IntrospectionOptions, pointer: stri
     name: "introspection",
     challenge: 'Bearer realm="sluice"',
     rejection: 'Bearer realm="sluice", error="invalid_token"',
+    places,
     identify(x) {
       const token = read(x);
       if (token === undefined) return "absent";

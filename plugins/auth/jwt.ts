@@ -11,9 +11,9 @@ import { asConfigured } from "./naming.ts";
 
 /** @throws ConfigError at `pointer` */
 export async function createJwt(options: JwtOptions, pointer: string, host: Host): Promise<Method> {
-  const { issuers: wanted, ...places } = options;
+  const { issuers: wanted, ...where } = options;
   const { consumers } = host;
-  const read = createReader(places, "authorization", readBearer, pointer);
+  const { read, places } = createReader(where, "authorization", readBearer, pointer);
   checkNames(options, pointer);
   const tokenKeys = await loadJose();
   const issuers: Issuer[] = [];
@@ -32,6 +32,7 @@ export async function createJwt(options: JwtOptions, pointer: string, host: Host
     name: "jwt",
     challenge: 'Bearer realm="sluice"',
     rejection: 'Bearer realm="sluice", error="invalid_token"', // and nothing of why (RFC 6750 section 3)
+    places,
     identify(x) {
       const token = read(x);
       if (token === undefined) return "absent";

@@ -7,6 +7,14 @@ import type { Consumer, Exchange } from "../../core/plugin.ts";
  */
 export type Finding = Consumer | "absent" | "invalid" | "forbidden" | "unavailable";
 
+/** Where a credential may be. */
+export interface Place {
+  /** The same for all methods that look there. */
+  readonly id: string;
+  /** Takes a credential of the method's kind from there. */
+  clear(x: Exchange): void;
+}
+
 export interface Method {
   /** As in options and metrics. */
   readonly name: string;
@@ -16,6 +24,8 @@ export interface Method {
   readonly rejection: string;
   /** Looks at a request. Takes the credential from it, so that the upstream does not get it. */
   identify(x: Exchange): Finding | Promise<Finding>;
+  /** Where it looks: cleared when another method has found who asks, since nobody knows whether what is there is right. */
+  readonly places?: readonly Place[];
   /** Headers that tell the upstream what the method found: removed from every request before {@link introduce}. */
   readonly replaces?: readonly string[];
   /** Tells the upstream of the consumer that the method has found. */

@@ -181,6 +181,32 @@ it("asks methods in their order, and goes on only where there is no credential",
   );
 });
 
+it("takes credentials that nobody has looked at from the request, also where they would be kept", async () => {
+  const later = [
+    { apiKey: { header: "x-second", query: "key", cookie: "key", keep: true } },
+    { basic: { keep: true } },
+  ];
+  const options = { methods: [{ apiKey: { header: "x-first", keep: true } }, ...later] };
+  const rest = ["cookie", "a=1; key=forged", "authorization", "Basic Zm9yZ2Vk", "x-second", "forged"];
+  const request = { target: "/?key=forged&b=1", headers: ["x-first", KEY, ...rest] };
+  expect(await ask(options, request)).toBe("200 mobile");
+  expect(seen?.headers.raw).toEqual(["x-first", KEY, "cookie", "a=1"]);
+  expect(seen?.search).toBe("?b=1");
+});
+
+it("leaves alone what methods do not look at, and what the one has kept that others look at too", async () => {
+  const options = { methods: [{ apiKey: { header: "authorization", keep: true } }, "basic"] };
+  host.consumers = new Consumers([
+    { name: "odd", roles: [], apiKeys: [{ id: "k", sha256: sha256(`Basic ${KEY}`) }] },
+  ]);
+  expect(await ask(options, { headers: { authorization: `Basic ${KEY}` } })).toBe("200 odd");
+  expect(seen?.headers.get("authorization")).toBe(`Basic ${KEY}`);
+  host.consumers = new Consumers([{ name: "app", roles: [], apiKeys: [{ id: "k", sha256: sha256(KEY) }] }]);
+  const bearer = { "x-api-key": KEY, authorization: "Bearer of-the-upstream" };
+  expect(await ask({ methods: ["apiKey", "basic"] }, { headers: bearer })).toBe("200 app");
+  expect(seen?.headers.raw).toEqual(["authorization", "Bearer of-the-upstream"]);
+});
+
 it("tells the upstream who asks, if asked", async () => {
   const request = { headers: { "x-api-key": KEY } };
   await ask(METHODS, request);
