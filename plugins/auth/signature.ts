@@ -175,7 +175,7 @@ class Verifier implements Method {
     if (this.#nonces === undefined) return consumer;
     const id = hash("sha256", `${consumer.name}\n${consumer.credential}\n${nonce}`, "base64url");
     // A gateway whose clock is behind may take it for a little longer.
-    const ttlMs = Math.ceil(leftMs) + this.#skewMs + 1;
+    const ttlMs = Math.ceil(leftMs + this.#skewMs) + 1;
     const isFirst = await this.#nonces.set(`auth nonce ${id}`, "1", { ifAbsent: true, ttlMs });
     return isFirst ? consumer : "invalid";
   }

@@ -410,6 +410,82 @@ it("notices any change of a byte of the signature's headers", async () => {
   );
 });
 
+it("refuses whatever else is sent, and never fails", async () => {
+  const part = fc.constantFrom(
+    ...[
+      "sig1",
+      "sig2",
+      "=",
+      "(",
+      ")",
+      ",",
+      ";",
+      " ",
+      ":",
+      '"',
+      "\\",
+      "@",
+      "?1",
+      "%",
+      "%22",
+      "*",
+      "-",
+      "0",
+      "1.5",
+      "AA==",
+    ],
+    ...[
+      '"@method"',
+      '"@target-uri"',
+      '"@query-param";name="a"',
+      '"x-a";key="b"',
+      '"x-a";sf',
+      '"x-a";bs',
+      ";created=",
+    ],
+    ...[
+      ';keyid="shared"',
+      ";expires=@1",
+      ';nonce="n"',
+      "999999999999999",
+      "\xe9",
+      ";alg=hmac-sha256",
+      "sig1=(",
+      "sig1=:",
+    ],
+  );
+  const field = fc.array(part, { maxLength: 12 }).map((parts) => parts.join(""));
+  const covered = field.map(
+    (text) => `sig1=("@method" "@target-uri" ${text});created=${created()};keyid="shared"`,
+  );
+  await fc.assert(
+    fc.asyncProperty(
+      fc.oneof(field, covered),
+      fc.oneof(field, fc.constant("sig1=:AAAA:")),
+      async (input, value) => {
+        const headers = ["x-a", "b=1", "signature-input", input, "signature", value];
+        expect(await ask({ target: "/?a=%FF&b", headers }, { requireNonce: true })).toBe(REFUSED);
+      },
+    ),
+    { numRuns: 1000 },
+  );
+});
+
+it("keeps nonces for whole milliseconds, however odd the times are", async () => {
+  const request = sign({}, { parameters: { nonce: "n1" } });
+  const odd = { requireNonce: true, maxAge: "1.2345s", clockSkew: "0.1ms" };
+  host.clock.time = created() * 1000;
+  const ttls: unknown[] = [];
+  const main = host.stores.get("main")!;
+  const set: typeof main.set = (key, value, options) => {
+    ttls.push(options?.ttlMs);
+    return main.set(key, value, options);
+  };
+  host.stores.set("main", Object.assign(Object.create(main), { set }));
+  expect(await ask(request, odd)).toBe("200 partner");
+  expect(ttls).toEqual([1236]);
+});
+
 /** Structured fields without what makes no difference. */
 function canonical(headers: readonly string[]): string[] {
   return headers.map((value) =>
