@@ -7,12 +7,30 @@ import { listMembers } from "./headers.ts";
 
 type Decode = (bytes: Buffer, options: { maxOutputLength: number }) => Promise<Buffer>;
 
+interface Decoded {
+  readonly buffer: Buffer;
+  readonly engine: { readonly bytesWritten: number };
+}
+
+/**
+ * Node leaves bytes behind the end of what is encoded unread. Others read on there, and would find what nobody here has
+ * looked at.
+ */
+function wholly(decoder: unknown): Decode {
+  const run = promisify(decoder as typeof gunzip) as (bytes: Buffer, options: object) => Promise<unknown>;
+  return async (bytes, options) => {
+    const { buffer, engine } = (await run(bytes, { ...options, info: true })) as Decoded;
+    if (engine.bytesWritten !== bytes.length) throw new Error("there is more behind what is encoded");
+    return buffer;
+  };
+}
+
 const DECODERS: ReadonlyMap<string, Decode> = new Map([
-  ["gzip", promisify(gunzip) as Decode],
-  ["x-gzip", promisify(gunzip) as Decode],
-  ["deflate", promisify(inflate) as Decode],
-  ["br", promisify(brotliDecompress) as Decode],
-  ["zstd", promisify(zstdDecompress) as Decode],
+  ["gzip", wholly(gunzip)],
+  ["x-gzip", wholly(gunzip)],
+  ["deflate", wholly(inflate)],
+  ["br", wholly(brotliDecompress)],
+  ["zstd", wholly(zstdDecompress)],
   ["identity", async (bytes) => bytes],
 ]);
 
@@ -24,7 +42,7 @@ export class UnknownCoding extends Error {
 /**
  * Undoes the codings named by a Content-Encoding value, last first.
  * @param contentEncoding the field value, or undefined for none; a body without bytes has nothing to undo
- * @throws BodyTooLarge when more than `maxBytes` come out, UnknownCoding, or zlib's error for damaged bytes
+ * @throws BodyTooLarge when more than `maxBytes` come out, UnknownCoding, or an error for damaged bytes and those with more behind them
  */
 export async function decode(
   bytes: Buffer,

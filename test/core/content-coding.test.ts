@@ -76,6 +76,21 @@ describe("decode", () => {
     await expect(decode(Buffer.from("this is not compressed"), coding, 1e6)).rejects.toThrow();
   });
 
+  it.each(codings.filter((c) => c !== "identity"))(
+    "fails for %s with more behind it, which others may read",
+    async (coding) => {
+      const encoded = ENCODERS[coding]!(text);
+      for (const more of [Buffer.alloc(8), Buffer.concat([Buffer.alloc(8), encoded]), Buffer.from("more")]) {
+        await expect(decode(Buffer.concat([encoded, more]), coding, 1e6)).rejects.toThrow();
+      }
+    },
+  );
+
+  it.each(["gzip", "zstd"])("joins several parts of %s, as all do", async (coding) => {
+    const part = ENCODERS[coding]!(text);
+    expect(await decode(Buffer.concat([part, part]), coding, 1e6)).toEqual(Buffer.concat([text, text]));
+  });
+
   it("takes no bytes for no bytes, as servers that send an empty body with a coding mean it", async () => {
     expect((await decode(Buffer.alloc(0), "gzip", 10)).length).toBe(0);
     await expect(decode(Buffer.alloc(0), "what", 10)).rejects.toBeInstanceOf(UnknownCoding);
