@@ -60,13 +60,16 @@ export function readConsumer(claims: Claims, naming: Naming, digest: string): Co
   };
 }
 
-/** The consumer of the configuration that claims mean, with these claims beside its own; undefined when there is none. */
+/**
+ * The consumer of the configuration that claims mean, with those claims that it does not have itself; undefined when
+ * there is none.
+ */
 export function asConfigured(
   { name, credential, claims }: Consumer,
   consumers: Host["consumers"],
 ): Consumer | undefined {
   const known = consumers.get(name);
-  return known && { ...known, credential: credential!, claims: { ...known.claims, ...claims } };
+  return known && { ...known, credential: credential!, claims: { ...claims, ...known.claims } };
 }
 
 /** @param path name of a claim, or a JSON Pointer to one that lies in others */

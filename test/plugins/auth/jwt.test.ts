@@ -221,7 +221,7 @@ describe("the consumer", () => {
 
   it("must be one of the configuration where only those are let in, and has what it has there", async () => {
     const options = by({ knownConsumers: true });
-    const right = bearer(token({ roles: ["admin"], sub: "alice" }));
+    const right = bearer(token({ roles: ["admin"], sub: "alice", a: 2 }));
     host.consumers = new Consumers([
       { name: "alice", roles: ["user"], tier: "basic", claims: { a: 1 }, apiKeys: [] },
     ]);
