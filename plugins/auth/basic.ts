@@ -56,7 +56,7 @@ export function createBasic({ keep }: Options, host: Host): Method {
 function readBasic(headers: HeaderList): string | undefined {
   const lines = headers.getAll("authorization");
   if (lines.length > 1) return "";
-  const match = /^basic(?: +(.*))?$/i.exec(lines[0] ?? "");
+  const match = /^basic(?:[ \t]+(.*))?$/i.exec(lines[0] ?? "");
   return match === null ? undefined : (match[1] ?? "");
 }
 

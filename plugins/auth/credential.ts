@@ -98,7 +98,7 @@ export function readBearer(headers: HeaderList, name: string): string | undefine
   const lines = headers.getAll(name);
   if (lines.length !== 1) return lines.length === 0 ? undefined : "";
   const [line = ""] = lines;
-  if (/^bearer(?: |$)/i.test(line)) return line.slice(7).trim();
+  if (/^bearer(?:[ \t]|$)/i.test(line)) return line.slice(7).trim();
   return name === "authorization" ? undefined : line;
 }
 

@@ -153,6 +153,19 @@ it("is refused when it comes in two places, since nobody can tell which counts",
   expect(await ask(options, { headers: { "x-key": KEY, cookie: "key=" } })).toMatch(/^401/);
 });
 
+it.each(["basic", "jwt", "introspection"])("takes a tab behind the scheme for a blank: %s", async (name) => {
+  const jwt = {
+    issuers: [
+      { issuer: "i", anyAudience: true, algorithms: ["HS256"], secret: "a secret of thirty-two characters" },
+    ],
+  };
+  const introspection = { endpoint: "http://127.0.0.1:1/", clientId: "a", clientSecret: "b" };
+  const method = { basic: {}, jwt, introspection }[name];
+  const authorization = `${name === "basic" ? "Basic" : "Bearer"}\tforged!`;
+  const options = { methods: [{ [name]: method }], optional: true };
+  expect(await ask(options, { headers: { authorization } })).toBe("401 UNAUTHENTICATED");
+});
+
 it("knows a key until it expires", async () => {
   host.consumers = new Consumers([
     { name: "old", roles: [], apiKeys: [{ id: "k", sha256: sha256(KEY), expiresAt: host.clock.now() + 1 }] },
