@@ -91,7 +91,12 @@ async function obtain(x: Exchange, tokens: Tokens, next: Handler): Promise<Reply
 
 async function send(x: Exchange, token: Token, tokens: Tokens, next: Handler): Promise<Reply> {
   x.headers.setChecked("authorization", token.header);
-  const reply = await next(x);
-  if (reply.status === 401) tokens.forget(token);
-  return reply;
+  try {
+    const reply = await next(x);
+    if (reply.status === 401) tokens.forget(token);
+    return reply;
+  } finally {
+    // Stages above may show what the request has, or go on elsewhere.
+    x.headers.delete("authorization");
+  }
 }

@@ -310,3 +310,19 @@ it.each([
   expect((error as ConfigError).problems).toMatchObject([{ code: "CONFIG_VALUE", pointer: at }]);
   expect(String(error)).not.toContain("planted");
 });
+
+it.each(["answers", "fails"])("leaves no token to the stages above when what is below %s", async (how) => {
+  const below = (x: Exchange): Reply => {
+    seen.push(x.headers.getAll("authorization"));
+    if (how === "fails") throw new GatewayError("UPSTREAM_RESET");
+    return new Reply(200);
+  };
+  const options = { tokenUrl: `${server.url}/token`, clientId: "gateway", clientSecret: "secret" };
+  const handler = await buildStage(oauth2Client, options as never, below, host);
+  for (let i = 0; i < 2; i++) {
+    const x = exchange({ headers: { authorization: "Basic YTpi" } });
+    await Promise.resolve(handler(x)).catch(() => {});
+    expect(seen.at(-1)).toEqual([expect.stringMatching(/^Bearer /)]);
+    expect(x.headers.raw).toEqual([]);
+  }
+});
