@@ -24,7 +24,7 @@ export class JsonRefused extends Error {
 
 export interface ParsedJson {
   readonly value: unknown;
-  /** How many values there are in it, itself included. */
+  /** How many values there are in it, itself included; an empty list counts for two. */
   readonly size: number;
 }
 
@@ -70,6 +70,7 @@ function scan(text: string, { maxDepth, maxKeys, maxItems }: JsonLimits): number
         if (open.length >= maxDepth) refuse(`must be nested at most ${maxDepth} deep`, open);
         expectsKey = text[at] === "{";
         open.push({ keys: expectsKey ? new Set() : undefined, key: "", commas: 0 });
+        if (!expectsKey) size++; // its first item
         break;
       case 0x7d: // }
       case 0x5d: // ]
@@ -77,10 +78,11 @@ function scan(text: string, { maxDepth, maxKeys, maxItems }: JsonLimits): number
         expectsKey = false;
         break;
       case 0x2c: // ,
-        size++;
         if (top === undefined) break;
         expectsKey = top.keys !== undefined;
-        if (!expectsKey && ++top.commas >= maxItems) {
+        if (expectsKey) break;
+        size++;
+        if (++top.commas >= maxItems) {
           open.pop();
           refuse(`must have at most ${maxItems} items`, open);
         }

@@ -91,8 +91,9 @@ describe("published schemas", () => {
       };
     };
     const [{ enum: names, enumDescriptions }] = schema.definitions.stage.properties.plugin.anyOf;
-    expect(names).toEqual(["balance", "choose", "exclusive", "respond", "script", "stamp"]);
-    expect(enumDescriptions).toHaveLength(6);
+    expect(names).toEqual([...fakeCatalogue.keys()].sort());
+    expect(names).toContain("stamp");
+    expect(enumDescriptions).toHaveLength(names.length);
   });
 
   it("keep the definitions of plugins apart", () => {
