@@ -4,6 +4,7 @@
  *
  * A limiter looks at one key at a time: its parts remember which.
  */
+import { hash } from "node:crypto";
 import { ConfigError, type Host } from "../../core/plugin.ts";
 import { shareOf } from "../../core/threads/share.ts";
 import type { Decision, Limiter, Outcome, Plan, Rule } from "./limiter.ts";
@@ -179,12 +180,17 @@ class MemoryLimiter implements Limiter {
     return rules.map((rule, i) => {
       // What makes it the same rule after a reload, and in another tier: not its place, and not its rate.
       const nth = names.slice(0, i).filter((name) => name === names[i]).length;
-      const prefix = `${this.#scope}\0${names[i]} ${nth}\0`;
+      const prefix = `${digestOf(`${this.#scope}\0${names[i]} ${nth}`)}\0`;
       if (rule.algorithm === "sliding-window-log") return new LogCounter(rule, prefix, logs, whose === "");
       const { utcOffsetMs } = this.#host.shared;
       return new CellCounter(rule, prefix, cells, utcOffsetMs, this.#kept.rates(whose + prefix));
     });
   }
+}
+
+/** Short, because it is hashed anew with each key. */
+function digestOf(text: string): string {
+  return hash("sha256", text, "base64url").slice(0, 12);
 }
 
 const leftOf = ({ remaining, capacity }: Counter): number => remaining / capacity;
