@@ -138,7 +138,7 @@ export class LogCounter implements Counter {
         continue;
       }
       for (let i = 0; i < count; i++) {
-        const taken = Atomics.load(words, word + i);
+        const taken = words[word + i]!; // read plainly, in half the time: whoever takes a slot looks at it once more
         const age = taken === 0 ? windowMs : ageOf(taken, now);
         if (age < windowMs) {
           used++;
