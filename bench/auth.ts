@@ -12,12 +12,11 @@ import { createExchange } from "../core/exchange.ts";
 import { HeaderList } from "../core/headers.ts";
 import { textReply } from "../core/plugin.ts";
 import { auth } from "../plugins/auth.ts";
-import { benchConfig, type SluiceServer, startSluice } from "./support/gateways.ts";
-import { load, loadKind } from "./support/load.ts";
 import { buildStage, MemoryUpstream } from "./support/memory-upstream.ts";
 import { NO_LOG } from "./support/no-log.ts";
 import { canPin, LOAD_CORE, pinSelf, SUBJECT_CORE } from "./support/process.ts";
 import { conclude, printTable, readOptions, round, type Verdict } from "./support/report.ts";
+import { measureStages } from "./support/stage-costs.ts";
 import { median } from "./support/stats.ts";
 
 const options = readOptions({ rounds: 15, seconds: 1 });
@@ -94,10 +93,6 @@ printTable(
   ALGORITHMS.map((alg) => [alg, fresh[alg]!.toFixed(1)]),
 );
 
-const CONNECTIONS = 64;
-const WARM_UP_SECONDS = 3;
-/** Rounds after which the gateway is started anew. */
-const ROUNDS_OF_A_PROCESS = 5;
 const KEY = "a-key-of-the-bench-that-is-long";
 const CONSUMERS = 1000;
 
@@ -134,68 +129,12 @@ const CASES = [
 ] as const;
 
 pinSelf(LOAD_CORE);
-console.log(
-  `\nstages: ${options.rounds} rounds of ${options.seconds} s, ${CONNECTIONS} connections, ${CONSUMERS} consumers; load: ${loadKind}\n`,
-);
-const config = benchConfig({
-  threads: 1,
+const config = {
   consumers: Array.from({ length: CONSUMERS }, (_, i) => ({
     name: `consumer-${i}`,
     roles: ["user"],
     credentials: [{ apiKeySha256: digest(i === 0 ? KEY : `key of ${i}`) }],
   })),
-  routes: CASES.map(({ name, pipeline }) => ({
-    name,
-    match: { path: `/${name}/*` },
-    pipeline: [...pipeline, { plugin: "respond", body: "x".repeat(766) }],
-  })),
-});
-
-const samples = new Map<string, number[]>(CASES.map(({ name }) => [name, []]));
-let failures = 0;
-/** CPU time per request of the gateway, in microseconds. */
-async function measure({ url, subject }: SluiceServer, name: string, seconds: number): Promise<number> {
-  const before = subject.cpuMicros();
-  const result = await load(`${url}/${name}/17`, CONNECTIONS, seconds, 0, sent);
-  failures += result.failures;
-  return (subject.cpuMicros() - before) / result.requests;
-}
-
-let sluice: SluiceServer | undefined;
-try {
-  for (let i = 0; i < options.rounds; i++) {
-    if (i % ROUNDS_OF_A_PROCESS === 0) {
-      await sluice?.stop();
-      sluice = await startSluice(config);
-      for (const { name } of CASES) await measure(sluice, name, WARM_UP_SECONDS);
-    }
-    for (let at = 0; at < CASES.length; at++) {
-      const { name } = CASES[(i + at) % CASES.length]!;
-      samples.get(name)!.push(await measure(sluice!, name, options.seconds));
-    }
-  }
-} finally {
-  await sluice?.stop();
-}
-
-const bare = samples.get("bare")!;
-const stages = CASES.map(({ name, limit }) => ({
-  name,
-  limit,
-  cpuMicros: round(median(samples.get(name)!), 2),
-  added: round(median(samples.get(name)!.map((value, i) => value - bare[i]!)), 2),
-}));
-printTable(
-  ["", "CPU µs/req", "added µs", "target"],
-  stages.map(({ name, limit, cpuMicros, added }) => [
-    name,
-    cpuMicros.toFixed(2),
-    added.toFixed(2),
-    limit === undefined ? "" : `<= ${limit}`,
-  ]),
-);
-for (const { name, limit, added } of stages) {
-  if (limit !== undefined) verdicts.push({ what: `${name}, added`, value: added, limit, unit: " µs" });
-}
-verdicts.push({ what: "failed requests", value: failures, limit: 0 });
-conclude("auth", verdicts, { fresh, stages, samples: Object.fromEntries(samples) }, options);
+};
+const costs = await measureStages(CASES, config, options, verdicts, sent);
+conclude("auth", verdicts, { fresh, ...costs }, options);

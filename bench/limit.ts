@@ -6,12 +6,10 @@
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import type { Decisions } from "./support/limit-decisions.ts";
-import { benchConfig, type SluiceServer, startSluice } from "./support/gateways.ts";
-import { load, loadKind } from "./support/load.ts";
-import { canPin, LOAD_CORE, pinSelf, SUBJECT_CORE } from "./support/process.ts";
+import { LOAD_CORE, pinSelf, SUBJECT_CORE } from "./support/process.ts";
 import { startRedis } from "./support/redis.ts";
 import { conclude, megabytes, printTable, readOptions, round, type Verdict } from "./support/report.ts";
-import { median } from "./support/stats.ts";
+import { measureStages, type StageCase } from "./support/stage-costs.ts";
 
 const options = readOptions({ rounds: 15, seconds: 1 });
 const verdicts: Verdict[] = [];
@@ -58,23 +56,11 @@ for (const { name, limit, megabytes: most, hot, grown, homeless } of decisions) 
   verdicts.push({ what: `${name}, keys without room`, value: homeless, limit: 0 });
 }
 
-const CONNECTIONS = 64;
-const WARM_UP_SECONDS = 3;
-/** Rounds after which all processes are started anew. */
-const ROUNDS_OF_A_PROCESS = 5;
-
 /** More than can come. */
 const RATE = { plugin: "limit", rate: "1000000/1s", by: "ip" };
 const LOG = { ...RATE, algorithm: "sliding-window-log", rate: "100/1ms" };
 
-interface Case {
-  readonly name: string;
-  readonly pipeline: readonly object[];
-  /** Most microseconds that it may add. */
-  readonly limit?: number;
-}
-
-const CASES: readonly Case[] = [
+const CASES: readonly StageCase[] = [
   { name: "bare", pipeline: [] },
   { name: "token-bucket", pipeline: [{ ...RATE, headers: [] }], limit: 1.5 },
   { name: "token-bucket-and-headers", pipeline: [RATE] },
@@ -82,7 +68,7 @@ const CASES: readonly Case[] = [
   { name: "hybrid", pipeline: [{ ...RATE, algorithm: "hybrid", headers: [] }], limit: 1.5 },
   { name: "sliding-window-log", pipeline: [{ ...LOG, headers: [] }], limit: 1.5 },
 ];
-const ON_REDIS: readonly Case[] = [
+const ON_REDIS: readonly StageCase[] = [
   { name: "redis", pipeline: [{ ...RATE, headers: [], store: "redis" }], limit: 25 },
   { name: "lease", pipeline: [{ ...RATE, headers: [], store: "redis", lease: {} }], limit: 5 },
 ];
@@ -92,65 +78,6 @@ const redis = await startRedis();
 if (redis === undefined)
   console.log("\nRedis is not installed, and not measured: apt-get install redis-server");
 const cases = redis === undefined ? CASES : [...CASES, ...ON_REDIS];
-console.log(
-  `\nstages: ${options.rounds} rounds of ${options.seconds} s, ${CONNECTIONS} connections, ${canPin ? "pinned" : "NOT pinned"}; load: ${loadKind}\n`,
-);
-const config = benchConfig({
-  threads: 1,
-  ...(redis === undefined ? {} : { stores: { redis: { type: "redis", url: redis.url } } }),
-  routes: cases.map(({ name, pipeline }) => ({
-    name,
-    match: { path: `/${name}/*` },
-    pipeline: [...pipeline, { plugin: "respond", body: "x".repeat(766) }],
-  })),
-});
-
-const samples = new Map<string, number[]>(cases.map(({ name }) => [name, []]));
-let failures = 0;
-/** CPU time per request of the gateway, in microseconds. */
-async function measure({ url, subject }: SluiceServer, name: string, seconds: number): Promise<number> {
-  const before = subject.cpuMicros();
-  const result = await load(`${url}/${name}/17`, CONNECTIONS, seconds);
-  failures += result.failures;
-  return (subject.cpuMicros() - before) / result.requests;
-}
-
-let sluice: SluiceServer | undefined;
-try {
-  for (let i = 0; i < options.rounds; i++) {
-    if (i % ROUNDS_OF_A_PROCESS === 0) {
-      await sluice?.stop();
-      sluice = await startSluice(config);
-      for (const { name } of cases) await measure(sluice, name, WARM_UP_SECONDS);
-    }
-    for (let at = 0; at < cases.length; at++) {
-      const { name } = cases[(i + at) % cases.length]!;
-      samples.get(name)!.push(await measure(sluice!, name, options.seconds));
-    }
-  }
-} finally {
-  await sluice?.stop();
-  await redis?.stop();
-}
-
-const bare = samples.get("bare")!;
-const stages = cases.map(({ name, limit }) => ({
-  name,
-  limit,
-  cpuMicros: round(median(samples.get(name)!), 2),
-  added: round(median(samples.get(name)!.map((value, i) => value - bare[i]!)), 2),
-}));
-printTable(
-  ["", "CPU µs/req", "added µs", "target"],
-  stages.map(({ name, limit, cpuMicros, added }) => [
-    name,
-    cpuMicros.toFixed(2),
-    added.toFixed(2),
-    limit === undefined ? "" : `<= ${limit}`,
-  ]),
-);
-for (const { name, limit, added } of stages) {
-  if (limit !== undefined) verdicts.push({ what: `${name}, added`, value: added, limit, unit: " µs" });
-}
-verdicts.push({ what: "failed requests", value: failures, limit: 0 });
-conclude("limit", verdicts, { decisions, stages, samples: Object.fromEntries(samples) }, options);
+const config = redis === undefined ? {} : { stores: { redis: { type: "redis", url: redis.url } } };
+const costs = await measureStages(cases, config, options, verdicts).finally(() => redis?.stop());
+conclude("limit", verdicts, { decisions, ...costs }, options);
