@@ -275,6 +275,11 @@ export interface Plugin<Options = never> {
   readonly guard?: true;
   /** True when the stage says who asks: it sets the consumer. */
   readonly identifies?: true;
+  /**
+   * True when a stage with such options may send requests to an upstream by itself, beside or instead of calling `next`.
+   * It is refused above a stage that says who asks: the upstream would get requests of strangers, credentials included.
+   */
+  sends?(options: Options): boolean;
   /** True when the stage answers CORS preflights, which then match routes that do not list OPTIONS. */
   readonly answersPreflight?: true;
   build(options: Options, host: Host): Stage | Promise<Stage>;

@@ -9,6 +9,7 @@
  * Failures are UPSTREAM_* of connections, replies and timeouts, and `statuses`; a reply's head decides. What clients
  * do wrong, and what stages of the gateway fail with, counts neither way. Rates need `minRequests` in `within`.
  * Circuits are shared by all data threads.
+ * With an upstream as `fallback` it is refused above `auth`: the requests of strangers would go there.
  * Depends on nothing that can fail at run time; a fallback upstream that fails shows its failure.
  */
 import { discard } from "../core/discard.ts";
@@ -109,6 +110,7 @@ export const breaker: Plugin<Options> = {
   name: "breaker",
   schema,
   guard: true,
+  sends: ({ fallback }) => fallback !== undefined && "upstream" in fallback,
   build(options, host) {
     const problems: Problem[] = [];
     const rules = compileRules(options, problems);

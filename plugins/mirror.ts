@@ -2,10 +2,11 @@
  * Copies a share of the requests to another upstream and throws its replies away.
  *
  * Stands where the request has the form that shall be copied, above `retry`, which else has each attempt copied, and
- * always calls next. The client sees nothing of it: its reply never waits for the copy nor fails by it. A request with
- * a body is copied once its body has passed whole, at the pace of the original; up to `maxBodySize` of it is kept until
- * then. A copy has a life of its own: a client that goes away after its request is complete does not stop it, `timeout`
- * does. When the upstream fails or is slow, copies fail and, beyond `maxInFlight`, are not made; both are counted.
+ * always calls next. Above `auth` it is refused: it would copy the requests of strangers. The client sees nothing of it:
+ * its reply never waits for the copy nor fails by it. A request with a body is copied once its body has passed whole, at
+ * the pace of the original; up to `maxBodySize` of it is kept until then. A copy has a life of its own: a client that
+ * goes away after its request is complete does not stop it, `timeout` does. When the upstream fails or is slow, copies
+ * fail and, beyond `maxInFlight`, are not made; both are counted.
  */
 import { keySchema } from "../core/key.ts";
 import { compileKeyShare } from "../core/key-share.ts";
@@ -94,6 +95,7 @@ const MARKER = "x-mirrored";
 export const mirror: Plugin<Options> = {
   name: "mirror",
   schema,
+  sends: () => true,
   build(options, host) {
     const problems: Problem[] = [];
     const bounds = new OptionBounds(options, "", problems);

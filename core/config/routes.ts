@@ -3,7 +3,7 @@ import { asList, asRecord, type Checking } from "./checking.ts";
 import { checkMatch } from "./conditions.ts";
 import { copyStage, type MakeStage, type Pipelines, type Show, TOO_MANY_STAGES } from "./pipelines.ts";
 import type { RateLimits, RouteLimits } from "./rate-limits.ts";
-import type { RouteConfig } from "./checked.ts";
+import type { RouteConfig, StageConfig } from "./checked.ts";
 import { checkStages, createBalanceStage, type Item } from "./stages.ts";
 
 /** A checked route, and its pipeline as written. */
@@ -36,6 +36,7 @@ export function checkRoutes(
     const limits = rateLimits.checkRoute(ownLimits, `${pointer}/rateLimits`);
     const stages = flattenRoute({ items, limits }, pipelines, copyStage);
     if (stages === undefined) checking.report("CONFIG_VALUE", TOO_MANY_STAGES, `${pointer}/pipeline`);
+    else checkSenders(checking, stages);
     return { config: { ...route, stages: stages ?? [], pointer } as unknown as RouteConfig, items, limits };
   });
 }
@@ -75,6 +76,17 @@ function checkName(checking: Checking, name: unknown, pointer: string, names: Ma
   }
   const message = `The route name${checking.quote(name, pointer)} is taken; the first is at ${checking.placeOf(first)}`;
   checking.report("CONFIG_DUPLICATE_NAME", message, pointer);
+}
+
+/** Reports stages that would send requests to upstreams before a stage below them has found out who asks. */
+function checkSenders(checking: Checking, stages: readonly StageConfig[]): void {
+  const { catalogue } = checking;
+  const last = stages.findLastIndex(({ plugin }) => catalogue.get(plugin)?.identifies === true);
+  for (const { plugin, options, pointer } of stages.slice(0, Math.max(last, 0))) {
+    if (catalogue.get(plugin)?.sends?.(options as never) !== true) continue;
+    const message = `"${plugin}" would send requests to an upstream before "${stages[last]!.plugin}" knows who asks; put it below`;
+    checking.report("CONFIG_BEFORE_AUTH", message, pointer);
+  }
 }
 
 function checkTerminal(

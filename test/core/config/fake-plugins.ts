@@ -112,6 +112,7 @@ function plugin(name: string, schema: JsonSchema, more: Partial<Plugin> = {}): P
 const PLUGINS = [
   plugin("balance", balance, { terminal: true }),
   plugin("choose", choose),
+  plugin("copy", map({ upstream }), { sends: () => true }),
   plugin("exclusive", exclusive),
   plugin("auth", auth.schema, { guard: true }),
   plugin("limit", limitSchema),
