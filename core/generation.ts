@@ -2,6 +2,7 @@
  * A generation: everything that serves one state of the configuration. It is built whole or not at all, never
  * changed, and closed when the last request that began on it has ended.
  */
+import { type Audit, AuditLog, NO_AUDIT } from "./audit.ts";
 import { buildRoute, type Route, stageTimings } from "./build-route.ts";
 import type { CheckedConfig } from "./config/checked.ts";
 import { Consumers } from "./consumers.ts";
@@ -196,6 +197,7 @@ export async function buildGeneration(
     const exposed: ExposedThings = new Map();
     const problems: Problem[] = [];
     const routes: Route[] = [];
+    const audit = openAudit(config, around, lease);
     const hostFor = (route: string, stage: string): Host => ({
       route,
       stage,
@@ -205,6 +207,7 @@ export async function buildGeneration(
       upstreams,
       stores,
       consumers,
+      audit,
       shared: around.shared,
       random: () => around.random(),
       baseDir: config.baseDir,
@@ -249,6 +252,12 @@ function openUpstreams(
     opened.set(name, new LiveUpstream(name, upstream, feeds.get(name)!, around));
   }
   return opened;
+}
+
+/** What takes audit events; the one there is while its options stay. */
+function openAudit({ audit }: CheckedConfig, around: Surroundings, lease: Lease): Audit {
+  if (audit === undefined) return NO_AUDIT;
+  return lease.keep(`audit ${JSON.stringify(audit)}`, () => new AuditLog(audit, around));
 }
 
 /** What sheds load, if it is configured; the one there is while its options stay. */

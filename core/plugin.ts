@@ -12,12 +12,14 @@
  *             that a build that fails half-way cleans up too.
  */
 import type { FromSchema } from "json-schema-to-ts";
+import type { Audit } from "./audit.ts";
 import type { Consumers } from "./consumers.ts";
 import type { Exchange, Log } from "./exchange.ts";
 import type { GatewayError } from "./errors.ts";
 import type { Reply } from "./reply.ts";
 import type { KeyValueStore } from "./store/store.ts";
 
+export type { Audit, AuditFacts, AuditRecorder } from "./audit.ts";
 export { type Body, BytesBody, QueuedBody, type Sink, StreamBody, toReadable } from "./body.ts";
 export { ConfigError, type ErrorCode, GatewayError, type Problem } from "./errors.ts";
 export {
@@ -240,6 +242,8 @@ export interface Host {
   readonly stores: ReadonlyMap<string, KeyValueStore>;
   /** Who is known to the gateway. */
   readonly consumers: Consumers;
+  /** Where decisions about who may pass are written down. */
+  readonly audit: Audit;
   /** Memory that all threads see. */
   readonly shared: SharedState;
   /** A number from 0 up to 1. */

@@ -109,6 +109,10 @@ export const auth: Plugin<Options> = {
     const compiled = await Promise.all(methods.map((method, i) => compileMethod(method, i, host)));
     const stats = host.keep(`auth stats ${host.route} ${host.stage}`, () => new AuthStats());
     stats.collect(host);
+    const audit = {
+      allowed: host.audit.recorder("auth", "allowed"),
+      refused: host.audit.recorder("auth", "refused"),
+    };
     /** Challenges of all methods; the one that found a wrong credential says so. */
     const refuse = (by?: Method): GatewayError =>
       new GatewayError("UNAUTHENTICATED", {
@@ -122,7 +126,9 @@ export const auth: Plugin<Options> = {
     const replaced = compiled.flatMap((method) => method.replaces ?? []);
     const unseen = compiled.map((method) => placesBeside(method, compiled));
     const settle = (x: Exchange, finding: Exclude<Finding, "absent">, i: number, next: Handler) => {
-      stats.count(compiled[i]!.name, finding);
+      const method = compiled[i]!.name;
+      stats.count(method, finding);
+      if (typeof finding === "string") audit.refused?.record(x, { reason: finding, method });
       if (finding === "invalid") throw refusals[i]!;
       if (finding === "forbidden") throw forbidden;
       if (finding === "unavailable") throw unavailable;
@@ -131,6 +137,7 @@ export const auth: Plugin<Options> = {
       if (replaced.length > 0) removeClaims(x, replaced);
       compiled[i]!.introduce?.(x, finding);
       if (identityHeaders) tell(x, finding);
+      audit.allowed?.record(x, { method });
       return next(x);
     };
     const proceed = (x: Exchange, from: number, next: Handler): Reply | Promise<Reply> => {
@@ -144,7 +151,10 @@ export const auth: Plugin<Options> = {
         if (finding !== "absent") return settle(x, finding, i, next);
       }
       stats.count("none", "absent");
-      if (!optional) throw refusal;
+      if (!optional) {
+        audit.refused?.record(x, { reason: "absent" });
+        throw refusal;
+      }
       if (replaced.length > 0) removeClaims(x, replaced);
       return next(x);
     };

@@ -60,12 +60,18 @@ export const authorize: Plugin<Options> = {
         [{ route, stage, outcome: "denied" }, counts.denied],
       ],
     );
+    const audit = {
+      allowed: host.audit.recorder("authorize", "allowed"),
+      refused: host.audit.recorder("authorize", "refused"),
+    };
     return (next) => (x) => {
       if (fitsOne(denied, x) || !fitsOne(allowed, x)) {
         counts.denied++;
+        audit.refused?.record(x);
         throw new GatewayError("FORBIDDEN");
       }
       counts.allowed++;
+      audit.allowed?.record(x);
       return next(x);
     };
   },

@@ -93,6 +93,7 @@ export const csrf: Plugin<Options> = {
       "counter",
       () => Object.entries(counts).map(([outcome, count]) => [{ route, stage, outcome }, count] as const),
     );
+    const refused = host.audit.recorder("csrf", "refused");
     return (next) => (x) => {
       if (SAFE.has(x.originalMethod) && SAFE.has(x.method)) {
         counts.safe++;
@@ -102,10 +103,12 @@ export const csrf: Plugin<Options> = {
       }
       if (!isOfOrigins(x, isAllowed)) {
         counts.origin++;
+        refused?.record(x, { reason: "origin" });
         throw new GatewayError("CSRF_FAILED");
       }
       if (tokens?.isRight(x) === false) {
         counts.token++;
+        refused?.record(x, { reason: "token" });
         throw new GatewayError("CSRF_FAILED");
       }
       counts.passed++;

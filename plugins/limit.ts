@@ -79,5 +79,6 @@ function openGate(options: LimitOptions, host: Host): Gate {
     isReport: options.mode === "report",
     stats,
     topKeys,
+    bans: host.audit.recorder("ban", "refused"),
   });
 }

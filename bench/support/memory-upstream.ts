@@ -1,4 +1,5 @@
 /** An upstream in memory, for measuring what picks and stages cost without a network. */
+import { NO_AUDIT } from "../../core/audit.ts";
 import { Consumers } from "../../core/consumers.ts";
 import type { Exchange } from "../../core/exchange.ts";
 import {
@@ -112,6 +113,7 @@ export async function buildStage(
     upstreams: new Map([[upstream.name, upstream]]),
     stores: new Map(),
     consumers,
+    audit: NO_AUDIT,
     shared: new SharedMemory(createSharedMemory(1), 0),
     random: Math.random,
     baseDir: process.cwd(),

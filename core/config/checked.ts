@@ -4,6 +4,7 @@ import type { ConsumerRecord } from "../consumers.ts";
 import type { ScriptBundle, StageScript } from "../script/script.ts";
 import type { adminSchema, listenerSchema, routeSchema } from "./schema.ts";
 import type { memoryStoreSchema, redisClusterStoreSchema, redisStoreSchema } from "./stores-schema.ts";
+import type { auditSchema } from "./audit-schema.ts";
 import type { overloadSchema } from "./overload-schema.ts";
 import type { upstreamSchema } from "./upstream-schema.ts";
 import type { pathMatchSchema, valueMatchSchema } from "./condition-schema.ts";
@@ -12,6 +13,8 @@ import type { pathMatchSchema, valueMatchSchema } from "./condition-schema.ts";
 export type ListenerConfig = FromSchema<typeof listenerSchema>;
 /** Options of the admin listener, defaults filled in. */
 export type AdminConfig = FromSchema<typeof adminSchema>;
+/** Which audit events are written down, defaults filled in. */
+export type AuditConfig = FromSchema<typeof auditSchema>;
 /** When to shed load, and whose, defaults filled in. */
 export type OverloadConfig = FromSchema<Omit<typeof overloadSchema, "anyOf">>;
 /** An upstream as configured, defaults filled in. */
@@ -87,6 +90,7 @@ export interface CheckedConfig {
     stageTimings: boolean;
   };
   threads: number | "auto";
+  audit: AuditConfig | undefined;
   overload: OverloadConfig | undefined;
   drainTimeoutMs: number;
   upstreams: Record<string, UpstreamConfig>;

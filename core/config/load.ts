@@ -9,6 +9,7 @@ import type { Catalogue, JsonSchema } from "../plugin.ts";
 import type { ScriptLoader } from "../script/load.ts";
 import type { ScriptBundle } from "../script/script.ts";
 import { parseDuration } from "../units.ts";
+import { checkAudit } from "./audit.ts";
 import { checkListeners } from "./addresses.ts";
 import { asRecord, Checking } from "./checking.ts";
 import { checkConsumers } from "./consumers.ts";
@@ -152,6 +153,7 @@ async function checkTree(
   checkTargets(checking, upstreams);
   checking.stores = checkStores(checking, plain);
   const consumers = checkConsumers(checking, plain);
+  checkAudit(checking, plain);
   checkOverload(checking, plain);
   const pipelines = new Pipelines(checking, asRecord(plain["pipelines"]), upstreams);
   const rateLimits = new RateLimits(checking, plain);
@@ -244,7 +246,7 @@ function createConfig(
   bundles: readonly ScriptBundle[],
   baseDir: string,
 ): CheckedConfig {
-  const { listeners, admin, log, threads, overload, drainTimeout, upstreams, stores } =
+  const { listeners, admin, log, threads, audit, overload, drainTimeout, upstreams, stores } =
     plain as unknown as CheckedConfig & {
       drainTimeout: string;
     };
@@ -255,6 +257,7 @@ function createConfig(
     admin,
     log,
     threads,
+    audit,
     overload,
     drainTimeoutMs: parseDuration(drainTimeout),
     upstreams,

@@ -6,6 +6,7 @@ import { conditionSchema, PATH, pathMatchSchema, valueMatches } from "./conditio
 import { METHOD } from "../methods.ts";
 import { duration, size, UNITS } from "../units.ts";
 import { consumerSchema } from "./consumers-schema.ts";
+import { auditSchema } from "./audit-schema.ts";
 import { overloadSchema } from "./overload-schema.ts";
 import {
   rateLimitSchema,
@@ -306,6 +307,7 @@ export const gatewaySchema = {
       default: {},
     },
     threads: threadsSchema,
+    audit: { $ref: "#/definitions/audit" },
     overload: { $ref: "#/definitions/overload" },
     drainTimeout: duration("30s", "How long requests in flight may go on after a swap or a stop."),
     upstreams: {
@@ -365,6 +367,7 @@ export const gatewaySchema = {
   definitions: {
     listener: listenerSchema,
     admin: adminSchema,
+    audit: auditSchema,
     overload: overloadSchema,
     upstream: upstreamSchema,
     store: storeSchema,

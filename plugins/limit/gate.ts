@@ -1,5 +1,12 @@
 /** One stage at work: asks a limiter for each request, and tells what it said. */
-import { type Exchange, GatewayError, type Handler, HeaderList, type Reply } from "../../core/plugin.ts";
+import {
+  type AuditRecorder,
+  type Exchange,
+  GatewayError,
+  type Handler,
+  HeaderList,
+  type Reply,
+} from "../../core/plugin.ts";
 import { retryAfterSeconds } from "../../core/retry-after.ts";
 import type { Charge } from "./cost.ts";
 import type { Decision, Limiter } from "./limiter.ts";
@@ -27,6 +34,8 @@ export interface GateOptions {
   readonly isReport: boolean;
   readonly stats: LimitStats;
   readonly topKeys: TopKeys;
+  /** Takes the bans that begin. */
+  readonly bans: AuditRecorder | undefined;
 }
 
 /** Why a request would have been refused. */
@@ -104,6 +113,7 @@ export class Gate {
       return this.#answerReported(x, next, outcome, tier.fields, decision);
     }
     this.#stats[outcome]++;
+    if (decision.beginsBan) this.#options.bans?.record(x);
     tier.fields?.addTo((x.failureHeaders ??= new HeaderList()), decision, 0, true);
     throw refusal(outcome, decision.retryAfterMs);
   }

@@ -273,3 +273,15 @@ it("lets nobody in without a key, whatever is sent", async () => {
     ),
   );
 });
+
+it("leaves an audit event for each decision, without the credential", async () => {
+  await ask(METHODS, { headers: { "x-api-key": KEY } });
+  await ask(METHODS, { headers: { "x-api-key": "a-wrong-key-of-somebody" } });
+  await ask(METHODS, {});
+  await ask({ ...METHODS, optional: true }, {});
+  expect(host.audit.events).toEqual([
+    { event: "auth", outcome: "allowed", method: "apiKey", consumer: "mobile" },
+    { event: "auth", outcome: "refused", reason: "invalid", method: "apiKey" },
+    { event: "auth", outcome: "refused", reason: "absent" },
+  ]);
+});

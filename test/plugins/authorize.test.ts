@@ -171,3 +171,13 @@ it("lets in exactly those who have the roles", async () => {
     }),
   );
 });
+
+it("leaves an audit event for each decision", async () => {
+  const host = new FakeHost();
+  await outcome(allow({ roles: ["user"] }), USER, {}, host);
+  await outcome(allow({ roles: ["admin"] }), USER, {}, host);
+  expect(host.audit.events).toEqual([
+    { event: "authorize", outcome: "allowed", consumer: "mobile" },
+    { event: "authorize", outcome: "refused", consumer: "mobile" },
+  ]);
+});

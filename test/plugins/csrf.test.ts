@@ -194,3 +194,10 @@ it.each([
 ])("refuses the options %j", async (options, message) => {
   await expect(buildStage(csrf, options as never)).rejects.toThrow(message);
 });
+
+it("leaves an audit event for what it refuses", async () => {
+  const host = new FakeHost();
+  await send({}, { method: "POST" }, host);
+  await send({}, { method: "POST", headers: { "sec-fetch-site": "same-origin" } }, host);
+  expect(host.audit.events).toEqual([{ event: "csrf", outcome: "refused", reason: "origin" }]);
+});

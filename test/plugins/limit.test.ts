@@ -106,6 +106,7 @@ describe("limit", () => {
       ban: { after: 3, within: "1m", for: "10m" },
     });
     expect(await pass(4)).toBe(1);
+    expect(host.audit.events).toEqual([{ event: "ban", outcome: "refused" }]);
     host.clock.advance(1000);
     const banned = await ask();
     expect([banned.status, banned.errorCode]).toEqual([429, "CLIENT_BANNED"]);

@@ -6,6 +6,8 @@ import { GatewayError } from "../../core/errors.ts";
 import { createExchange, type Exchange, type ExchangeInit, type Log } from "../../core/exchange.ts";
 import { HeaderList } from "../../core/headers.ts";
 import type {
+  Audit,
+  AuditRecorder,
   Clock,
   Exposed,
   Handler,
@@ -65,6 +67,20 @@ export class FakeClock implements Clock {
   }
 }
 
+/** Takes all audit events. */
+export class FakeAudit implements Audit {
+  readonly events: object[] = [];
+
+  recorder(event: string, outcome: string): AuditRecorder {
+    return {
+      record: ({ consumer }, facts = {}) => {
+        const { consumer: who = consumer, ...others } = facts;
+        this.events.push({ event, outcome, ...others, ...(who && { consumer: who.name }) });
+      },
+    };
+  }
+}
+
 /** A host that keeps what a stage registered. */
 export class FakeHost implements Host {
   route = "test";
@@ -74,6 +90,7 @@ export class FakeHost implements Host {
   upstreams: Map<string, Upstream> = new Map();
   stores: Map<string, KeyValueStore> = new Map([["main", new MemoryStore(64 * 1024 ** 2, this.clock)]]);
   consumers = new Consumers([]);
+  audit = new FakeAudit();
   shared: SharedState = new SharedMemory(createSharedMemory(1, this.clock.monotonic(), this.clock.now()), 0);
   baseDir = process.cwd();
   /** Sums of counters, by name and labels. */

@@ -40,6 +40,7 @@ function open(options: object = {}, parts: Partial<GateOptions> = {}) {
     isReport: checked.mode === "report",
     stats,
     topKeys,
+    bans: undefined,
     ...parts,
   });
   return { gate, limiter, stats, topKeys, rule: tier.rules[0]! };
