@@ -18,6 +18,7 @@ import type { Exchange, Log } from "./exchange.ts";
 import type { GatewayError } from "./errors.ts";
 import type { Reply } from "./reply.ts";
 import type { KeyValueStore } from "./store/store.ts";
+import type { ChannelListener, ThreadChannel } from "./threads/thread-channel.ts";
 
 export type { Audit, AuditFacts, AuditRecorder } from "./audit.ts";
 export { type Body, BytesBody, QueuedBody, type Sink, StreamBody, toReadable } from "./body.ts";
@@ -40,6 +41,7 @@ export {
   type SetOptions,
   type StoreScript,
 } from "./store/store.ts";
+export type { ChannelListener, ThreadChannel } from "./threads/thread-channel.ts";
 export type { FromSchema };
 
 /** Turns an exchange into a reply. */
@@ -223,6 +225,11 @@ export interface SharedState {
    * for, and then waits; so no ring is missed.
    */
   rung(): Promise<void>;
+  /**
+   * Opens a channel to the other threads. Keep it over generations by {@link Host.keep}: each topic is open once.
+   * @param topic what it is about, such as `cache users`
+   */
+  openChannel(topic: string, listener: ChannelListener): ThreadChannel;
 }
 
 /** What the gateway gives a plugin that is being built. */

@@ -1,8 +1,10 @@
 /** The memory that all threads of a gateway see. It is made once, and its handle is given to each thread. */
+import { randomUUID } from "node:crypto";
 import { monotonicMs } from "../clock.ts";
 import type { SharedState } from "../plugin.ts";
 import { Bell } from "./bell.ts";
 import { CellTable, type CellTableSize } from "./cell-table.ts";
+import { type ChannelListener, type ThreadChannel, ThreadChannels } from "./thread-channel.ts";
 
 const COUNTERS: CellTableSize = { capacity: 65_536, cellWords: 4 };
 const CIRCUITS: CellTableSize = { capacity: 4096, cellWords: 64 };
@@ -13,6 +15,8 @@ const holdingsOf = (threads: number): CellTableSize => ({ capacity: 65_536, cell
 /** What another thread needs to see the same memory. */
 export interface SharedMemoryHandle {
   readonly threads: number;
+  /** What its threads call their line to each other. */
+  readonly line: string;
   readonly counters: SharedArrayBuffer;
   readonly circuits: SharedArrayBuffer;
   readonly holdings: SharedArrayBuffer;
@@ -34,6 +38,7 @@ export function createSharedMemory(
 ): SharedMemoryHandle {
   return {
     threads,
+    line: randomUUID(),
     counters: CellTable.create(COUNTERS, threads, nowMs),
     circuits: CellTable.create(CIRCUITS, threads, nowMs),
     holdings: CellTable.create(holdingsOf(threads), threads, nowMs),
@@ -56,6 +61,7 @@ export class SharedMemory implements SharedState {
   /** All tables, by the names that metrics have for them. */
   readonly tables: Readonly<Record<string, CellTable>>;
   readonly #bell: Bell;
+  readonly #channels: ThreadChannels;
 
   /**
    * @param thread number of the thread that uses it, from 0; the number of data threads for the control thread. No two
@@ -74,6 +80,7 @@ export class SharedMemory implements SharedState {
     const { counters, circuits, holdings, limits, logs } = this;
     this.tables = { counters, circuits, holdings, limits, logs };
     this.#bell = new Bell(handle.bells, thread);
+    this.#channels = new ThreadChannels(handle.line, thread, threads);
   }
 
   ring(thread: number): void {
@@ -82,6 +89,10 @@ export class SharedMemory implements SharedState {
 
   rung(): Promise<void> {
     return this.#bell.rung();
+  }
+
+  openChannel(topic: string, listener: ChannelListener): ThreadChannel {
+    return this.#channels.open(topic, listener);
   }
 
   /** Gives back what a thread held that has ended, before another gets its number. */
