@@ -51,7 +51,7 @@ export class OAuthServer {
   readonly #headers: Readonly<Record<string, string>>;
   readonly #form: Readonly<Record<string, string>>;
   readonly #url: URL | undefined;
-  readonly #discovery: OAuthDiscovery | undefined;
+  readonly #discovery: OAuthDiscovery<URL> | undefined;
 
   /** @throws ConfigError at `pointer` */
   constructor(init: OAuthServerInit, pointer: string) {
@@ -69,7 +69,14 @@ export class OAuthServer {
       throw new ConfigError("An issuer has no query and no fragment", `${pointer}/issuer`, "CONFIG_VALUE");
     }
     if (this.#url === undefined && issuer !== undefined) {
-      this.#discovery = new OAuthDiscovery({ issuer, member, allowHttp, timeoutMs, asker, clock });
+      this.#discovery = new OAuthDiscovery({
+        issuer,
+        read: (metadata) => metadata.url(member),
+        allowHttp,
+        timeoutMs,
+        asker,
+        clock,
+      });
     }
     const isBasic = clientAuthentication === "client_secret_basic";
     const credentials = Buffer.from(`${encode(clientId)}:${encode(clientSecret)}`).toString("base64");
@@ -83,7 +90,7 @@ export class OAuthServer {
 
   /** Finds out where to ask, before it must be known. */
   prepare(): void {
-    this.#discovery?.locate().catch(() => {}); // it is logged, and tried again
+    this.#discovery?.find().catch(() => {}); // it is logged, and tried again
   }
 
   /**
@@ -91,7 +98,7 @@ export class OAuthServer {
    * @throws AskError
    */
   async post<T>(form: Readonly<Record<string, string>>, read: (answer: Answer) => T): Promise<T> {
-    const url = this.#url ?? (await this.#discovery!.locate());
+    const url = this.#url ?? (await this.#discovery!.find());
     const { asker, timeoutMs } = this.#init;
     const body = new URLSearchParams({ ...form, ...this.#form }).toString();
     return asker.ask(

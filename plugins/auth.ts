@@ -9,8 +9,8 @@
  * `onError: skip` is refused. Where the keys of tokens cannot be had, or another server cannot be asked, the client sees
  * 503 AUTH_UNAVAILABLE, and 503 STORE_UNAVAILABLE where the nonces of signatures cannot be kept.
  */
+import { identityHeadersOption, introduceConsumer } from "../core/identity-headers.ts";
 import {
-  type Consumer,
   type Exchange,
   type FromSchema,
   GatewayError,
@@ -88,11 +88,7 @@ const schema = {
       default: false,
       description: "Requests without a credential pass too, known to nobody.",
     },
-    identityHeaders: {
-      type: "boolean",
-      default: false,
-      description: "Tell the upstream who asks, in `x-consumer-name` and `x-consumer-roles`.",
-    },
+    identityHeaders: identityHeadersOption,
   },
   required: ["methods"],
   additionalProperties: false,
@@ -136,7 +132,7 @@ export const auth: Plugin<Options> = {
       for (const place of unseen[i]!) place.clear(x);
       if (replaced.length > 0) removeClaims(x, replaced);
       compiled[i]!.introduce?.(x, finding);
-      if (identityHeaders) tell(x, finding);
+      if (identityHeaders) introduceConsumer(x, finding);
       audit.allowed?.record(x, { method });
       return next(x);
     };
@@ -194,16 +190,3 @@ function removeClaims({ headers }: Exchange, names: readonly string[]): void {
     if (names.some((each) => each.replaceAll("_", "-") === lower.replaceAll("_", "-"))) headers.delete(lower);
   }
 }
-
-function tell(x: Exchange, { name, roles }: Consumer): void {
-  x.headers.setChecked("x-consumer-name", asMember(name));
-  if (roles.length > 0) x.headers.setChecked("x-consumer-roles", roles.map(asMember).join(","));
-}
-
-/** A text as one member of a list in a header: what would end it or cannot be there is percent-encoded. */
-function asMember(text: string): string {
-  if (IS_MEMBER.test(text)) return text;
-  return text.toWellFormed().replace(/[^\x21-\x24\x26-\x2b\x2d-\x7e]/gu, encodeURIComponent);
-}
-
-const IS_MEMBER = /^[\x21-\x24\x26-\x2b\x2d-\x7e]+$/;

@@ -286,7 +286,7 @@ describe("imports", () => {
     ["pino-pretty", ["core/observe/log.ts"]],
     ["prom-client", ["core/observe/metrics.ts"]],
     ["ioredis", ["core/store/redis.ts"]],
-    ["jose", ["plugins/auth/jwt/keys.ts"]],
+    ["jose", ["core/jwt/keys.ts"]],
     ["chokidar", ["core/config/watch.ts"]],
     ["esbuild", ["core/script/bundle.ts"]],
     ["opossum", ["plugins/breaker/machine.ts"]],

@@ -18,7 +18,7 @@ import { Answers, type Judgement } from "./answers.ts";
 import { headerPlace } from "./credential.ts";
 import type { ForwardOptions } from "./forward/options.ts";
 import type { Method } from "./method.ts";
-import { isPlainText, MOST_NAME_CHARS } from "./naming.ts";
+import { isPlainText, MOST_NAME_CHARS } from "../../core/naming.ts";
 
 /** Longest answer, whose body nobody needs. */
 const MOST_BYTES = 64 * 1024;

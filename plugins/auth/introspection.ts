@@ -10,7 +10,7 @@ import { Answers, type Judgement } from "./answers.ts";
 import { createReader, readBearer } from "./credential.ts";
 import type { IntrospectionOptions } from "./introspection/options.ts";
 import type { Finding, Method } from "./method.ts";
-import { asConfigured, readConsumer } from "./naming.ts";
+import { asConfigured, readConsumer } from "../../core/naming.ts";
 
 /** Longer ones are not asked about. */
 const MOST_CHARS = 16 * 1024;

@@ -3,11 +3,11 @@ import { hash } from "node:crypto";
 import { ConfigError, type Host } from "../../core/plugin.ts";
 import { createReader, readBearer } from "./credential.ts";
 import { createIssuer, type Issuer } from "./jwt/issuer.ts";
-import { loadJose } from "./jwt/keys.ts";
+import { loadJose } from "../../core/jwt/keys.ts";
 import type { JwtOptions } from "./jwt/options.ts";
 import { type Verdict, Verifier } from "./jwt/verifier.ts";
 import type { Finding, Method } from "./method.ts";
-import { asConfigured } from "./naming.ts";
+import { asConfigured } from "../../core/naming.ts";
 
 /** @throws ConfigError at `pointer` */
 export async function createJwt(options: JwtOptions, pointer: string, host: Host): Promise<Method> {

@@ -19,10 +19,10 @@ afterEach(async () => {
   await server.close();
 });
 
-const open = (issuer = server.url): OAuthDiscovery =>
+const open = (issuer = server.url): OAuthDiscovery<URL> =>
   new OAuthDiscovery({
     issuer,
-    member: "token_endpoint",
+    read: (metadata) => metadata.url("token_endpoint"),
     allowHttp: false,
     timeoutMs: 5000,
     asker,
@@ -31,25 +31,25 @@ const open = (issuer = server.url): OAuthDiscovery =>
 
 it("is fetched once for all who ask, and again after an hour, which nobody waits for", async () => {
   const discovery = open();
-  const urls = await Promise.all([discovery.locate(), discovery.locate()]);
+  const urls = await Promise.all([discovery.find(), discovery.find()]);
   expect(urls.map(String)).toEqual([`${server.url}/token`, `${server.url}/token`]);
   host.clock.advance(3_599_999);
-  await discovery.locate();
+  await discovery.find();
   expect(server.discoveries).toBe(1);
   host.clock.advance(1);
   server.published = { issuer: server.url, token_endpoint: `${server.url}/other` };
-  expect(String(await discovery.locate())).toBe(`${server.url}/token`);
-  await expect.poll(async () => String(await discovery.locate())).toBe(`${server.url}/other`);
+  expect(String(await discovery.find())).toBe(`${server.url}/token`);
+  await expect.poll(async () => String(await discovery.find())).toBe(`${server.url}/other`);
 });
 
 it("goes on to hold while it cannot be fetched", async () => {
   const discovery = open();
-  await discovery.locate();
+  await discovery.find();
   await server.close();
   const failed = (): unknown => [...host.counts].find(([key]) => key.includes("failed"))?.[1];
   for (let i = 0; i < 3; i++) {
     host.clock.advance(3_600_000);
-    expect(String(await discovery.locate())).toBe(`${server.url}/token`);
+    expect(String(await discovery.find())).toBe(`${server.url}/token`);
     await expect.poll(() => failed()).toBe(i + 1);
   }
 });
@@ -57,15 +57,15 @@ it("goes on to hold while it cannot be fetched", async () => {
 it("is not fetched again and again while that fails", async () => {
   server.published = "[]";
   const discovery = open();
-  for (let i = 0; i < 3; i++) await expect(discovery.locate()).rejects.toThrow(AskError);
+  for (let i = 0; i < 3; i++) await expect(discovery.find()).rejects.toThrow(AskError);
   expect(server.discoveries).toBe(1);
   host.clock.advance(5000);
-  await expect(discovery.locate()).rejects.toThrow("no object");
+  await expect(discovery.find()).rejects.toThrow("no object");
   expect(server.discoveries).toBe(2);
 });
 
 it("is at a path of the issuer's, which may end in a slash", async () => {
-  await expect(open(`${server.url}/`).locate()).rejects.toThrow("it is of another issuer");
+  await expect(open(`${server.url}/`).find()).rejects.toThrow("it is of another issuer");
   expect(server.discoveries).toBe(1);
 });
 
@@ -79,12 +79,12 @@ it.each([
   ["another scheme", { token_endpoint: "file:///etc/passwd" }],
 ])("is not believed with %s", async (_, more) => {
   server.published = { issuer: server.url, token_endpoint: `${server.url}/token`, ...more };
-  await expect(open().locate()).rejects.toThrow(AskError);
+  await expect(open().find()).rejects.toThrow(AskError);
 });
 
 it("is not believed with another status", async () => {
   server.publishedStatus = 203;
-  await expect(open().locate()).rejects.toThrow("status 203");
+  await expect(open().find()).rejects.toThrow("status 203");
 });
 
 it.each([
@@ -95,7 +95,7 @@ it.each([
   const issuer = "https://login.example.com";
   const body = JSON.stringify({ issuer, token_endpoint: url });
   asker.ask = async (_question, read) => read({ status: 200, headers: new HeaderList(), body });
-  const located = open(issuer).locate();
+  const located = open(issuer).find();
   if (isBelieved) expect(String(await located)).toBe(url);
   else await expect(located).rejects.toThrow("no token_endpoint that can be used");
 });

@@ -3,7 +3,7 @@ import { oauthServerOptions } from "../../../core/oauth-server.ts";
 import type { FromSchema } from "../../../core/plugin.ts";
 import { duration } from "../../../core/units.ts";
 import { placeOptions } from "../credential.ts";
-import { namingOptions } from "../naming.ts";
+import { namingOptions } from "../../../core/naming.ts";
 
 export const introspectionOptions = {
   type: "object",

@@ -2,19 +2,11 @@
 import { ConfigError, type Host } from "../../../core/plugin.ts";
 import { parseRemoteUrl } from "../../../core/remote-url.ts";
 import { parseDuration } from "../../../core/units.ts";
-import { fetchDocument } from "./fetch-document.ts";
-import type { Expected, KeySet, TokenKeys } from "./keys.ts";
+import { fetchDocument } from "../../../core/jwt/fetch-document.ts";
+import type { KeySource } from "../../../core/jwt/key-source.ts";
+import type { Expected, KeySet, TokenKeys } from "../../../core/jwt/keys.ts";
 import type { IssuerOptions } from "./options.ts";
-import { RemoteKeys } from "./remote-keys.ts";
-
-/** Where keys come from: the set is another object when they have changed, and undefined while there is none. */
-export interface KeySource {
-  current(): KeySet | undefined;
-  /** Resolves when it was tried to get newer ones; false when too many wait for that. */
-  renew(): Promise<boolean>;
-  /** True when newer ones cannot be had now. */
-  readonly isFailing: boolean;
-}
+import { RemoteKeys } from "../../../core/jwt/remote-keys.ts";
 
 export interface Issuer {
   readonly options: IssuerOptions;

@@ -2,7 +2,7 @@
 import type { FromSchema } from "../../../core/plugin.ts";
 import { anyDuration, duration } from "../../../core/units.ts";
 import { placeOptions } from "../credential.ts";
-import { namingOptions } from "../naming.ts";
+import { namingOptions } from "../../../core/naming.ts";
 
 const text = <const X extends string>(description: X) =>
   ({ type: "string", minLength: 1, description }) as const;

@@ -4,10 +4,11 @@
  */
 import { hash } from "node:crypto";
 import type { Clock, Consumer } from "../../../core/plugin.ts";
-import { readConsumer } from "../naming.ts";
+import { readConsumer } from "../../../core/naming.ts";
 import { Recent } from "../recent.ts";
 import type { Issuer } from "./issuer.ts";
-import type { KeySet, TokenKeys } from "./keys.ts";
+import { judgeByKeys } from "../../../core/jwt/key-source.ts";
+import type { KeySet, TokenKeys } from "../../../core/jwt/keys.ts";
 import { parseHead } from "./token.ts";
 
 /** Longer ones are not looked at. */
@@ -77,19 +78,8 @@ export class Verifier {
     return verdict;
   }
 
-  async #look(token: string, digest: string, issuer: Issuer): Promise<Verdict> {
-    let keys = issuer.keys.current();
-    for (let isLast = false; ; isLast = true) {
-      if (keys !== undefined) {
-        const verdict = await this.#judge(token, digest, issuer, keys);
-        if (verdict !== "no key") return verdict;
-      }
-      if (!isLast && !(await issuer.keys.renew())) return "unavailable";
-      const newer = issuer.keys.current();
-      if (isLast || newer === keys)
-        return newer === undefined || issuer.keys.isFailing ? "unavailable" : "invalid";
-      keys = newer;
-    }
+  #look(token: string, digest: string, issuer: Issuer): Promise<Verdict> {
+    return judgeByKeys(issuer.keys, (keys) => this.#judge(token, digest, issuer, keys));
   }
 
   async #judge(token: string, digest: string, issuer: Issuer, keys: KeySet): Promise<Verdict | "no key"> {

@@ -3,7 +3,7 @@ import { compactVerify, type JWTVerifyGetKey } from "jose";
 import { describe, expect, it } from "vitest";
 import { type GatewayError, textReply } from "../../../../core/plugin.ts";
 import { auth } from "../../../../plugins/auth.ts";
-import { loadJose } from "../../../../plugins/auth/jwt/keys.ts";
+import { loadJose } from "../../../../core/jwt/keys.ts";
 import { buildStage, exchange, FakeHost } from "../../../support/harness.ts";
 
 const CLAIMS =

@@ -1,6 +1,7 @@
 import { beforeEach, expect, it } from "vitest";
-import { createIssuer, type KeySource } from "../../../../plugins/auth/jwt/issuer.ts";
-import { type KeySet, loadJose, type TokenKeys } from "../../../../plugins/auth/jwt/keys.ts";
+import type { KeySource } from "../../../../core/jwt/key-source.ts";
+import { createIssuer } from "../../../../plugins/auth/jwt/issuer.ts";
+import { type KeySet, loadJose, type TokenKeys } from "../../../../core/jwt/keys.ts";
 import { Verifier } from "../../../../plugins/auth/jwt/verifier.ts";
 import { FakeHost } from "../../../support/harness.ts";
 import { jwkOf, keyPair, makeToken } from "../../../support/tokens.ts";

@@ -1,5 +1,5 @@
 /** Fetches a small document: one GET on a connection of its own, with limits on its time and size. */
-import { ask } from "../../../core/ask.ts";
+import { ask } from "../ask.ts";
 
 const MOST_BYTES = 256 * 1024;
 const MOST_MS = 5000;

@@ -2,7 +2,7 @@
  * Keys that an issuer publishes. They are fetched when somebody needs them: the first time, when they have become old,
  * and when a token names one that is not among them. While they cannot be fetched, the old ones go on to count.
  */
-import type { Clock, Log, Metrics } from "../../../core/plugin.ts";
+import type { Clock, Log, Metrics } from "../plugin.ts";
 
 /** More do not wait for a fetch: they could be made to by anybody. */
 const MOST_WAITING = 500;

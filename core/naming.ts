@@ -1,6 +1,6 @@
 /** Who asks, by the claims of a token. */
-import type { Consumer, FromSchema, Host } from "../../core/plugin.ts";
-import { parsePointer } from "../../core/pointer.ts";
+import type { Consumer, FromSchema, Host } from "./plugin.ts";
+import { parsePointer } from "./pointer.ts";
 
 type Claims = Readonly<Record<string, unknown>>;
 

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from "vitest";
-import { RemoteKeys } from "../../../../plugins/auth/jwt/remote-keys.ts";
-import { FakeHost } from "../../../support/harness.ts";
+import { RemoteKeys } from "../../../core/jwt/remote-keys.ts";
+import { FakeHost } from "../../support/harness.ts";
 
 let host: FakeHost;
 /** What the next fetch gives; a function that is called to end it when there is nothing. */

@@ -1,8 +1,7 @@
 /** Keys that signatures are checked with, made from what is configured or fetched. The door to jose. */
 import { createPublicKey, createSecretKey, type KeyObject } from "node:crypto";
 import type { createLocalJWKSet, errors, JWK, JWTVerifyGetKey, jwtVerify } from "jose";
-import { ConfigError } from "../../../core/plugin.ts";
-import type { IssuerOptions } from "./options.ts";
+import { ConfigError } from "../errors.ts";
 
 type Jose = {
   readonly createLocalJWKSet: typeof createLocalJWKSet;
@@ -17,6 +16,15 @@ export interface KeySet {
 
 interface PublicKeys extends KeySet {
   readonly find: ReturnType<typeof createLocalJWKSet>;
+}
+
+/** Keys as options have them: one of `secret`, `publicKey` and `jwks`. */
+export interface GivenKeys {
+  readonly algorithms: readonly string[];
+  readonly secret?: string;
+  readonly secretEncoding: "utf8" | "base64";
+  readonly publicKey?: string;
+  readonly jwks?: object;
 }
 
 /** What the signature and the claims of a token are held against. */
@@ -87,7 +95,7 @@ export class TokenKeys {
    * Keys of an issuer that are in its options.
    * @throws ConfigError at `pointer`
    */
-  async ofOptions(options: IssuerOptions, pointer: string): Promise<KeySet> {
+  async ofOptions(options: GivenKeys, pointer: string): Promise<KeySet> {
     const { secret, secretEncoding, publicKey, jwks, algorithms } = options;
     if (secret !== undefined) return { find: readSecret(secret, secretEncoding, algorithms, pointer) };
     if (publicKey !== undefined) {

@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
-import { fetchDocument } from "../../../../plugins/auth/jwt/fetch-document.ts";
-import { startUpstream } from "../../../support/upstream.ts";
+import { fetchDocument } from "../../../core/jwt/fetch-document.ts";
+import { startUpstream } from "../../support/upstream.ts";
 
 const fetchFrom = (url: string): Promise<string> => fetchDocument(new URL(url), new AbortController().signal);
 

@@ -1,0 +1,22 @@
+/** What the upstream is told of the consumer. Clients cannot send it: that is removed before a route is looked for. */
+import type { Consumer, Exchange } from "./exchange.ts";
+
+/** A schema of the option that asks for it. */
+export const identityHeadersOption = {
+  type: "boolean",
+  default: false,
+  description: "Tell the upstream who asks, in `x-consumer-name` and `x-consumer-roles`.",
+} as const;
+
+export function introduceConsumer(x: Exchange, { name, roles }: Consumer): void {
+  x.headers.setChecked("x-consumer-name", asMember(name));
+  if (roles.length > 0) x.headers.setChecked("x-consumer-roles", roles.map(asMember).join(","));
+}
+
+/** A text as one member of a list in a header: what would end it or cannot be there is percent-encoded. */
+function asMember(text: string): string {
+  if (IS_MEMBER.test(text)) return text;
+  return text.toWellFormed().replace(/[^\x21-\x24\x26-\x2b\x2d-\x7e]/gu, encodeURIComponent);
+}
+
+const IS_MEMBER = /^[\x21-\x24\x26-\x2b\x2d-\x7e]+$/;
