@@ -170,10 +170,10 @@ const unavailable = new GatewayError("AUTH_UNAVAILABLE", { headers: ["retry-afte
 function compileMethod(option: Options["methods"][number], i: number, host: Host): Method | Promise<Method> {
   const pointer = `/methods/${i}`;
   if (option === "apiKey") return createApiKey({ keep: false }, `${pointer}/apiKey`, host);
-  if (option === "basic") return createBasic({ keep: false }, host);
+  if (option === "basic") return createBasic({ keep: false }, `${pointer}/basic`, host);
   if (option === "signature") return createSignature(undefined, `${pointer}/signature`, host);
   if ("signature" in option) return createSignature(option.signature, `${pointer}/signature`, host);
-  if ("basic" in option) return createBasic(option.basic, host);
+  if ("basic" in option) return createBasic(option.basic, `${pointer}/basic`, host);
   if ("forward" in option) return createForward(option.forward, `${pointer}/forward`, host);
   if ("introspection" in option) {
     return createIntrospection(option.introspection, `${pointer}/introspection`, host);

@@ -17,7 +17,7 @@ const roles = <const X extends string>(description: X) =>
 
 const ofCredential = {
   id: text(
-    "What logs call the credential; by default the beginning of its digest, the user's name, or the key id.",
+    "What logs call the credential; by default the beginning of its digest, its prefix, the user's name, the key id, or the name in the certificate.",
   ),
   expires: {
     type: "string",
@@ -61,6 +61,34 @@ export const apiKeyDigestSchema = {
   additionalProperties: false,
 } as const;
 
+const scryptHash = <const X extends string>(description: X) =>
+  ({
+    type: "string",
+    pattern: "^\\$scrypt\\$",
+    "x-expected": "a hash that `sluice hash-password` makes",
+    writeOnly: true,
+    description,
+  }) as const;
+
+export const hashedKeySchema = {
+  type: "object",
+  description: "A key that people could guess: only what it begins with and a dear hash are known here.",
+  properties: {
+    apiKeyPrefix: {
+      type: "string",
+      pattern: "^[\\x21-\\x7e]+$",
+      minLength: 4,
+      maxLength: 64,
+      "x-expected": "a text without blanks",
+      description: "What the key begins with, which is no secret: the hash is found by it. Unique.",
+    },
+    apiKeyScrypt: scryptHash("Hash of the whole key by scrypt: `sluice hash-password`."),
+    ...ofCredential,
+  },
+  required: ["apiKeyPrefix", "apiKeyScrypt"],
+  additionalProperties: false,
+} as const;
+
 export const passwordSchema = {
   type: "object",
   description: "A name and a password, of which only a hash is known here.",
@@ -72,13 +100,7 @@ export const passwordSchema = {
       "x-expected": "a name without colons",
       description: "Name that goes with the password; unique.",
     },
-    passwordHash: {
-      type: "string",
-      pattern: "^\\$scrypt\\$",
-      "x-expected": "a hash that `sluice hash-password` makes",
-      writeOnly: true,
-      description: "Hash of the password by scrypt: `sluice hash-password`.",
-    },
+    passwordHash: scryptHash("Hash of the password by scrypt: `sluice hash-password`."),
     ...ofCredential,
   },
   required: ["username", "passwordHash"],
@@ -127,9 +149,56 @@ export const publicKeySchema = {
   additionalProperties: false,
 } as const;
 
+const certificate = <const K extends string, const P extends string>(
+  key: K,
+  pattern: P,
+  expected: string,
+  description: string,
+) =>
+  ({
+    type: "object",
+    description: "A client certificate.",
+    properties: {
+      [key]: { type: "string", pattern, "x-expected": expected, description },
+      ...ofCredential,
+    },
+    required: [key],
+    additionalProperties: false,
+  }) as const;
+
+/** What a client certificate can be known by. */
+export const certificateSchemas = [
+  certificate(
+    "certificateSubject",
+    "^[0-9A-Za-z.]+=.",
+    "a name such as CN=till-7,O=Example",
+    "Its subject, as `openssl x509 -noout -subject -nameopt RFC2253,-esc_msb` prints it.",
+  ),
+  certificate(
+    "certificateSan",
+    "^(dns|uri|email):[\\x21-\\x7e]+$",
+    "dns:NAME, uri:URI or email:ADDRESS",
+    "One of its alternative names: `dns:`, `uri:` or `email:`, and the name.",
+  ),
+  certificate(
+    "certificateSha256",
+    "^[0-9A-Fa-f]{2}(:?[0-9A-Fa-f]{2}){31}$",
+    "the SHA-256 of the certificate, as 64 digits",
+    "Its fingerprint: `openssl x509 -noout -fingerprint -sha256`.",
+  ),
+] as const;
+
 export const credentialSchema = {
   description: "What a consumer shows who it is by.",
-  anyOf: [apiKeySchema, apiKeyDigestSchema, passwordSchema, hmacSecretSchema, publicKeySchema],
+  anyOf: [
+    apiKeySchema,
+    apiKeyDigestSchema,
+    hashedKeySchema,
+    passwordSchema,
+    hmacSecretSchema,
+    publicKeySchema,
+    ...certificateSchemas,
+  ],
 } as const;
 
 export const consumerSchema = {

@@ -1,7 +1,14 @@
 /** Checks consumers. What is kept of an API key is its digest, so that nothing beyond here knows the key. */
 import { createHash } from "node:crypto";
 import { childPointer } from "../pointer.ts";
-import type { ApiKeyRecord, ConsumerRecord, PasswordRecord, SignatureKeyRecord } from "../consumers.ts";
+import type {
+  ApiKeyRecord,
+  CertificateRecord,
+  ConsumerRecord,
+  HashedKeyRecord,
+  PasswordRecord,
+  SignatureKeyRecord,
+} from "../consumers.ts";
 import { KEY_PAIR_ALGORITHMS, readPublicKey, readSecret } from "../http-signatures/algorithms.ts";
 import { parsePasswordHash } from "../password-hash.ts";
 import { asList, asRecord, type Checking } from "./checking.ts";
@@ -12,9 +19,18 @@ const ID_DIGITS = 12;
 /** What is told apart from others of its kind, by what it is told apart by: where it was first. */
 type Places = Map<string, string>;
 
+type CredentialRecord =
+  | ApiKeyRecord
+  | CertificateRecord
+  | HashedKeyRecord
+  | PasswordRecord
+  | SignatureKeyRecord;
+
 /** What is unique among all consumers. */
 interface Taken {
   readonly keys: Places;
+  readonly prefixes: Places;
+  readonly certificates: Places;
   readonly usernames: Places;
   readonly keyIds: Places;
 }
@@ -22,7 +38,13 @@ interface Taken {
 /** @returns the consumers, as far as they can be read */
 export function checkConsumers(checking: Checking, config: Record<string, unknown>): ConsumerRecord[] {
   const names: Places = new Map();
-  const taken: Taken = { keys: new Map(), usernames: new Map(), keyIds: new Map() };
+  const taken: Taken = {
+    keys: new Map(),
+    prefixes: new Map(),
+    certificates: new Map(),
+    usernames: new Map(),
+    keyIds: new Map(),
+  };
   return asList(config["consumers"]).map((value, i) => {
     const consumer = asRecord(value);
     const pointer = childPointer("/consumers", i);
@@ -34,6 +56,8 @@ export function checkConsumers(checking: Checking, config: Record<string, unknow
     const checked = asList(credentials).flatMap((credential, at) =>
       checkCredential(checking, asRecord(credential), `${pointer}/credentials/${at}`, taken, ids),
     );
+    const hashedKeys = checked.filter((each) => "keyHash" in each);
+    const certificates = checked.filter((each) => "certificate" in each);
     const signatureKeys = checked.filter((each) => "keyId" in each);
     return {
       name: String(name),
@@ -42,6 +66,8 @@ export function checkConsumers(checking: Checking, config: Record<string, unknow
       ...(claims === undefined ? {} : { claims: asRecord(claims) }),
       apiKeys: checked.filter((each) => "sha256" in each),
       passwords: checked.filter((each) => "username" in each),
+      ...(hashedKeys.length > 0 && { hashedKeys }),
+      ...(certificates.length > 0 && { certificates }),
       ...(signatureKeys.length > 0 && { signatureKeys }),
     };
   });
@@ -53,11 +79,9 @@ function checkCredential(
   pointer: string,
   taken: Taken,
   ids: Places,
-): (ApiKeyRecord | PasswordRecord | SignatureKeyRecord)[] {
+): CredentialRecord[] {
   const { expires, roles, tier } = credential;
-  const check =
-    "username" in credential ? checkPassword : "keyId" in credential ? checkSignatureKey : checkKey;
-  const own = check(checking, credential, pointer, taken);
+  const own = checkOf(credential)(checking, credential, pointer, taken);
   if (own === undefined) return [];
   const id = String(credential["id"] ?? own.id);
   reportTwice(checking, ids, id, "The consumer has a credential of this id already", `${pointer}/id`);
@@ -72,6 +96,13 @@ function checkCredential(
       ...(typeof tier === "string" ? { tier } : {}),
     },
   ];
+}
+
+function checkOf(credential: Record<string, unknown>) {
+  if ("username" in credential) return checkPassword;
+  if ("keyId" in credential) return checkSignatureKey;
+  if ("apiKeyPrefix" in credential) return checkHashedKey;
+  return CERTIFICATE_KEYS.some((key) => key in credential) ? checkCertificate : checkKey;
 }
 
 function checkKey(
@@ -96,12 +127,47 @@ function checkPassword(
   if (typeof username !== "string" || typeof passwordHash !== "string") return undefined;
   const name = username.normalize("NFC");
   reportTwice(checking, usernames, name, "This name is there already", `${pointer}/username`);
-  if (parsePasswordHash(passwordHash) === undefined) {
-    const why = "This is no hash by scrypt, or one that takes less than 16 MB or more than 128 MB to make";
-    checking.report("CONFIG_VALUE", why, `${pointer}/passwordHash`);
-    return undefined;
-  }
+  if (!checkHash(checking, passwordHash, `${pointer}/passwordHash`)) return undefined;
   return { id: name, username: name, passwordHash };
+}
+
+function checkHashedKey(
+  checking: Checking,
+  { apiKeyPrefix: prefix, apiKeyScrypt: keyHash }: Record<string, unknown>,
+  pointer: string,
+  { prefixes }: Taken,
+): HashedKeyRecord | undefined {
+  if (typeof prefix !== "string" || typeof keyHash !== "string") return undefined;
+  reportTwice(checking, prefixes, prefix, "This prefix is there already", `${pointer}/apiKeyPrefix`);
+  if (!checkHash(checking, keyHash, `${pointer}/apiKeyScrypt`)) return undefined;
+  return { id: prefix, prefix, keyHash };
+}
+
+function checkHash(checking: Checking, text: string, pointer: string): boolean {
+  const isHash = parsePasswordHash(text) !== undefined;
+  const why = "This is no hash by scrypt, or one that takes less than 16 MB or more than 128 MB to make";
+  if (!isHash) checking.report("CONFIG_VALUE", why, pointer);
+  return isHash;
+}
+
+const CERTIFICATE_KEYS = ["certificateSubject", "certificateSan", "certificateSha256"] as const;
+
+function checkCertificate(
+  checking: Checking,
+  credential: Record<string, unknown>,
+  pointer: string,
+  { certificates }: Taken,
+): CertificateRecord | undefined {
+  const key = CERTIFICATE_KEYS.find((each) => typeof credential[each] === "string");
+  if (key === undefined) return undefined; // reported by the schema
+  const text = String(credential[key]);
+  const certificate = {
+    certificateSubject: `subject:${text}`,
+    certificateSan: text.startsWith("dns:") ? text.toLowerCase() : text,
+    certificateSha256: `sha256:${text.replaceAll(":", "").toLowerCase()}`,
+  }[key];
+  reportTwice(checking, certificates, certificate, "This certificate is there already", `${pointer}/${key}`);
+  return { id: key === "certificateSha256" ? certificate.slice(7, 7 + ID_DIGITS) : text, certificate };
 }
 
 function checkSignatureKey(

@@ -2,6 +2,7 @@
 import type { FromSchema, HeaderList, Host } from "../../core/plugin.ts";
 import { createReader, placeOptions } from "./credential.ts";
 import type { Finding, Method } from "./method.ts";
+import { Passwords } from "./passwords.ts";
 
 /** Longer ones are not looked at. */
 const MOST_CHARS = 1024;
@@ -16,18 +17,23 @@ export const apiKeyOptions = {
 type Options = FromSchema<typeof apiKeyOptions>;
 
 /** @throws ConfigError at `pointer` */
-export function createApiKey(options: Options, pointer: string, { consumers, clock }: Host): Method {
+export function createApiKey(options: Options, pointer: string, host: Host): Method {
+  const { consumers, clock } = host;
+  const hashed = host.keep("auth keys", () => new Passwords());
   const { read, places } = createReader(options, "x-api-key", joined, pointer);
   return {
     name: "apiKey",
     challenge: "ApiKey",
     rejection: "ApiKey",
     places,
-    identify(x): Finding {
+    identify(x): Finding | Promise<Finding> {
       const key = read(x);
       if (key === undefined) return "absent";
       if (key.length > MOST_CHARS) return "invalid";
-      return consumers.ofApiKey(key, clock.now()) ?? "invalid";
+      const consumer = consumers.ofApiKey(key, clock.now());
+      if (consumer !== undefined) return consumer;
+      const user = consumers.ofKeyPrefix(key);
+      return user === undefined ? "invalid" : hashed.identify("", key, user, user.passwordHash, clock);
     },
   };
 }

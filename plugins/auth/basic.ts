@@ -1,7 +1,15 @@
 /** Names and passwords that are sent with each request (RFC 7617). */
+import type { User } from "../../core/consumers.ts";
 import { noPassword } from "../../core/password-hash.ts";
-import type { Exchange, FromSchema, HeaderList, Host } from "../../core/plugin.ts";
+import {
+  ConfigError,
+  type Exchange,
+  type FromSchema,
+  type HeaderList,
+  type Host,
+} from "../../core/plugin.ts";
 import { headerPlace } from "./credential.ts";
+import { parseHtpasswd } from "./htpasswd.ts";
 import type { Finding, Method } from "./method.ts";
 import { Passwords } from "./passwords.ts";
 
@@ -19,17 +27,25 @@ export const basicOptions = {
       default: false,
       description: "Leave the credential in the request: the upstream sees it then.",
     },
+    htpasswd: {
+      type: "string",
+      writeOnly: true,
+      description: "Names and hashes of more passwords, `name:hash` in each line: `${file:users.htpasswd}`.",
+    },
   },
   additionalProperties: false,
 } as const;
 
 type Options = FromSchema<typeof basicOptions>;
 
-export function createBasic({ keep }: Options, host: Host): Method {
+/** @throws ConfigError at `pointer` */
+export function createBasic({ keep, htpasswd }: Options, pointer: string, host: Host): Method {
   const { consumers, clock } = host;
   const passwords = host.keep("auth passwords", () => new Passwords());
+  const listed = listUsers(htpasswd ?? "", `${pointer}/htpasswd`, host);
+  const anybody: User | undefined = listed.values().next().value ?? consumers.anyUser();
   // So that names which nobody has take as long as those which somebody has.
-  const nobody = noPassword(consumers.anyUser()?.passwordHash);
+  const nobody = noPassword(anybody?.passwordHash);
   const challenge = 'Basic realm="sluice", charset="UTF-8"';
   return {
     name: "basic",
@@ -42,14 +58,24 @@ export function createBasic({ keep }: Options, host: Host): Method {
       if (!keep) x.headers.delete("authorization");
       const pair = parsePair(text);
       if (pair === undefined) return "invalid";
-      const user = consumers.user(pair.username);
-      const findingOf = (isRight: boolean): Finding =>
-        isRight && user !== undefined && clock.now() < user.expiresAt ? user.consumer : "invalid";
-      const result = passwords.check(pair.username, pair.password, user?.passwordHash ?? nobody);
-      if (result === undefined) return "unavailable";
-      return typeof result === "boolean" ? findingOf(result) : result.then(findingOf);
+      const { username, password } = pair;
+      const user = listed.get(username) ?? consumers.user(username);
+      return passwords.identify(username, password, user, user?.passwordHash ?? nobody, clock);
     },
   };
+}
+
+/** Users of a file: as consumers of the configuration where there are some of their names. */
+function listUsers(text: string, pointer: string, { consumers }: Host): Map<string, User> {
+  const users = new Map<string, User>();
+  for (const [name, passwordHash] of parseHtpasswd(text, pointer)) {
+    if (consumers.user(name) !== undefined) {
+      throw new ConfigError(`A consumer has the name ${name} already`, pointer, "CONFIG_DUPLICATE_NAME");
+    }
+    const consumer = { ...(consumers.get(name) ?? { name, roles: [] }), credential: name };
+    users.set(name, { consumer, passwordHash, expiresAt: Number.POSITIVE_INFINITY });
+  }
+  return users;
 }
 
 /** What follows the scheme; empty when there are two headers, so that nobody can tell which counts. */

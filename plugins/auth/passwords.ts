@@ -3,7 +3,10 @@
  * remembered under a digest with a key that nobody knows, for the right ones and for the wrong ones.
  */
 import { hash, randomBytes } from "node:crypto";
+import type { User } from "../../core/consumers.ts";
 import { isPassword, type PasswordHash } from "../../core/password-hash.ts";
+import type { Clock } from "../../core/plugin.ts";
+import type { Finding } from "./method.ts";
 import { Recent } from "./recent.ts";
 
 /** Passwords that wait to be looked at; it takes a tenth of a second each, and whoever likes can ask for it. */
@@ -18,8 +21,26 @@ export class Passwords {
   readonly #pending = new Map<string, Promise<boolean>>();
   #last: Promise<unknown> = Promise.resolve();
 
+  /**
+   * Finds out whether a password is somebody's.
+   * @param expected what is looked at where nobody has the name, which takes as long
+   */
+  identify(
+    username: string,
+    password: string,
+    user: User | undefined,
+    expected: PasswordHash,
+    clock: Clock,
+  ): Finding | Promise<Finding> {
+    const findingOf = (isRight: boolean): Finding =>
+      isRight && user !== undefined && clock.now() < user.expiresAt ? user.consumer : "invalid";
+    const result = this.#check(username, password, expected);
+    if (result === undefined) return "unavailable";
+    return typeof result === "boolean" ? findingOf(result) : result.then(findingOf);
+  }
+
   /** @returns undefined when too many wait */
-  check(username: string, password: string, expected: PasswordHash): boolean | Promise<boolean> | undefined {
+  #check(username: string, password: string, expected: PasswordHash): boolean | Promise<boolean> | undefined {
     const parts = [this.#secret, expected.hash.toString("hex"), username, password];
     const key = hash("sha256", JSON.stringify(parts), "base64url");
     if (this.#right.get(key)) return true;

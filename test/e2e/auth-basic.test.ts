@@ -17,6 +17,7 @@ it("lets in who has the password, and shows neither it nor its hash to anybody",
   const made = await runCli(["hash-password"], { input: `${PASSWORD}\n` });
   expect(made).toEqual({ status: 0, stdout: expect.stringMatching(/^\$scrypt\$\S+\n$/), stderr: "" });
   const [hash = ""] = made.stdout.split("\n");
+  folder.write("users.htpasswd", `# staff\nstaff:${hash}\n`);
 
   const config = folder.write(
     "sluice.yaml",
@@ -27,6 +28,9 @@ threads: 2
 log: { level: debug }
 consumers: [{ name: alice, credentials: [{ username: Alice, passwordHash: "${hash}" }] }]
 routes:
+  - name: file
+    match: { path: /file }
+    pipeline: [{ plugin: auth, methods: [{ basic: { htpasswd: "\${file:users.htpasswd}" } }] }, { plugin: respond, body: "{consumer.name}" }]
   - name: all
     match: { path: /* }
     pipeline: [{ plugin: auth, methods: [basic] }, { plugin: respond, body: "{consumer.name} {request.header.authorization}" }]
@@ -34,9 +38,9 @@ routes:
   );
   await using cli = await startCli(["--config", config]);
   const shown: unknown[] = [];
-  const ask = async (password: string): Promise<string> => {
-    const authorization = `Basic ${Buffer.from(`Alice:${password}`).toString("base64")}`;
-    const reply = await fetch(cli.url, { headers: { authorization } });
+  const ask = async (password: string, name = "Alice", path = "/"): Promise<string> => {
+    const authorization = `Basic ${Buffer.from(`${name}:${password}`).toString("base64")}`;
+    const reply = await fetch(cli.url + path, { headers: { authorization } });
     const body = await reply.text();
     shown.push([...reply.headers], body);
     return reply.status === 200 ? body : String(reply.status);
@@ -45,6 +49,20 @@ routes:
   expect(await ask(WRONG)).toBe("401");
   expect(await ask(PASSWORD)).toBe("alice ");
   expect(await ask(hash)).toBe("401");
+
+  // Names of a file hold where it is named only, and from the moment on that it is saved.
+  expect(await ask(PASSWORD, "staff", "/file")).toBe("staff");
+  expect(await ask(PASSWORD, "staff")).toBe("401");
+  expect(await ask(PASSWORD, "later", "/file")).toBe("401");
+  folder.write("users.htpasswd", `later:${hash}\n`);
+  await cli.logged((line) => line["msg"] === "configuration activated" && line["generation"] === 2);
+  expect(await ask(PASSWORD, "later", "/file")).toBe("later");
+  expect(await ask(PASSWORD, "staff", "/file")).toBe("401");
+  folder.write("users.htpasswd", "later:$2y$05$planted\n");
+  const refused = await cli.logged((line) => String(line["msg"]).includes("Line 1 of the file"));
+  expect(refused).toMatchObject({ code: "CONFIG_VALUE" });
+  expect(await ask(PASSWORD, "later", "/file")).toBe("later");
+  folder.write("users.htpasswd", `later:${hash}\n`);
 
   for (const page of ["/metrics", "/admin/config", "/admin/stats"]) {
     shown.push(await (await fetch(cli.adminUrl + page)).text());
@@ -59,6 +77,7 @@ routes:
   for (const secret of [
     PASSWORD,
     WRONG,
+    "05$planted",
     hash,
     hash.split("$").at(-1)!,
     Buffer.from(`Alice:${PASSWORD}`).toString("base64"),

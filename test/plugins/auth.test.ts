@@ -5,6 +5,7 @@ import { Consumers } from "../../core/consumers.ts";
 import { type ConfigError, type Exchange, GatewayError, textReply } from "../../core/plugin.ts";
 import { auth } from "../../plugins/auth.ts";
 import { buildStage, exchange, FakeHost, type RequestInit } from "../support/harness.ts";
+import { hashOf } from "../support/passwords.ts";
 
 const KEY = "a-key-of-the-mobile-app";
 const sha256 = (key: string): string => createHash("sha256").update(key).digest("hex");
@@ -96,6 +97,49 @@ it.each([
     status: 401,
     detail: undefined,
     headers: ["www-authenticate", "ApiKey"],
+  });
+});
+
+describe("keys of which there is a hash by scrypt", () => {
+  const OLD = "shop_1_first";
+  const NEW = "shop_12_second";
+  const key = (prefix: string, apiKey: string, more: object = {}) => ({
+    id: prefix,
+    prefix,
+    keyHash: hashOf(apiKey),
+    ...more,
+  });
+
+  beforeEach(() => {
+    const hashedKeys = [
+      key("shop_1", OLD, { expiresAt: host.clock.now() + 1 }),
+      key("shop_12", NEW, { roles: ["beta"] }),
+    ];
+    host.consumers = new Consumers([{ name: "shop", roles: [], apiKeys: [], hashedKeys }]);
+  });
+
+  it("say who asks, the longest prefix first, until they expire", async () => {
+    expect(await ask(METHODS, { headers: { "x-api-key": OLD } })).toBe("200 shop");
+    expect(await ask(METHODS, { headers: { "x-api-key": NEW } })).toBe("200 shop");
+    expect(seen?.consumer).toEqual({ name: "shop", roles: ["beta"], credential: "shop_12" });
+    expect(seen?.headers.raw).toEqual([]);
+    host.clock.advance(1);
+    expect(await ask(METHODS, { headers: { "x-api-key": OLD } })).toBe("401 UNAUTHENTICATED");
+  });
+
+  it("are not looked at by what they begin with only", async () => {
+    for (const wrong of ["shop_1", "shop_12", `${NEW}x`, "shop_12_first", "shop_", hashOf(NEW)]) {
+      expect(await ask(METHODS, { headers: { "x-api-key": wrong } }), wrong).toBe("401 UNAUTHENTICATED");
+    }
+  });
+
+  it("cost nothing when they were seen before, or begin with nothing that is known", async () => {
+    const handler = await buildStage(auth, METHODS, () => textReply(200, "in"), host);
+    const send = (apiKey: string) => handler(exchange({ headers: { "x-api-key": apiKey } }));
+    expect(send(NEW)).toBeInstanceOf(Promise);
+    await send(NEW);
+    expect(send(NEW)).not.toBeInstanceOf(Promise);
+    expect(() => send("a-key-that-nobody-has")).toThrow(GatewayError);
   });
 });
 

@@ -1,22 +1,13 @@
-import { scryptSync } from "node:crypto";
 import { beforeEach, describe, expect, it } from "vitest";
 import { Consumers } from "../../../core/consumers.ts";
-import { type Exchange, GatewayError, type Handler, textReply } from "../../../core/plugin.ts";
+import { ConfigError, type Exchange, GatewayError, type Handler, textReply } from "../../../core/plugin.ts";
 import { auth } from "../../../plugins/auth.ts";
 import { buildStage, exchange, FakeHost, type RequestInit } from "../../support/harness.ts";
+import { hashOf } from "../../support/passwords.ts";
 
 let host: FakeHost;
 let handler: Handler;
 let seen: Exchange | undefined;
-
-const unpadded = (bytes: Buffer): string => bytes.toString("base64").replaceAll("=", "");
-
-/** The hash of a password, as cheap as may be. */
-function hashOf(password: string): string {
-  const salt = Buffer.alloc(16, "salt");
-  const hash = scryptSync(password, salt, 32, { N: 2 ** 14, r: 8, p: 1 });
-  return `$scrypt$ln=14,r=8,p=1$${unpadded(salt)}$${unpadded(hash)}`;
-}
 
 const passwordHash = hashOf("caf\u00e9:au lait");
 
@@ -130,6 +121,63 @@ it.each([
 
 it("does not look at what is too long", () => {
   expect(() => handler(exchange(basic(`alice:${"x".repeat(1000)}`)))).toThrow(GatewayError);
+});
+
+describe("a file of names and passwords", () => {
+  const file = (htpasswd: string): object => ({ methods: [{ basic: { htpasswd } }] });
+  const another = hashOf("another");
+
+  it("lets in whoever is in it, beside the consumers that have passwords", async () => {
+    const to = await build(file(`# staff\r\nZo\u00eb:${another}\n\nAlice:${passwordHash}\n`));
+    expect(await ask(basic("Zoe\u0308:another"), to)).toBe("200 Zo\u00eb");
+    expect(seen?.consumer).toEqual({ name: "Zo\u00eb", roles: [], credential: "Zo\u00eb" });
+    expect(await ask(RIGHT, to)).toBe("200 Alice");
+    expect(await ask(basic("Zo\u00eb:caf\u00e9:au lait"), to)).toBe(REFUSED);
+    expect(await ask(basic("# staff:another"), to)).toBe(REFUSED);
+    expect(await ask(basic("Zo\u00eb:another"))).toBe(REFUSED);
+  });
+
+  it("gives names the roles that consumers of the same name have", async () => {
+    const to = await build(file(`Alice:${another}`));
+    expect(await ask(basic("Alice:another"), to)).toBe("200 Alice");
+    expect(seen?.consumer).toEqual({ name: "Alice", roles: ["user"], credential: "Alice" });
+  });
+
+  it("is refused with each line that does not count, and without its hash", async () => {
+    const lines = [
+      "one:$2y$05$c4WoMPo3SXsafkva.HHa6uXQZWr7oboPiC2bT/r7q1BB8I2s0BRqC",
+      "two:$apr1$Mk9D5x5p$planted",
+      "three:{SHA}planted",
+      "four:$6$planted$planted",
+      "five:planted",
+      ":planted",
+      "planted",
+      `six:${another}`,
+      `six:${another}`,
+      `seven:${another.replace("ln=14", "ln=10")}`,
+      "control\u0007:planted",
+    ];
+    const error = (await build(file(lines.join("\n"))).catch((thrown: unknown) => thrown)) as ConfigError;
+    expect(error).toBeInstanceOf(ConfigError);
+    expect(error.message).not.toContain("planted");
+    expect(error.message.split("\n")).toEqual([
+      expect.stringMatching(/^Line 1 of the file: the hash of one is bcrypt, .*`sluice hash-password`/),
+      expect.stringMatching(/^Line 2 .* of two is MD5/),
+      expect.stringMatching(/^Line 3 .* of three is SHA-1/),
+      expect.stringMatching(/^Line 4 .* of four is SHA-2 crypt/),
+      expect.stringMatching(/^Line 5 .* of five is of a kind that is not known/),
+      "Line 6 of the file: it is not `name:hash`",
+      "Line 7 of the file: it is not `name:hash`",
+      "Line 9 of the file: the name six is there already",
+      expect.stringMatching(/^Line 10 .* of seven is scrypt that cannot be read, or takes less/),
+      "Line 11 of the file: it is not `name:hash`",
+    ]);
+    expect(error.problems[0]).toMatchObject({ pointer: "/methods/0/basic/htpasswd", code: "CONFIG_VALUE" });
+  });
+
+  it("is refused when a consumer has one of its names for another password", async () => {
+    await expect(build(file(`alice:${another}`))).rejects.toThrow("A consumer has the name alice already");
+  });
 });
 
 it("answers at once what it has looked at before, right or wrong", async () => {
