@@ -6,11 +6,17 @@ export type FieldOf = (name: string) => string | undefined;
 
 /** The first level: at hand, within a bound of bytes. */
 export interface MemoryLevel {
-  /** The newest variant that fits the request and that no hard purge concerns. Counts as a use. */
+  /**
+   * The newest variant that fits the request and that no hard purge concerns; one that a soft purge concerns is stale
+   * from then on. Counts as a use.
+   */
   find(key: string, fieldOf: FieldOf): Entry | undefined;
   /** The same, for those who only look: it counts as no use. */
   peek(key: string): readonly Entry[];
-  /** Keeps an entry, in the place of the variant with the same values if there is one; others may have to go. */
+  /**
+   * Keeps an entry, in the place of the variant with the same values if there is one, unless it is too large or was
+   * purged meanwhile; others may have to go. It takes the memory it says if its body is not a part of a larger buffer.
+   */
   put(entry: Entry): void;
   /** Takes away all variants of a key. */
   delete(key: string): void;
@@ -32,10 +38,20 @@ export interface Purge {
   readonly soft: boolean;
 }
 
+/** A purge with its place in the order of all: numbers grow, and none is given twice. */
+export interface PurgeRecord extends Purge {
+  readonly number: number;
+}
+
 /** The purges that are known: entries older than one that concerns them are stale or gone. */
 export interface Purges {
-  /** The newest one's number: entries that are asked for now carry it. */
+  /** All purges up to this number are known: entries that are asked for now carry it. */
   readonly version: number;
-  /** What became of an entry since it was asked for. One comparison when nothing was purged since it was last looked at. */
-  stateOf(entry: Entry): "live" | "stale" | "gone";
+  /** Changes when a purge becomes known: what was looked at since it last did need not be looked at again. */
+  readonly revision: number;
+  /**
+   * What became of an entry.
+   * @param since a `version` under which it was found to be live; that under which it was asked for, by default
+   */
+  stateOf(entry: Entry, since?: number): "live" | "stale" | "gone";
 }
