@@ -287,10 +287,10 @@ export interface Plugin<Options = never> {
   /** True when the stage says who asks: it sets the consumer. */
   readonly identifies?: true;
   /**
-   * True when a stage with such options may send requests to an upstream by itself, beside or instead of calling `next`.
-   * It is refused above a stage that says who asks: the upstream would get requests of strangers, credentials included.
+   * What a stage with such options would do to the harm of others if it stood above one that says who asks: `would …`.
+   * It is refused there, unless this gives undefined.
    */
-  sends?(options: Options): boolean;
+  harmAboveAuth?(options: Options): string | undefined;
   /** True when the stage answers CORS preflights, which then match routes that do not list OPTIONS. */
   readonly answersPreflight?: true;
   build(options: Options, host: Host): Stage | Promise<Stage>;

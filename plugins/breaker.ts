@@ -110,7 +110,10 @@ export const breaker: Plugin<Options> = {
   name: "breaker",
   schema,
   guard: true,
-  sends: ({ fallback }) => fallback !== undefined && "upstream" in fallback,
+  harmAboveAuth: ({ fallback }) =>
+    fallback !== undefined && "upstream" in fallback
+      ? "would send the requests of strangers to its fallback"
+      : undefined,
   build(options, host) {
     const problems: Problem[] = [];
     const rules = compileRules(options, problems);

@@ -95,7 +95,7 @@ const MARKER = "x-mirrored";
 export const mirror: Plugin<Options> = {
   name: "mirror",
   schema,
-  sends: () => true,
+  harmAboveAuth: () => "would copy the requests of strangers",
   build(options, host) {
     const problems: Problem[] = [];
     const bounds = new OptionBounds(options, "", problems);

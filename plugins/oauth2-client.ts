@@ -2,11 +2,11 @@
  * Gives requests an access token of the gateway's own for the upstream, by the client-credentials grant of OAuth 2.0
  * (RFC 6749 section 4.4): in `authorization`, whatever the client has sent there.
  *
- * Stands below `retry` and above what sends the request; calls next once there is a token. The client sees 503
- * TOKEN_UNAVAILABLE when there is none and none can be had. A token is asked for when a request needs one, renewed in
- * the background at about 80 % of its life, and forgotten when the upstream answers 401, which goes on to the client
- * unless a `retry` above asks again. While the server of tokens is away, the one that is there goes on to be used
- * until it ends.
+ * Stands below `retry` and above what sends the request; calls next once there is a token. Above `auth`, which would
+ * know everybody by that token, it is refused. The client sees 503 TOKEN_UNAVAILABLE when there is none and none can be
+ * had. A token is asked for when a request needs one, renewed in the background at about 80 % of its life, and forgotten
+ * when the upstream answers 401, which goes on to the client unless a `retry` above asks again. While the server of
+ * tokens is away, the one that is there goes on to be used until it ends.
  */
 import { hash } from "node:crypto";
 import { Asker } from "../core/asker.ts";
@@ -52,6 +52,7 @@ type Options = FromSchema<typeof schema>;
 export const oauth2Client: Plugin<Options> = {
   name: "oauth2-client",
   schema,
+  harmAboveAuth: () => "would show the gateway's own token as that of strangers",
   build(options, host) {
     const digest = hash("sha256", JSON.stringify(options)); // there is a secret in it
     const tokens = host.keep(`oauth2-client ${digest}`, () => openTokens(options, host));

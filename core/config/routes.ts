@@ -36,7 +36,7 @@ export function checkRoutes(
     const limits = rateLimits.checkRoute(ownLimits, `${pointer}/rateLimits`);
     const stages = flattenRoute({ items, limits }, pipelines, copyStage);
     if (stages === undefined) checking.report("CONFIG_VALUE", TOO_MANY_STAGES, `${pointer}/pipeline`);
-    else checkSenders(checking, stages);
+    else checkAboveAuth(checking, stages);
     return { config: { ...route, stages: stages ?? [], pointer } as unknown as RouteConfig, items, limits };
   });
 }
@@ -78,13 +78,14 @@ function checkName(checking: Checking, name: unknown, pointer: string, names: Ma
   checking.report("CONFIG_DUPLICATE_NAME", message, pointer);
 }
 
-/** Reports stages that would send requests to upstreams before a stage below them has found out who asks. */
-function checkSenders(checking: Checking, stages: readonly StageConfig[]): void {
+/** Reports stages that serve strangers, because one below them finds out who asks. */
+function checkAboveAuth(checking: Checking, stages: readonly StageConfig[]): void {
   const { catalogue } = checking;
   const last = stages.findLastIndex(({ plugin }) => catalogue.get(plugin)?.identifies === true);
   for (const { plugin, options, pointer } of stages.slice(0, Math.max(last, 0))) {
-    if (catalogue.get(plugin)?.sends?.(options as never) !== true) continue;
-    const message = `"${plugin}" would send requests to an upstream before "${stages[last]!.plugin}" knows who asks; put it below`;
+    const harm = catalogue.get(plugin)?.harmAboveAuth?.(options as never);
+    if (harm === undefined) continue;
+    const message = `"${plugin}" cannot stand above "${stages[last]!.plugin}": it ${harm}`;
     checking.report("CONFIG_BEFORE_AUTH", message, pointer);
   }
 }

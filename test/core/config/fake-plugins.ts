@@ -112,7 +112,7 @@ function plugin(name: string, schema: JsonSchema, more: Partial<Plugin> = {}): P
 const PLUGINS = [
   plugin("balance", balance, { terminal: true }),
   plugin("choose", choose),
-  plugin("copy", map({ upstream }), { sends: () => true }),
+  plugin("copy", map({ upstream }), { harmAboveAuth: () => "would copy the requests of strangers" }),
   plugin("exclusive", exclusive),
   plugin("auth", auth.schema, { guard: true }),
   plugin("limit", limitSchema),
