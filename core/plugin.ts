@@ -212,6 +212,8 @@ export interface SharedState {
   readonly limits: SharedCells;
   /** Large cells, with the times of requests: limits that keep a log. */
   readonly logs: SharedCells;
+  /** Tiny cells that say which thread has something that all could use. */
+  readonly directory: SharedCells;
   /** What makes monotonic milliseconds those since the Unix epoch: the same in all threads, fixed at the start. */
   readonly utcOffsetMs: number;
   /** Number of this thread, from 0. */

@@ -10,6 +10,7 @@ const COUNTERS: CellTableSize = { capacity: 65_536, cellWords: 4 };
 const CIRCUITS: CellTableSize = { capacity: 4096, cellWords: 64 };
 const LIMITS: CellTableSize = { capacity: 2 ** 21, cellWords: 4 };
 const LOGS: CellTableSize = { capacity: 131_072, cellWords: 60 };
+const DIRECTORY: CellTableSize = { capacity: 2 ** 18, cellWords: 2 };
 const holdingsOf = (threads: number): CellTableSize => ({ capacity: 65_536, cellWords: 2 * threads });
 
 /** What another thread needs to see the same memory. */
@@ -22,6 +23,7 @@ export interface SharedMemoryHandle {
   readonly holdings: SharedArrayBuffer;
   readonly limits: SharedArrayBuffer;
   readonly logs: SharedArrayBuffer;
+  readonly directory: SharedArrayBuffer;
   readonly utcOffsetMs: number;
   readonly bells: SharedArrayBuffer;
 }
@@ -44,6 +46,7 @@ export function createSharedMemory(
     holdings: CellTable.create(holdingsOf(threads), threads, nowMs),
     limits: CellTable.create(LIMITS, threads, nowMs),
     logs: CellTable.create(LOGS, threads, nowMs),
+    directory: CellTable.create(DIRECTORY, threads, nowMs),
     utcOffsetMs: Math.round(wallMs - nowMs),
     bells: Bell.create(threads),
   };
@@ -57,6 +60,7 @@ export class SharedMemory implements SharedState {
   readonly holdings: CellTable;
   readonly limits: CellTable;
   readonly logs: CellTable;
+  readonly directory: CellTable;
   readonly utcOffsetMs: number;
   /** All tables, by the names that metrics have for them. */
   readonly tables: Readonly<Record<string, CellTable>>;
@@ -76,9 +80,10 @@ export class SharedMemory implements SharedState {
     this.holdings = new CellTable(handle.holdings, holdingsOf(threads), threads, thread);
     this.limits = new CellTable(handle.limits, LIMITS, threads, thread);
     this.logs = new CellTable(handle.logs, LOGS, threads, thread);
+    this.directory = new CellTable(handle.directory, DIRECTORY, threads, thread);
     this.utcOffsetMs = handle.utcOffsetMs;
-    const { counters, circuits, holdings, limits, logs } = this;
-    this.tables = { counters, circuits, holdings, limits, logs };
+    const { counters, circuits, holdings, limits, logs, directory } = this;
+    this.tables = { counters, circuits, holdings, limits, logs, directory };
     this.#bell = new Bell(handle.bells, thread);
     this.#channels = new ThreadChannels(handle.line, thread, threads);
   }

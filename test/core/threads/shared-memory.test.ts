@@ -9,7 +9,7 @@ function open(threads: number) {
 describe("memory that threads share", () => {
   it("has tables in which all find the same cells", () => {
     const [a, b] = open(2);
-    for (const table of ["counters", "circuits", "holdings", "limits", "logs"] as const) {
+    for (const table of ["counters", "circuits", "holdings", "limits", "logs", "directory"] as const) {
       const cell = a![table].locate("key", 1000, 0);
       Atomics.add(a![table].words, cell, 1);
       expect([b![table].locate("key", 1000, 0), b![table].words[cell]]).toEqual([cell, 1]);

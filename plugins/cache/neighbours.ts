@@ -1,0 +1,166 @@
+/**
+ * The other threads of this gateway, as a cache has them: a directory that all see says which thread has an entry or is
+ * fetching it, and that thread is asked before the upstream is. Its body is not copied: it is in memory that all see.
+ */
+import type { ChannelListener, Clock, SharedState, ThreadChannel } from "../../core/plugin.ts";
+import { HeaderList } from "../../core/headers.ts";
+import type { Entry } from "./entry.ts";
+
+/** What this thread has. */
+export interface Holder {
+  /** The fresh entry for a request with these headers: at hand, or when what is under way has come. */
+  lookUp(key: string, headers: HeaderList): Entry | Promise<Entry | undefined> | undefined;
+  /** Takes an entry in the place of its like: the same, with its body where all threads see it. */
+  replace(entry: Entry, same: Entry): void;
+}
+
+/** What threads say to each other. */
+type Message =
+  | { readonly ask: number; readonly key: string; readonly headers: readonly string[] }
+  | { readonly answer: number; readonly entry: Entry | undefined }
+  /** There will be an answer. */
+  | { readonly wait: number };
+
+/** A question that waits for its answer. */
+interface Question {
+  readonly resolve: (entry: Entry | undefined) => void;
+  timer: NodeJS.Timeout;
+}
+
+/** How long a thread is written down for a key; then the next who needs it is. */
+const WRITTEN_MS = 60_000;
+/** A thread that says nothing for so long is not there, or hangs. */
+const SILENCE_MS = 250;
+
+export class Neighbours implements ChannelListener {
+  readonly #topic: string;
+  readonly #shared: SharedState;
+  readonly #clock: Clock;
+  readonly #holder: Holder;
+  readonly #waitMs: number;
+  readonly #channel: ThreadChannel;
+  readonly #questions = new Map<number, Question>();
+  #next = 1;
+
+  /**
+   * @param topic names the cache: the same on all threads
+   * @param waitMs longest that what another thread is fetching is waited for
+   */
+  constructor(topic: string, shared: SharedState, clock: Clock, holder: Holder, waitMs: number) {
+    this.#topic = topic;
+    this.#shared = shared;
+    this.#clock = clock;
+    this.#holder = holder;
+    this.#waitMs = waitMs;
+    this.#channel = shared.openChannel(topic, this);
+  }
+
+  /**
+   * Asks the thread that is written down for a key. If there is none, it is this one from now on, and others ask it.
+   * @returns undefined when there is nobody to ask
+   */
+  find(key: string, headers: HeaderList): Promise<Entry | undefined> | undefined {
+    if (this.#shared.threads === 1) return undefined;
+    const holder = this.#write(key, 0);
+    return holder === this.#shared.thread ? undefined : this.#ask(key, headers, holder);
+  }
+
+  /** This thread has the newest entry of a key. */
+  claim(key: string): void {
+    if (this.#shared.threads === 1) return;
+    const cell = this.#locate(key);
+    if (cell !== -1) Atomics.store(this.#shared.directory.words, cell, this.#shared.thread + 1);
+  }
+
+  /** Nothing has come of what this thread was fetching. */
+  release(key: string): void {
+    if (this.#shared.threads === 1) return;
+    const cell = this.#locate(key);
+    if (cell !== -1) Atomics.compareExchange(this.#shared.directory.words, cell, this.#shared.thread + 1, 0);
+  }
+
+  close(): void {
+    this.#channel.close();
+    for (const id of [...this.#questions.keys()]) this.#settle(id, undefined);
+  }
+
+  onMessage(sent: unknown, from: number): void {
+    const message = sent as Message;
+    if ("ask" in message) return this.#answer(message.ask, message.key, message.headers, from);
+    if ("answer" in message) return this.#settle(message.answer, message.entry && asOwn(message.entry));
+    const question = this.#questions.get(message.wait);
+    if (question !== undefined) this.#arm(message.wait, question, this.#waitMs);
+  }
+
+  async #ask(key: string, headers: HeaderList, holder: number): Promise<Entry | undefined> {
+    const { promise, resolve } = Promise.withResolvers<Entry | undefined>();
+    const ask = this.#next++;
+    const question = { resolve, timer: undefined as unknown as NodeJS.Timeout };
+    this.#questions.set(ask, question);
+    this.#arm(ask, question, SILENCE_MS);
+    this.#channel.post({ ask, key, headers: headers.raw } satisfies Message, holder);
+    const entry = await promise;
+    if (entry === undefined) this.#write(key, holder + 1); // others need not ask in vain
+    return entry;
+  }
+
+  #arm(id: number, question: Question, ms: number): void {
+    clearTimeout(question.timer);
+    question.timer = setTimeout(() => this.#settle(id, undefined), ms);
+  }
+
+  #settle(id: number, entry: Entry | undefined): void {
+    const question = this.#questions.get(id);
+    if (question === undefined) return;
+    this.#questions.delete(id);
+    clearTimeout(question.timer);
+    question.resolve(entry);
+  }
+
+  #answer(answer: number, key: string, headers: readonly string[], to: number): void {
+    const found = this.#holder.lookUp(key, new HeaderList([...headers]));
+    if (!(found instanceof Promise)) return this.#send(answer, found, to);
+    this.#channel.post({ wait: answer } satisfies Message, to);
+    found.then(
+      (entry) => this.#send(answer, entry, to),
+      () => this.#send(answer, undefined, to),
+    );
+  }
+
+  #send(answer: number, entry: Entry | undefined, to: number): void {
+    let sent = entry;
+    if (entry !== undefined && !(entry.body.buffer instanceof SharedArrayBuffer)) {
+      sent = { ...entry, body: toShared(entry.body) };
+      this.#holder.replace(entry, sent); // so that the bytes are there once
+    }
+    this.#channel.post({ answer, entry: sent } satisfies Message, to);
+  }
+
+  /**
+   * Writes this thread down for a key, where so far `expected` is written: a thread's number + 1, or 0 for none.
+   * @returns the thread that is written down now
+   */
+  #write(key: string, expected: number): number {
+    const own = this.#shared.thread + 1;
+    const cell = this.#locate(key);
+    if (cell === -1) return own - 1;
+    const found = Atomics.compareExchange(this.#shared.directory.words, cell, expected, own);
+    return found === expected ? own - 1 : found - 1;
+  }
+
+  #locate(key: string): number {
+    return this.#shared.directory.locate(`${this.#topic} ${key}`, WRITTEN_MS, this.#clock.monotonic());
+  }
+}
+
+function toShared(body: Buffer): Buffer {
+  const shared = Buffer.from(new SharedArrayBuffer(body.length));
+  body.copy(shared);
+  return shared;
+}
+
+/** An entry that another thread sent: its body arrives as plain bytes. */
+function asOwn(entry: Entry): Entry {
+  const { buffer, byteOffset, byteLength } = entry.body;
+  return { ...entry, body: Buffer.from(buffer, byteOffset, byteLength) };
+}
