@@ -38,8 +38,10 @@ export {
   createStoreScript,
   type IncrOptions,
   type KeyValueStore,
+  type ScriptArgument,
   type SetOptions,
   type StoreScript,
+  type Subscriber,
 } from "./store/store.ts";
 export type { ChannelListener, ThreadChannel } from "./threads/thread-channel.ts";
 export type { FromSchema };

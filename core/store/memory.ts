@@ -27,6 +27,9 @@ const SWEPT_ENTRIES = 5000;
 export class MemoryStore implements KeyValueStore {
   readonly runsScripts = false;
   readonly run = runNothing;
+  readonly runForBytes = runNothing;
+  readonly getBytes = runNothing;
+  readonly subscribe = runNothing;
   readonly #maxBytes: number;
   readonly #clock: Clock;
   /** Who was used longest ago comes first. */

@@ -15,11 +15,14 @@ import {
   invalid,
   type KeyValueStore,
   parseNumber,
+  type ScriptArgument,
   type SetOptions,
   type StoreScript,
+  type Subscriber,
   unavailable,
   within,
 } from "./store.ts";
+import { type SubscribingConnection, Subscriptions } from "./subscriptions.ts";
 
 /** Adds to a number; a sum that JavaScript has no exact number for is taken back. As text: ioredis rounds large numbers. */
 const INCR = createStoreScript(`
@@ -57,6 +60,7 @@ export class RedisStore implements KeyValueStore {
   readonly #timeoutMs: number;
   readonly #secret: string | undefined;
   readonly #endMetric: () => void;
+  readonly #subscriptions = new Subscriptions(() => this.#openSubscribing(), pauseBefore);
   readonly #gathering: Redis["stream"][] = [];
   readonly #write = (): void => this.#endGathering();
   #isClosed = false;
@@ -110,25 +114,65 @@ export class RedisStore implements KeyValueStore {
   run(
     script: StoreScript,
     keys: readonly string[],
-    args: readonly (string | number)[],
+    args: readonly ScriptArgument[],
     timeoutMs = this.#timeoutMs,
   ): Promise<unknown> {
-    const all: (string | number)[] = [];
-    for (const key of keys) all.push(this.#prefix + key);
-    for (const arg of args) all.push(arg);
-    const answer = this.#gather()
-      .evalsha(script.sha, keys.length, ...all)
-      .catch((error: Error) => {
-        if (!error.message.startsWith("NOSCRIPT")) throw error;
-        return this.#gather().eval(script.lua, keys.length, ...all);
-      });
+    const answer = this.#evaluate("call", script, keys, args);
     return this.#ask(answer, Math.min(timeoutMs, this.#timeoutMs));
+  }
+
+  runForBytes(
+    script: StoreScript,
+    keys: readonly string[],
+    args: readonly ScriptArgument[],
+  ): Promise<unknown> {
+    return this.#ask(this.#evaluate("callBuffer", script, keys, args));
+  }
+
+  getBytes(key: string): Promise<Buffer | undefined> {
+    return this.#ask(this.#gather().getBuffer(this.#prefix + key)).then((value) => value ?? undefined);
+  }
+
+  async subscribe(channel: string, subscriber: Subscriber): Promise<() => void> {
+    return this.#subscriptions.add(this.#prefix + channel, subscriber);
   }
 
   close(): void {
     this.#isClosed = true;
     this.#endMetric();
+    this.#subscriptions.close();
     this.#client.disconnect();
+  }
+
+  #evaluate(
+    kind: "call" | "callBuffer",
+    { sha, lua }: StoreScript,
+    keys: readonly string[],
+    args: readonly ScriptArgument[],
+  ): Promise<unknown> {
+    const all: ScriptArgument[] = [];
+    for (const key of keys) all.push(this.#prefix + key);
+    for (const arg of args) all.push(arg);
+    return this.#gather()
+      [kind]("evalsha", sha, keys.length, ...all)
+      .catch((error: Error) => {
+        if (!error.message.startsWith("NOSCRIPT")) throw error;
+        return this.#gather()[kind]("eval", lua, keys.length, ...all);
+      });
+  }
+
+  /** In a cluster any node that is there tells what is published. */
+  #openSubscribing(): SubscribingConnection | undefined {
+    const nodes = this.#client instanceof Cluster ? this.#client.nodes("all") : [this.#client];
+    const there = nodes.filter(({ status }) => status === "ready");
+    return there[Math.floor(Math.random() * there.length)]?.duplicate({
+      lazyConnect: true,
+      enableOfflineQueue: false,
+      autoResubscribe: false,
+      readOnly: false,
+      retryStrategy: null,
+      connectionName: "sluice-subscriber",
+    } as object);
   }
 
   async #connected(): Promise<void> {

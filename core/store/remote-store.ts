@@ -44,6 +44,9 @@ export function answerStore(store: KeyValueStore, call: StoreCall): Promise<Stor
 export class RemoteStore implements KeyValueStore {
   readonly runsScripts = false;
   readonly run = runNothing;
+  readonly runForBytes = runNothing;
+  readonly getBytes = runNothing;
+  readonly subscribe = runNothing;
   readonly #caller: Caller<StoreCalls>;
   readonly #id: string;
 

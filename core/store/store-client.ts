@@ -6,10 +6,13 @@ import {
   type IncrOptions,
   invalid,
   type KeyValueStore,
+  MOST_ARGUMENT_BYTES,
   MOST_KEY_BYTES,
   MOST_VALUE_BYTES,
+  type ScriptArgument,
   type SetOptions,
   type StoreScript,
+  type Subscriber,
 } from "./store.ts";
 
 export class StoreClient implements KeyValueStore {
@@ -62,10 +65,27 @@ export class StoreClient implements KeyValueStore {
   run(
     script: StoreScript,
     keys: readonly string[],
-    args: readonly (string | number)[],
+    args: readonly ScriptArgument[],
     timeoutMs?: number,
   ): Promise<unknown> {
-    return this.#ask(async (store) => store.run(script, keys.map(checkKey), args, timeoutMs));
+    return this.#ask(async (store) => store.run(script, keys.map(checkKey), checkArguments(args), timeoutMs));
+  }
+
+  runForBytes(
+    script: StoreScript,
+    keys: readonly string[],
+    args: readonly ScriptArgument[],
+  ): Promise<unknown> {
+    return this.#ask(async (store) => store.runForBytes(script, keys.map(checkKey), checkArguments(args)));
+  }
+
+  getBytes(key: string): Promise<Buffer | undefined> {
+    return this.#ask(async (store) => store.getBytes(checkKey(key)));
+  }
+
+  /** Not counted as a call: nobody waits for it. */
+  async subscribe(channel: string, subscriber: Subscriber): Promise<() => void> {
+    return (await this.open()).subscribe(checkKey(channel), subscriber);
   }
 
   async #ask<T>(call: (store: KeyValueStore) => Promise<T>): Promise<T> {
@@ -93,6 +113,14 @@ function checkValue(value: string): string {
   if (typeof value !== "string") throw invalid("a value is a text");
   if (isLonger(value, MOST_VALUE_BYTES)) throw invalid(`a value has at most ${MOST_VALUE_BYTES} bytes`);
   return value.toWellFormed();
+}
+
+function checkArguments(args: readonly ScriptArgument[]): readonly ScriptArgument[] {
+  for (const arg of args) {
+    if (typeof arg !== "number" && arg.length > MOST_ARGUMENT_BYTES)
+      throw invalid(`an argument of a script has at most ${MOST_ARGUMENT_BYTES} bytes`);
+  }
+  return args;
 }
 
 function checkTtl<O extends IncrOptions>(options: O | undefined): O | undefined {

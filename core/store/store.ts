@@ -52,14 +52,40 @@ export interface KeyValueStore {
   run(
     script: StoreScript,
     keys: readonly string[],
-    args: readonly (string | number)[],
+    args: readonly ScriptArgument[],
     timeoutMs?: number,
   ): Promise<unknown>;
+  /** As {@link run}, with bytes in the place of texts that it returns. */
+  runForBytes(
+    script: StoreScript,
+    keys: readonly string[],
+    args: readonly ScriptArgument[],
+  ): Promise<unknown>;
+  /** Gives a value as bytes; those of stores that run scripts. */
+  getBytes(key: string): Promise<Buffer | undefined>;
+  /**
+   * Tells of what scripts publish on a channel, `redis.call('PUBLISH', ARGV[n], …)`, for as long as the store is open,
+   * by a connection of its own. A channel has the prefix of the store as keys do: pass it as one.
+   * @returns ends it
+   */
+  subscribe(channel: string, subscriber: Subscriber): Promise<() => void>;
+}
+
+/** What a script is given: bytes as they are, the others as text. */
+export type ScriptArgument = string | number | Buffer;
+
+/** Who hears of what is published. */
+export interface Subscriber {
+  told(message: string): void;
+  /** From now on nothing is missed, as far as is known; until now something may have been. */
+  connected(): void;
 }
 
 /** Longest key and value, in bytes of UTF-8. */
 export const MOST_KEY_BYTES = 1024;
 export const MOST_VALUE_BYTES = 1024 ** 2;
+/** Longest argument of a script, in bytes. */
+export const MOST_ARGUMENT_BYTES = 64 * 1024 ** 2;
 
 export function unavailable(cause: unknown): GatewayError {
   return new GatewayError("STORE_UNAVAILABLE", { headers: ["retry-after", "1"], cause });

@@ -44,6 +44,9 @@ export const openNothing: OpenStore = async () => ({
   delete: refuse,
   runsScripts: false,
   run: refuse,
+  runForBytes: refuse,
+  getBytes: refuse,
+  subscribe: refuse,
 });
 
 /** What the stores of a generation need of what is around it. */

@@ -188,6 +188,51 @@ describe.each(Object.entries(KINDS))("a store of type %s", (_, start) => {
     await Promise.all(names.map((name) => store.delete(name)));
   });
 
+  it("takes and gives bytes as they are, or says that it knows of none", async () => {
+    const put = createStoreScript("redis.call('SET', KEYS[1], ARGV[1]) return {ARGV[1], 1, false}");
+    const name = key();
+    const bytes = Buffer.from(Array.from({ length: 70_000 }, (_, i) => i % 256));
+    if (!store.runsScripts) {
+      const calls = [
+        store.getBytes(name),
+        store.runForBytes(put, [name], [bytes]),
+        store.subscribe(name, { told() {}, connected() {} }),
+      ];
+      for (const call of calls) expect(await codeOf(call)).toBe("STORE_VALUE_INVALID");
+      return;
+    }
+    expect(await store.getBytes(name)).toBeUndefined();
+    expect(await store.runForBytes(put, [name], [bytes])).toEqual([bytes, 1, null]);
+    expect(await store.getBytes(name)).toEqual(bytes);
+    expect(await codeOf(store.runForBytes(put, [name], [Buffer.alloc(64 * 1024 ** 2 + 1)]))).toBe(
+      "STORE_VALUE_INVALID",
+    );
+    await store.delete(name);
+  });
+
+  it("tells those who subscribe what is published, until they have enough", async () => {
+    if (!store.runsScripts) return;
+    const publish = createStoreScript("return redis.call('PUBLISH', KEYS[1], ARGV[1])");
+    const names = [key(), key(), key()] as const;
+    const heard: string[] = [];
+    const ends: (() => void)[] = [];
+    const subscribe = async (name: string, by: string): Promise<void> => {
+      const connected = Promise.withResolvers<void>();
+      const told = (message: string) => void heard.push(`${by} ${message}`);
+      ends.push(await store.subscribe(name, { told, connected: () => connected.resolve() }));
+      await connected.promise;
+    };
+    await subscribe(names[0], "one");
+    await subscribe(names[0], "other");
+    await subscribe(names[1], "third");
+    for (const name of names) await store.run(publish, [name], [`ü ${names.indexOf(name)}`]);
+    await expect.poll(() => heard.toSorted()).toEqual(["one ü 0", "other ü 0", "third ü 1"]);
+    ends[0]!();
+    await store.run(publish, [names[0]], ["again"]);
+    await expect.poll(() => heard.slice(3)).toEqual(["other again"]);
+    for (const end of ends) end();
+  });
+
   it("counts its calls by result, and their time", async () => {
     await store.get(key());
     await codeOf(store.get(""));

@@ -187,6 +187,24 @@ describe("a store in Redis", () => {
     expect(await server.ask("-a", "p@ss:w", "-n", "3", "keys", "*")).toBe("mine:a");
   });
 
+  it("tells of what is published after Redis came back, and that something may have been missed", async () => {
+    const { store } = await open();
+    const heard: string[] = [];
+    const subscriber = {
+      told: (message: string) => void heard.push(message),
+      connected: () => void heard.push("connected"),
+    };
+    await store.subscribe("channel", subscriber);
+    await expect.poll(() => heard).toEqual(["connected"]);
+    await server.ask("publish", "sluice:channel", "one");
+    await expect.poll(() => heard).toEqual(["connected", "one"]);
+    await server.kill();
+    await server.start();
+    await expect.poll(() => heard.length, { timeout: 10_000 }).toBe(3);
+    await server.ask("publish", "sluice:channel", "two");
+    await expect.poll(() => heard).toEqual(["connected", "one", "connected", "two"]);
+  });
+
   it("says of a key that holds something else that it cannot be used", async () => {
     const opened = await open();
     await server.ask("lpush", "sluice:list", "1");
@@ -280,6 +298,22 @@ describe("a store in a Redis cluster", () => {
     expect(await opened.store.get("{b}")).toBe("1");
     expect(await target.ask("get", "sluice:{b}")).toBe("1");
     expect(messages(opened)).toEqual([]);
+  });
+
+  it("tells of what is published when the node that told it is gone", async () => {
+    const cluster = using.use(await startRedisCluster());
+    const { store } = using.use(await openStore(clusterOf(cluster.nodes)));
+    let connected = 0;
+    const heard: string[] = [];
+    const subscriber = { told: (message: string) => void heard.push(message), connected: () => connected++ };
+    await store.subscribe("channel", subscriber);
+    await expect.poll(() => connected).toBe(1);
+    const clients = await Promise.all(cluster.servers.map((each) => each.ask("client", "list")));
+    const telling = clients.findIndex((list) => list.includes("name=sluice-subscriber"));
+    await cluster.servers[telling]!.kill();
+    await expect.poll(() => connected, { timeout: 10_000 }).toBe(2);
+    await cluster.servers[(telling + 1) % 3]!.ask("publish", "sluice:channel", "on");
+    await expect.poll(() => heard).toEqual(["on"]);
   });
 
   it("fails at once without any node, and finds the cluster when it comes", async () => {
