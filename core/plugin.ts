@@ -34,6 +34,7 @@ export {
 } from "./exchange.ts";
 export { HeaderList } from "./headers.ts";
 export { Reply, textReply } from "./reply.ts";
+export { StoreHealth } from "./store/store-health.ts";
 export {
   createStoreScript,
   type IncrOptions,

@@ -1,8 +1,7 @@
 /** Limits whose store may go away: what decides then. */
-import { GatewayError, type Host } from "../../core/plugin.ts";
+import { GatewayError, type Host, StoreHealth } from "../../core/plugin.ts";
 import type { Ban, Decision, Limiter, Outcome, Plan, Reading } from "./limiter.ts";
 import type { LimitOptions } from "./schema.ts";
-import { StoreHealth } from "./store-health.ts";
 
 export interface StandbyOptions {
   readonly onStoreError: LimitOptions["onStoreError"];
@@ -25,10 +24,15 @@ export class StandbyStats {
   failures = 0;
 }
 
+const WORDS = {
+  away: "limits do without their store until it answers again: each does what its onStoreError says",
+  back: "limits count in their store again",
+};
+
 /** Opens the standby of a stage, with metrics that tell of it. */
 export function openStandby({ onStoreError, store, timeoutMs }: StandbyOptions, host: Host): Standby {
   const { route, stage, metrics, clock, log } = host;
-  const health = host.keep(`limit health ${timeoutMs} ${store}`, () => new StoreHealth(store));
+  const health = host.keep(`limit health ${timeoutMs} ${store}`, () => new StoreHealth(store, WORDS));
   const stats = host.keep(`limit standby ${route} ${stage}`, () => new StandbyStats());
   const labels = { route, stage };
   metrics.collect(

@@ -1,13 +1,13 @@
 import { beforeEach, describe, expect, it } from "vitest";
-import { StoreHealth } from "../../../plugins/limit/store-health.ts";
+import { StoreHealth } from "../../../core/store/store-health.ts";
 import { FakeLog } from "../../support/harness.ts";
 
-describe("what limits know of their store", () => {
+describe("what stages know of their store", () => {
   let log: FakeLog;
   let health: StoreHealth;
   beforeEach(() => {
     log = new FakeLog();
-    health = new StoreHealth("shared");
+    health = new StoreHealth("shared", { away: "done without", back: "asked again" });
   });
   const failTimes = (times: number, nowMs: number): void => {
     for (let i = 0; i < times; i++) health.failed(`k${i}`, nowMs, "no answer in 50 ms", log);
@@ -28,9 +28,9 @@ describe("what limits know of their store", () => {
       {
         level: "warn",
         fields: { store: "shared", reason: "no answer in 50 ms" },
-        message: "limits do without their store until it answers again: each does what its onStoreError says",
+        message: "done without",
       },
-      { level: "info", fields: { store: "shared" }, message: "limits count in their store again" },
+      { level: "info", fields: { store: "shared" }, message: "asked again" },
     ]);
   });
 

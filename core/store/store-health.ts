@@ -1,8 +1,8 @@
 /**
- * What limits of a thread know of a store: whether it is worth asking. All of them that ask it in the same time share
- * one. Without it each request would wait for the store in vain.
+ * What stages of a thread know of a store: whether it is worth asking. All of a plugin that ask it in the same time
+ * share one. Without it each request would wait for the store in vain.
  */
-import type { Log } from "../../core/plugin.ts";
+import type { Log } from "../exchange.ts";
 
 /** So many failures in a row are no accident... */
 const FAILURES = 3;
@@ -15,8 +15,15 @@ const CALM_MS = 2 * RETRY_MS;
 /** Keys are told apart by so many places. */
 const PLACES = 256;
 
+/** What the log says when the store is given up, and when it is asked again. */
+export interface HealthWords {
+  readonly away: string;
+  readonly back: string;
+}
+
 export class StoreHealth {
   readonly #store: string;
+  readonly #words: HealthWords;
   #isAway = false;
   #failures = 0;
   #answeredAt = Number.NEGATIVE_INFINITY;
@@ -27,8 +34,9 @@ export class StoreHealth {
   /** When the last of those failed, or was tried again. */
   readonly #triedKeysAt = new Float64Array(PLACES);
 
-  constructor(store: string) {
+  constructor(store: string, words: HealthWords) {
     this.#store = store;
+    this.#words = words;
   }
 
   get isAway(): boolean {
@@ -64,7 +72,7 @@ export class StoreHealth {
     if (!this.#isAway) return;
     this.#isAway = false;
     this.#failuresAt.fill(0);
-    log.info({ store: this.#store }, "limits count in their store again");
+    log.info({ store: this.#store }, this.#words.back);
   }
 
   /**
@@ -81,10 +89,7 @@ export class StoreHealth {
     if (this.#isAway || this.#failures < FAILURES || nowMs - this.#answeredAt < SILENT_MS) return;
     this.#isAway = true;
     this.#triedAt = nowMs;
-    log.warn(
-      { store: this.#store, reason },
-      "limits do without their store until it answers again: each does what its onStoreError says",
-    );
+    log.warn({ store: this.#store, reason }, this.#words.away);
   }
 }
 
