@@ -25,9 +25,30 @@ export interface MemoryLevel {
 /** The second level. It never fails: without an answer there is nothing in it, and its stats say so. */
 export interface StoreLevel {
   find(key: string, fieldOf: FieldOf): Promise<Entry | undefined>;
-  /** @returns when it is done, or given up */
-  put(entry: Entry): Promise<void>;
+  /**
+   * The same for those who fetch what they do not find, one of all gateways at a time: the others wait for what it finds.
+   * @param waitMs how long, at most
+   * @param than what is at hand already, and cannot be used as it is: only what is newer is found
+   */
+  claim(key: string, fieldOf: FieldOf, waitMs: number, than?: Entry): Promise<Claim>;
+  /**
+   * @param turn ends with it
+   * @returns when whoever waits for the entry may go on, by the strategy; whether it was stored or not
+   */
+  put(entry: Entry, turn?: Turn): Promise<void>;
   delete(key: string): Promise<void>;
+}
+
+/** Neither: whoever asked fetches it without a turn. It is not to be stored, or the wait was too long. */
+export interface Claim {
+  readonly entry: Entry | undefined;
+  readonly turn: Turn | undefined;
+}
+
+/** The right to fetch something that other gateways wait for. Ends with the `put` of what was fetched, or: */
+export interface Turn {
+  /** There is nothing to store: those who wait go on by themselves. */
+  abandon(): void;
 }
 
 /** What a purge concerns: everything, or what has this key, this URL, a URL that begins with it, or the tag. */

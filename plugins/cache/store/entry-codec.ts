@@ -1,0 +1,134 @@
+/**
+ * Entries as a store has them: `SLC`, the version of the format, a checksum of all that follows and of the key, whether
+ * the body is compressed, the head, the body.
+ */
+import { promisify } from "node:util";
+import { crc32, zstdCompress, zstdDecompress } from "node:zlib";
+import type { Entry } from "../entry.ts";
+import { ByteReader, ByteWriter } from "./bytes.ts";
+
+/** Another version is another format: nobody reads it. */
+const MAGIC = Buffer.from("SLC\x01", "latin1");
+const CHECKSUM_AT = 4;
+const FLAGS_AT = 8;
+const HEAD_AT = 9;
+
+const IS_COMPRESSED = 1;
+const HAS_REASON = 2;
+const IS_PART = 4;
+const MUST_REVALIDATE = 8;
+const ALWAYS_VALIDATE = 16;
+
+/** Compressing must be worth it. */
+const MOST_SHARE = 0.9;
+/** Types that are compressed already. */
+const IS_DENSE =
+  /^(?:image\/(?!svg|bmp)|video\/|audio\/|font\/woff|application\/(?:zip|gzip|zstd|pdf|x-7z|x-bzip))/i;
+
+const compress = promisify(zstdCompress);
+const decompress = promisify(zstdDecompress);
+
+/**
+ * Writes an entry. Its key is not written: whoever reads it knows it.
+ * @param compressAbove bodies with more bytes are compressed, unless they are already
+ */
+export async function encodeEntry(entry: Entry, compressAbove: number): Promise<Buffer> {
+  let { body } = entry;
+  let flags = entry.reason === undefined ? 0 : HAS_REASON;
+  if (entry.part !== undefined) flags |= IS_PART;
+  if (entry.mustRevalidate) flags |= MUST_REVALIDATE;
+  if (entry.alwaysValidate) flags |= ALWAYS_VALIDATE;
+  if (body.length > compressAbove && isSparse(entry.headers)) {
+    const compressed = await compress(body);
+    if (compressed.length < MOST_SHARE * body.length) {
+      body = compressed;
+      flags |= IS_COMPRESSED;
+    }
+  }
+  const writer = new ByteWriter();
+  for (const byte of MAGIC) writer.byte(byte);
+  for (let at = CHECKSUM_AT; at < FLAGS_AT; at++) writer.byte(0);
+  writer.byte(flags);
+  writer.text(entry.url);
+  writer.number(entry.status);
+  if (entry.reason !== undefined) writer.text(entry.reason);
+  writer.texts(entry.headers);
+  writer.texts(entry.vary);
+  writer.texts(entry.tags);
+  if (entry.part !== undefined) {
+    writer.number(entry.part.first);
+    writer.number(entry.part.total);
+  }
+  writer.number(entry.requestedAtMs);
+  writer.number(entry.respondedAtMs);
+  writer.number(entry.initialAgeMs);
+  writer.number(entry.freshMs);
+  writer.number(entry.staleWhileRevalidateMs);
+  writer.number(entry.staleIfErrorMs);
+  writer.number(entry.fillMs);
+  writer.number(entry.version);
+  writer.number(entry.body.length);
+  const bytes = Buffer.concat([writer.written, body]);
+  bytes.writeUInt32LE(checksumOf(bytes, entry.key), CHECKSUM_AT);
+  return bytes;
+}
+
+/** Reads an entry. @returns undefined when it is none, not whole, of another format or of another key */
+export async function decodeEntry(bytes: Buffer, key: string): Promise<Entry | undefined> {
+  if (bytes.length < HEAD_AT || !bytes.subarray(0, CHECKSUM_AT).equals(MAGIC)) return undefined;
+  if (bytes.readUInt32LE(CHECKSUM_AT) !== checksumOf(bytes, key)) return undefined;
+  try {
+    return await readEntry(bytes, key);
+  } catch {
+    return undefined; // by a checksum that is right by accident
+  }
+}
+
+async function readEntry(bytes: Buffer, key: string): Promise<Entry | undefined> {
+  const flags = bytes[FLAGS_AT]!;
+  const reader = new ByteReader(bytes, HEAD_AT);
+  const url = reader.text();
+  const status = reader.number();
+  const reason = flags & HAS_REASON ? reader.text() : undefined;
+  const [headers, vary, tags] = [reader.texts(), reader.texts(), reader.texts()];
+  const part = flags & IS_PART ? { first: reader.number(), total: reader.number() } : undefined;
+  const head = {
+    ...{ key, url, status, reason, headers, vary, tags, part },
+    requestedAtMs: reader.number(),
+    respondedAtMs: reader.number(),
+    initialAgeMs: reader.number(),
+    freshMs: reader.number(),
+    staleWhileRevalidateMs: reader.number(),
+    staleIfErrorMs: reader.number(),
+    fillMs: reader.number(),
+    version: reader.number(),
+    mustRevalidate: (flags & MUST_REVALIDATE) !== 0,
+    alwaysValidate: (flags & ALWAYS_VALIDATE) !== 0,
+  };
+  const length = reader.number();
+  const body =
+    flags & IS_COMPRESSED
+      ? await decompress(reader.rest, { maxOutputLength: Math.max(1, length) })
+      : copyOf(reader.rest);
+  return body.length === length ? { ...head, body } : undefined;
+}
+
+/** By itself: what was received is mostly part of something larger. */
+function copyOf(bytes: Buffer): Buffer {
+  const copy = Buffer.allocUnsafeSlow(bytes.length);
+  bytes.copy(copy);
+  return copy;
+}
+
+function checksumOf(bytes: Buffer, key: string): number {
+  return crc32(bytes.subarray(FLAGS_AT), crc32(key));
+}
+
+function isSparse(headers: readonly string[]): boolean {
+  for (let i = 0; i < headers.length; i += 2) {
+    const name = headers[i]!.toLowerCase();
+    if (name === "content-encoding") return false;
+    if (name === "content-type" && IS_DENSE.test(headers[i + 1]!)) return false;
+  }
+  return true;
+}
