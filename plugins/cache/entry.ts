@@ -14,7 +14,7 @@ export interface Entry {
   readonly body: Buffer;
   /** Set for a part of a representation (206): where it begins, and how long the whole is, in bytes. */
   readonly part: { readonly first: number; readonly total: number } | undefined;
-  /** What the request had in the fields that Vary names: flat `[name in lower case, normalized value, …]`. */
+  /** What the request had in the fields that Vary names: flat `[name in lower case, normalized value, …]`, see vary.ts. */
   readonly vary: readonly string[];
   /** From `Surrogate-Key` and `Cache-Tag`. */
   readonly tags: readonly string[];

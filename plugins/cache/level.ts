@@ -1,8 +1,8 @@
 /** The levels that entries are kept in: memory of this thread, and a store that several gateways share. */
 import type { Entry } from "./entry.ts";
 
-/** Gives the normalized value that a request has in a field; undefined when it has none. */
-export type FieldOf = (name: string) => string | undefined;
+/** Gives the normalized value that a request has in a field; `ABSENT` of vary.ts when it has none. */
+export type FieldOf = (name: string) => string;
 
 /** The first level: at hand, within a bound of bytes. */
 export interface MemoryLevel {

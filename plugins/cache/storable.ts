@@ -1,0 +1,172 @@
+/** Whether a reply is stored (RFC 9111 section 3), and for how long it is fresh (section 4.2.1). */
+import type { HeaderList } from "../../core/headers.ts";
+import { initialAgeMs, type Times } from "./age.ts";
+import type { Entry } from "./entry.ts";
+import { type FreshnessRules, freshnessOf } from "./freshness.ts";
+import { readPart } from "./range.ts";
+import { readReplyHead, type ReplyHead } from "./reply-head.ts";
+import type { CacheRequest } from "./request.ts";
+import { readVary, varyValues } from "./vary.ts";
+
+/** The request that a reply is for. */
+export interface Asked {
+  readonly method: string;
+  /** Its replies are stored like those to GET: it is GET, or the key tells its bodies apart. */
+  readonly isKeyed: boolean;
+  /** Absolute. */
+  readonly url: string;
+  /** As it was sent, for what Vary names. */
+  readonly headers: HeaderList;
+  readonly request: CacheRequest;
+  /** It is from somebody that is known, and the key does not tell who: RFC 9111 section 3.5 applies. */
+  readonly isAuthorized: boolean;
+}
+
+/** What a reply says about its being stored. All that an entry needs and its reply alone can say. */
+export interface Storable
+  extends Pick<
+    Entry,
+    | "headers"
+    | "part"
+    | "vary"
+    | "requestedAtMs"
+    | "respondedAtMs"
+    | "initialAgeMs"
+    | "freshMs"
+    | "staleWhileRevalidateMs"
+    | "staleIfErrorMs"
+    | "mustRevalidate"
+    | "alwaysValidate"
+  > {
+  readonly isStorable: true;
+  /** Bytes that its body must have to be whole; undefined when its head does not say. */
+  readonly bodyBytes: number | undefined;
+}
+
+/** Why a reply is not stored; told in Cache-Status. */
+export type NotStoredReason =
+  | "method"
+  | "request-no-store"
+  | "status"
+  | "no-store"
+  | "private"
+  | "authorization"
+  | "set-cookie"
+  | "vary"
+  | "part"
+  | "no-freshness"
+  | "not-reusable";
+
+export interface NotStorable {
+  readonly isStorable: false;
+  readonly reason: NotStoredReason;
+}
+
+/** Final statuses that RFC 9110 section 15 describes, but 304: that one says nothing without what it is about. */
+const UNDERSTOOD = new Set([
+  200, 201, 202, 203, 204, 205, 206, 300, 301, 302, 303, 305, 307, 308, 400, 401, 402, 403, 404, 405, 406,
+  407, 408, 409, 410, 411, 412, 413, 414, 415, 416, 417, 421, 422, 426, 500, 501, 502, 503, 504, 505,
+]);
+
+/** Not stored, beside hop-by-hop fields (section 3.1): Age is told anew, and no cookie is for everybody. */
+const NOT_STORED = new Set(["age", "set-cookie", "proxy-authentication-info"]);
+
+/** Decides about a reply. */
+export function judgeStorable(
+  asked: Asked,
+  status: number,
+  headers: HeaderList,
+  times: Times,
+  rules: FreshnessRules,
+): Storable | NotStorable {
+  const head = readReplyHead(headers, times, rules.ignoreCacheControl);
+  const reason = refusalOf(asked, status, head, rules);
+  if (reason !== undefined) return refuse(reason);
+  const vary = readVary(head.vary);
+  if (vary === undefined) return refuse("vary");
+  const part = status === 206 ? readPart(head.contentRange, head.contentLength) : undefined;
+  if (status === 206 && part === undefined) return refuse("part");
+  const ageMs = initialAgeMs(times, head.dateMs, head.ageMs ?? 0);
+  const freshness = freshnessOf(status, head, times, ageMs, rules);
+  if (freshness === undefined) return refuse("no-freshness");
+  if (!freshness.isExplicit) {
+    if (head.setsCookie) return refuse("set-cookie");
+    if (!asked.isKeyed) return refuse("method");
+  }
+  const { directives } = head;
+  const mayBeStale = !directives.noCache && !directives.mustRevalidate && !directives.proxyRevalidate;
+  // s-maxage forbids stale use like proxy-revalidate (section 5.2.2.10), unless the reply itself says otherwise.
+  const isBound = directives.sMaxAgeMs !== undefined;
+  const storable: Storable = {
+    isStorable: true,
+    headers: storedHeaders(headers, head, times),
+    part: part && { first: part.first, total: part.total },
+    bodyBytes: part?.length ?? readLength(head.contentLength),
+    vary: varyValues(vary, asked.headers),
+    ...times,
+    initialAgeMs: ageMs,
+    freshMs: freshness.lifetimeMs,
+    staleWhileRevalidateMs: mayBeStale
+      ? (directives.staleWhileRevalidateMs ?? (isBound ? 0 : rules.staleWhileRevalidateMs))
+      : 0,
+    staleIfErrorMs: mayBeStale ? (directives.staleIfErrorMs ?? (isBound ? 0 : rules.staleIfErrorMs)) : 0,
+    mustRevalidate: !mayBeStale || isBound,
+    alwaysValidate: directives.noCache,
+  };
+  return isReusable(storable, head) ? storable : refuse("not-reusable");
+}
+
+function readLength(contentLength: string | undefined): number | undefined {
+  return contentLength === undefined ? undefined : Number(contentLength);
+}
+
+function refuse(reason: NotStoredReason): NotStorable {
+  return { isStorable: false, reason };
+}
+
+function refusalOf(
+  asked: Asked,
+  status: number,
+  head: ReplyHead,
+  rules: FreshnessRules,
+): NotStoredReason | undefined {
+  const { directives } = head;
+  if (!asked.isKeyed && !isForGet(asked, head)) return "method";
+  if (asked.request.noStore && !rules.ignoreCacheControl) return "request-no-store";
+  if (status < 200 || status === 304) return "status";
+  if (directives.mustUnderstand) {
+    if (!UNDERSTOOD.has(status)) return "status";
+  } else if (directives.noStore) return "no-store";
+  if (directives.isPrivate) return "private";
+  const isShared = directives.isPublic || directives.mustRevalidate || directives.sMaxAgeMs !== undefined;
+  if (asked.isAuthorized && !isShared) return "authorization";
+  return undefined;
+}
+
+/** A reply to POST that is what a GET of the same URL would bring (RFC 9110 section 9.3.3). */
+function isForGet(asked: Asked, head: ReplyHead): boolean {
+  if (asked.method !== "POST" || head.contentLocation === undefined) return false;
+  const url = URL.parse(head.contentLocation, asked.url);
+  return url !== null && url.href === new URL(asked.url).href;
+}
+
+/** What can neither be used as it is, now or when the upstream fails, nor validated, would only take room. */
+function isReusable(storable: Storable, head: ReplyHead): boolean {
+  if (head.etag !== undefined || head.lastModifiedMs !== undefined) return true;
+  if (storable.alwaysValidate) return false;
+  const usableMs = storable.freshMs + Math.max(storable.staleWhileRevalidateMs, storable.staleIfErrorMs);
+  return storable.initialAgeMs < usableMs;
+}
+
+/** A reply without Date gets one (RFC 9110 section 6.6.1). */
+function storedHeaders(headers: HeaderList, head: ReplyHead, times: Times): string[] {
+  const { raw } = headers;
+  const { withheld } = head.directives;
+  const stored: string[] = [];
+  for (let i = 0; i < raw.length; i += 2) {
+    const lower = raw[i]!.toLowerCase();
+    if (!NOT_STORED.has(lower) && !withheld.includes(lower)) stored.push(raw[i]!, raw[i + 1]!);
+  }
+  if (!head.hasDate) stored.push("Date", new Date(times.respondedAtMs).toUTCString());
+  return stored;
+}
