@@ -117,7 +117,10 @@ export class Diagnoser {
       .filter(([from, to]) => from < lineEnd && to > lineStart)
       .map(([from, to]): Range => [Math.max(0, from - lineStart), Math.min(line.length, to - lineStart)]);
     const ranges = [...inLine, ...userinfoRanges(line)];
-    if (source.broken) ranges.push(...this.#guessRanges(line));
+    if (source.broken) {
+      if (this.#isBelowSecret(source.text.slice(0, lineStart), line)) ranges.push(valueRange(line));
+      ranges.push(...this.#guessRanges(line));
+    }
     return shorten(mask(line, ranges, start - lineStart, end - lineStart));
   }
 
@@ -142,6 +145,20 @@ export class Diagnoser {
     return this.#secretRanges.get(source) ?? [];
   }
 
+  /** True when a line is, by its indent, part of what a key stands for that sounds like a secret, or below it. */
+  #isBelowSecret(before: string, line: string): boolean {
+    // Members of a list may stand right below its key.
+    let most = indentOf(line) + (line.trimStart().startsWith("-") ? 1 : 0);
+    for (const above of before.split(/\r\n|\r|\n/).reverse()) {
+      const indent = indentOf(above);
+      if (above.trim() === "" || indent >= most) continue;
+      const key = /^[\s-]*["']?([A-Za-z_][\w.-]*)["']?\s*:/.exec(above)?.[1];
+      if (key !== undefined && this.#secrets.isSecretName(key)) return true;
+      most = indent;
+    }
+    return false;
+  }
+
   /** What follows a key that sounds like a secret, in a file that could not be parsed. */
   *#guessRanges(line: string): Generator<Range> {
     for (const { 0: whole, 1: key = "", index } of line.matchAll(/["']?([A-Za-z_][\w.-]*)["']?\s*[:=]\s*/g)) {
@@ -154,6 +171,15 @@ export class Diagnoser {
       }
     }
   }
+}
+
+function indentOf(line: string): number {
+  return line.length - line.trimStart().length;
+}
+
+/** What a line has beside a key. */
+function valueRange(line: string): Range {
+  return [/^\s*(?:-\s+)*(?:["']?[A-Za-z_][\w.-]*["']?\s*:(?:\s+|$))?/.exec(line)![0].length, line.length];
 }
 
 function isOneLine({ source, start, end }: Place): boolean {

@@ -223,10 +223,10 @@ function unknownKey(error: ErrorObject, context: Context): Finding {
     atKey: true,
   };
   if (key === "<<") return { ...finding, message: "YAML's merge key `<<` is not supported" };
-  if (near !== undefined) {
-    if (properties[near]?.writeOnly === true) context.onSecret(pointer);
-    return { ...finding, suggestion: near };
-  }
+  // A key that nobody can guess the meaning of may be a secret where others are.
+  const meant = near === undefined ? Object.values(properties) : [properties[near]];
+  if (meant.some((each) => each?.writeOnly === true)) context.onSecret(pointer);
+  if (near !== undefined) return { ...finding, suggestion: near };
   if (known.length === 0 || known.length > 15) return finding;
   return { ...finding, message: `${finding.message}; known here: ${known.join(", ")}` };
 }

@@ -14,7 +14,9 @@ export class Planted {
 
   /** A new one: 40 characters of letters and digits. */
   make(what: string): string {
-    const text = `planted${this.#made++}x${what.replaceAll(/[^a-zA-Z0-9]/g, "")}`.padEnd(40, "Q7z").slice(0, 40);
+    const text = `planted${this.#made++}x${what.replaceAll(/[^a-zA-Z0-9]/g, "")}`
+      .padEnd(40, "Q7z")
+      .slice(0, 40);
     return this.add(what, text);
   }
 
@@ -35,7 +37,12 @@ export class Planted {
     const found: string[] = [];
     for (const [secret, what] of this.#texts) {
       const bytes = Buffer.from(secret);
-      const forms = [secret, bytes.toString("base64").replaceAll("=", ""), bytes.toString("base64url"), bytes.toString("hex")];
+      const forms = [
+        secret,
+        bytes.toString("base64").replaceAll("=", ""),
+        bytes.toString("base64url"),
+        bytes.toString("hex"),
+      ];
       if (forms.some((form) => text.includes(form))) found.push(what);
     }
     return found;
@@ -74,4 +81,209 @@ export function secretPlaces(): Set<Place> {
   for (const { name, schema } of catalogue.values()) look(schema, `(${name})`, schema);
   look(scriptGrantsSchema, "(script).grants", scriptGrantsSchema);
   return places;
+}
+
+/** The places of a configuration that have planted secrets in them, as {@link secretPlaces} writes them. */
+export function plantedPlaces(config: object, planted: Planted): Map<Place, readonly (string | number)[]> {
+  const places = new Map<Place, readonly (string | number)[]>();
+  const look = (value: unknown, place: Place, path: readonly (string | number)[]): void => {
+    if (typeof value === "string") {
+      if (planted.isIn(value)) places.set(place, path);
+    } else if (Array.isArray(value)) {
+      for (const [i, each] of value.entries()) look(each, `${place}[]`, [...path, i]);
+    } else if (typeof value === "object" && value !== null) {
+      const { plugin } = value as { plugin?: string };
+      const at = plugin === undefined ? place : `(${plugin})`;
+      for (const [key, each] of Object.entries(value)) look(each, `${at}.${key}`, [...path, key]);
+    }
+  };
+  look(config, "", []);
+  return places;
+}
+
+const base64 = (text: string): string => Buffer.from(text).toString("base64");
+const unpadded = (bytes: Buffer): string => bytes.toString("base64").replaceAll("=", "");
+
+/** What is outside of the gateway: URLs. */
+export interface Outside {
+  readonly upstream: string;
+  readonly oauth: string;
+  /** Host and port of a Redis server that wants another password. */
+  readonly redis: string;
+}
+
+/** What clients may show, by place. */
+export type Shown = Readonly<Record<"apiKey" | "scryptKey" | "password" | "listed" | "jwt", string>>;
+
+/** The configuration. Servers that it names on port 1 are not there. */
+export async function plantedConfig(planted: Planted, { upstream, oauth, redis }: Outside) {
+  const make = (what: string): string => planted.make(what);
+  const hashOf = (what: string, secret: string): string => {
+    const salt = Buffer.alloc(16, what);
+    const bytes = scryptSync(secret, salt, 32, { N: 2 ** 14, r: 8, p: 1 });
+    return `$scrypt$ln=14,r=8,p=1$${unpadded(salt)}$${planted.add(what, unpadded(bytes))}`;
+  };
+  const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+  const own = generateKeyPairSync("ed25519").privateKey;
+  const authority = await createAuthority();
+  const client = await authority.issue(["client"]);
+  const shown: Shown = {
+    apiKey: make("apiKey"),
+    scryptKey: make("key of scrypt"),
+    password: make("password"),
+    listed: make("password of htpasswd"),
+    jwt: make("jwt secret"),
+  };
+  const jwk = publicKey.export({ format: "jwk" });
+  planted.add("jwks", jwk.x!);
+  const target = { upstream: "api", strategy: "round-robin" };
+  const issuer = (name: string, algorithm: string, more: object): object => ({
+    issuer: `https://${name}.example`,
+    prefix: `${name}:`,
+    audience: "a",
+    algorithms: [algorithm],
+    ...more,
+  });
+  const route = (
+    name: string,
+    pipeline: object[],
+    end: object = { plugin: "balance", ...target },
+  ): object => ({
+    name,
+    match: { path: `/${name}` },
+    pipeline: [...pipeline, end],
+  });
+  const config = {
+    apiVersion: "sluice/v1",
+    listeners: [{ address: "127.0.0.1:0" }],
+    admin: { address: "127.0.0.1:0", token: make("admin token") },
+    threads: 1,
+    log: { level: "debug" },
+    stores: {
+      redis: { type: "redis", url: `redis://user:${make("redis")}@${redis}` },
+      cluster: { type: "redis-cluster", nodes: [redis], password: make("redis cluster") },
+    },
+    upstreams: {
+      api: { targets: [upstream] },
+      tls: {
+        targets: ["https://127.0.0.1:1"],
+        tls: { cert: client.cert, key: planted.addPem("client key", client.key) },
+      },
+      consul: { targets: { consul: { url: "http://127.0.0.1:1", service: "s", token: make("consul") } } },
+      kubernetes: {
+        targets: {
+          kubernetes: { url: "http://127.0.0.1:1", service: "s", namespace: "n", token: make("kubernetes") },
+        },
+      },
+    },
+    consumers: [
+      {
+        name: "known",
+        credentials: [
+          { apiKey: shown.apiKey },
+          {
+            apiKeyPrefix: shown.scryptKey.slice(0, 6),
+            apiKeyScrypt: hashOf("hash of a key", shown.scryptKey),
+          },
+          { username: "known", passwordHash: hashOf("hash of a password", shown.password) },
+          { keyId: "hmac", hmacSecret: planted.add("hmac", base64(make("hmac of a consumer"))) },
+        ],
+      },
+    ],
+    routes: [
+      route("key", [
+        {
+          plugin: "limit",
+          by: { header: "x-api-key" },
+          rate: "1000/1s",
+          store: "redis",
+          onStoreError: "local",
+        },
+        {
+          plugin: "limit",
+          name: "second",
+          by: { query: "key" },
+          rate: "1000/1s",
+          store: "cluster",
+          onStoreError: "local",
+        },
+        { plugin: "auth", methods: [{ apiKey: { header: "x-api-key", query: "key", cookie: "key" } }] },
+      ]),
+      route("basic", [
+        {
+          plugin: "auth",
+          methods: [{ basic: { htpasswd: `listed:${hashOf("htpasswd", shown.listed)}\n` } }],
+        },
+      ]),
+      route("signature", [{ plugin: "auth", methods: ["signature"] }]),
+      route("jwt", [
+        {
+          plugin: "auth",
+          methods: [
+            {
+              jwt: {
+                issuers: [
+                  issuer("secret", "HS256", { secret: shown.jwt }),
+                  issuer("pem", "ES256", {
+                    publicKey: planted.addPem(
+                      "jwt public key",
+                      publicKey.export({ type: "spki", format: "pem" }).toString(),
+                    ),
+                  }),
+                  issuer("jwks", "ES256", { jwks: { keys: [jwk] } }),
+                ],
+              },
+            },
+          ],
+        },
+      ]),
+      route("introspection", [
+        {
+          plugin: "auth",
+          methods: [{ introspection: { issuer: oauth, clientId: "g", clientSecret: make("introspection") } }],
+        },
+      ]),
+      route("forward", [
+        { plugin: "auth", methods: [{ forward: { url: "http://127.0.0.1:1", headers: ["authorization"] } }] },
+      ]),
+      route("csrf", [{ plugin: "csrf", token: { secret: make("csrf"), session: "sid" } }]),
+      route("client", [
+        { plugin: "oauth2-client", issuer: oauth, clientId: "g", clientSecret: make("oauth2-client") },
+      ]),
+      route("sign", [
+        { plugin: "sign", keyId: "own", hmacSecret: planted.add("hmac", base64(make("hmac of sign"))) },
+        {
+          plugin: "sign",
+          label: "second",
+          keyId: "own",
+          algorithm: "ed25519",
+          privateKey: planted.addPem(
+            "private key of sign",
+            own.export({ type: "pkcs8", format: "pem" }).toString(),
+          ),
+        },
+      ]),
+      route("script", [
+        {
+          plugin: "script",
+          grants: { secrets: { HOOK: make("secret of a script") } },
+          source: `import { definePlugin } from "sluice/plugin";
+export default definePlugin({
+  request(req, ctx) { ctx.log.info("secret", { it: String(ctx.secrets.get("HOOK")), all: JSON.stringify(ctx.secrets) }); throw new Error(String(ctx.secrets.get("HOOK"))); },
+});`,
+        },
+      ]),
+      route("sticky", [], { plugin: "balance", ...target, sticky: { secret: make("sticky") } }),
+      route("split", [], {
+        plugin: "split",
+        branches: [
+          { ...target, weight: 1, sticky: { secret: [make("sticky of a branch"), make("older sticky")] } },
+        ],
+      }),
+      route("tls", [], { plugin: "balance", upstream: "tls" }),
+      route("consul", [], { plugin: "balance", upstream: "consul" }),
+      route("kubernetes", [], { plugin: "balance", upstream: "kubernetes" }),
+    ],
+  };
+  return { config, shown, signer: privateKey };
 }
