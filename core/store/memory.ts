@@ -60,8 +60,9 @@ export class MemoryStore implements KeyValueStore {
     return entry.value;
   }
 
-  async set(key: string, value: string, { ttlMs, ifAbsent }: SetOptions = {}): Promise<boolean> {
+  async set(key: string, value: string, { ttlMs, ifAbsent, ifValue }: SetOptions = {}): Promise<boolean> {
     if (ifAbsent === true && this.#find(key) !== undefined) return false;
+    if (ifValue !== undefined && this.#find(key)?.value !== ifValue) return false;
     this.#put(key, value, this.#after(ttlMs));
     return true;
   }

@@ -35,6 +35,12 @@ end
 if isNew and ARGV[2] ~= '' then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
 return string.format('%.0f', sum)`);
 
+/** Sets a value where another one is. */
+const REPLACE = createStoreScript(`
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+if ARGV[3] == '' then redis.call('SET', KEYS[1], ARGV[2]) else redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end
+return 1`);
+
 /** Replies that are about the value, not about Redis. */
 const IS_ABOUT_VALUE = /WRONGTYPE|not an integer or out of range|would overflow/;
 
@@ -97,7 +103,8 @@ export class RedisStore implements KeyValueStore {
     return this.#ask(this.#gather().get(this.#prefix + key)).then((value) => value ?? undefined);
   }
 
-  async set(key: string, value: string, { ttlMs, ifAbsent }: SetOptions = {}): Promise<boolean> {
+  async set(key: string, value: string, { ttlMs, ifAbsent, ifValue }: SetOptions = {}): Promise<boolean> {
+    if (ifValue !== undefined) return (await this.run(REPLACE, [key], [ifValue, value, ttlMs ?? ""])) === 1;
     const options: (string | number)[] = ttlMs === undefined ? [] : ["PX", ttlMs];
     if (ifAbsent === true) options.push("NX");
     return (await this.#ask(this.#gather().call("set", this.#prefix + key, value, ...options))) !== null;

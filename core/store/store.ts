@@ -7,6 +7,8 @@ export interface SetOptions {
   readonly ttlMs?: number;
   /** Sets it only where there is none. */
   readonly ifAbsent?: boolean;
+  /** Sets it only where this is the value; in one step, so one of many who read the same can replace it. */
+  readonly ifValue?: string;
 }
 
 export interface IncrOptions {
@@ -31,7 +33,7 @@ export function createStoreScript(lua: string): StoreScript {
  */
 export interface KeyValueStore {
   get(key: string): Promise<string | undefined>;
-  /** @returns false when `ifAbsent` is set and there was a value */
+  /** @returns false when `ifAbsent` is set and there was a value, or `ifValue` and there was another one, or none */
   set(key: string, value: string, options?: SetOptions): Promise<boolean>;
   /**
    * Adds to a whole number, 0 where there is none, in one step.

@@ -79,6 +79,25 @@ describe.each(Object.entries(KINDS))("a store of type %s", (_, start) => {
     expect((await Promise.all(all)).filter(Boolean)).toHaveLength(1);
   });
 
+  it("sets a value only where another one is, when asked to", async () => {
+    const name = key();
+    expect(await store.set(name, "second", { ifValue: "first" })).toBe(false);
+    expect(await store.get(name)).toBeUndefined();
+    await store.set(name, "first");
+    expect(await store.set(name, "third", { ifValue: "second" })).toBe(false);
+    expect(await store.set(name, "second", { ifValue: "first" })).toBe(true);
+    expect(await store.get(name)).toBe("second");
+    expect(await store.set(name, "short", { ifValue: "second", ttlMs: 50 })).toBe(true);
+    await gone(name);
+  });
+
+  it("lets one of many replace a value that they have read", async () => {
+    const name = key();
+    await store.set(name, "old");
+    const all = Array.from({ length: 50 }, (_, i) => store.set(name, String(i), { ifValue: "old" }));
+    expect((await Promise.all(all)).filter(Boolean)).toHaveLength(1);
+  });
+
   it("forgets a value when its time is over", async () => {
     const [name, fresh] = [key(), key()];
     await store.set(name, "short", { ttlMs: 50 });

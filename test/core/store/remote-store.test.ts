@@ -21,6 +21,7 @@ describe("a store that another thread has", () => {
     expect(await remote.get("a")).toBeUndefined();
     expect(await remote.set("a", "1", { ttlMs: 1000 })).toBe(true);
     expect(await remote.set("a", "2", { ifAbsent: true })).toBe(false);
+    expect(await remote.set("a", "1", { ifValue: "2" })).toBe(false);
     expect(await remote.incr("a", 4)).toBe(5);
     expect(await remote.get("a")).toBe("5");
     expect(await remote.delete("a")).toBe(true);
