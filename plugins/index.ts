@@ -21,6 +21,7 @@ import { securityHeaders } from "./security-headers.ts";
 import { sign } from "./sign.ts";
 import { split } from "./split.ts";
 import { timeout } from "./timeout.ts";
+import { tokenIssuer } from "./token-issuer.ts";
 import { transform } from "./transform.ts";
 import { validate } from "./validate.ts";
 
@@ -46,6 +47,7 @@ const BUILT_IN: readonly Plugin[] = [
   sign,
   split,
   timeout,
+  tokenIssuer,
   transform,
   validate,
 ];

@@ -36,7 +36,7 @@ export interface Keys {
 
 /** @param problems where what is wrong with `by` goes */
 export function compileKeys(
-  { by, ipv6Prefix }: LimitOptions,
+  { by, ipv6Prefix }: Pick<LimitOptions, "by" | "ipv6Prefix">,
   host: Pick<Host, "route" | "stage">,
   problems: Problem[],
 ): Keys {
