@@ -175,6 +175,29 @@ describe("a login", () => {
   });
 });
 
+it("does the same work for a name that nobody has, and waits for no more than it can do", async () => {
+  const checked: unknown[][] = [];
+  let answer: boolean | undefined = false;
+  host.kept.set("auth passwords", {
+    check(...args: unknown[]) {
+      checked.push(args);
+      return answer;
+    },
+  });
+  const to = await build();
+  await post("login", { username: "bob", password: "x" }, to);
+  expect(checked).toEqual([["bob", "x", expect.objectContaining({ ln: 14, r: 8, p: 1 })]]);
+  answer = undefined;
+  const refused = await post("login", RIGHT, to);
+  expect(refused).toMatchObject({
+    status: 503,
+    headers: { "retry-after": "5" },
+    body: { code: "AUTH_UNAVAILABLE" },
+  });
+  answer = true;
+  expect((await post("login", { username: "bob", password: "x" }, to)).status).toBe(400);
+});
+
 describe("too many tries to log in", () => {
   const tight = { throttle: { user: "2/1m", ip: "4/1m" } };
   const login = (username: string, password: string, address: string, to: Handler) =>

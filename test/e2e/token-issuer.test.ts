@@ -1,0 +1,146 @@
+/** Logins through the real command line: two gateways, each of two threads, with one Redis. */
+import { readFileSync } from "node:fs";
+import { afterEach, beforeEach, expect, it } from "vitest";
+import { TempFolder } from "../core/config/temp-folder.ts";
+import { runCli, startCli } from "../support/cli.ts";
+import { cheapHashOf } from "../support/passwords.ts";
+import { startRedis } from "../support/redis.ts";
+
+const EXAMPLE = new URL("../../examples/token-issuer.yaml", import.meta.url).pathname;
+const PASSWORD = "planted pässword of alice";
+const OTHER = "planted second password";
+const [privatePem = "", publicPem = ""] = [...readFileSync(EXAMPLE, "utf8").matchAll(/-----BEGIN[^}]+/g)].map(
+  ([text]) => text.replaceAll(/\\n\\\n\s*/g, "\\n"),
+);
+
+let folder: TempFolder;
+beforeEach(() => {
+  folder = new TempFolder();
+});
+afterEach(() => folder.remove());
+
+const writeUsers = (password: string): string =>
+  folder.write(
+    "users.yml",
+    `consumers: [{ name: Alice, roles: [user], credentials: [{ username: alice, passwordHash: "${cheapHashOf(password)}" }] }]\n`,
+  );
+
+const writeConfig = (name: string, redis: string, keys: string): string =>
+  folder.write(
+    name,
+    `apiVersion: sluice/v1
+include: [users.yml]
+listeners: [{ address: 127.0.0.1:0 }]
+admin: { address: 127.0.0.1:0 }
+threads: 2
+log: { level: debug }
+audit: { allowed: true }
+stores: { shared: { type: redis, url: "${redis}", timeout: 5s } }
+routes:
+  - name: login
+    match: { path: /auth/* }
+    pipeline:
+      - { plugin: token-issuer, issuer: sluice, audience: orders, key: "${privatePem}", grace: 0s, store: shared }
+  - name: me
+    match: { path: /me }
+    pipeline:
+      - plugin: auth
+        methods:
+          - jwt: { issuers: [{ issuer: sluice, audience: orders, algorithms: [EdDSA], typ: at+jwt, ${keys} }] }
+      - { plugin: respond, body: "{consumer.name}" }
+`,
+  );
+
+type Tokens = Record<"access_token" | "refresh_token", string>;
+
+it("logs users in for all gateways, each token once, and nobody while the store is away", async () => {
+  await using redis = await startRedis();
+  writeUsers(PASSWORD);
+  const config = writeConfig("here.yaml", redis.url, `publicKey: "${publicPem}"`);
+  await using here = await startCli(["--config", config]);
+  const jwks = `jwksUri: "${here.url}/auth/.well-known/jwks.json"`;
+  await using there = await startCli(["--config", writeConfig("there.yaml", redis.url, jwks)]);
+
+  const shown: unknown[] = [];
+  const given: string[] = [];
+  const post = async (
+    url: string,
+    path: string,
+    fields: Record<string, string>,
+  ): Promise<number | Tokens> => {
+    const reply = await fetch(`${url}/auth/${path}`, { method: "POST", body: new URLSearchParams(fields) });
+    if (reply.status === 200) {
+      const tokens = (await reply.json()) as Tokens;
+      given.push(tokens.access_token, tokens.refresh_token);
+      return tokens;
+    }
+    shown.push(await reply.text());
+    return reply.status;
+  };
+  const login = (url: string, password: string) => post(url, "login", { username: "alice", password });
+  const refresh = (url: string, token: string) => post(url, "refresh", { refresh_token: token });
+  const me = async (url: string, token: string): Promise<string | number> => {
+    const reply = await fetch(`${url}/me`, { headers: { authorization: `Bearer ${token}` } });
+    return reply.status === 200 ? reply.text() : reply.status;
+  };
+
+  expect(await login(here.url, OTHER)).toBe(400);
+  const first = (await login(here.url, PASSWORD)) as Tokens;
+  expect(await me(here.url, first.access_token)).toBe("Alice");
+  expect(await me(there.url, first.access_token)).toBe("Alice");
+  expect(await me(here.url, first.refresh_token)).toBe(401);
+
+  const second = (await refresh(there.url, first.refresh_token)) as Tokens;
+  expect(await me(here.url, second.access_token)).toBe("Alice");
+  expect(await refresh(here.url, first.refresh_token)).toBe(400);
+  expect(await refresh(there.url, second.refresh_token)).toBe(400);
+
+  const raced = (await login(here.url, PASSWORD)) as Tokens;
+  const urls = Array.from({ length: 20 }, (_, i) => (i % 2 === 0 ? here.url : there.url));
+  const results = await Promise.all(urls.map((url) => refresh(url, raced.refresh_token)));
+  expect(results.filter((result) => typeof result === "object").length).toBeLessThanOrEqual(1);
+
+  const left = (await login(there.url, PASSWORD)) as Tokens;
+  expect(await post(here.url, "logout", { refresh_token: left.refresh_token })).toBe(204);
+  expect(await refresh(there.url, left.refresh_token)).toBe(400);
+
+  const old = (await login(here.url, PASSWORD)) as Tokens;
+  writeUsers(OTHER);
+  await here.logged((line) => line["msg"] === "configuration activated" && line["generation"] === 2);
+  expect(await refresh(here.url, old.refresh_token)).toBe(400);
+  expect(await login(here.url, PASSWORD)).toBe(400);
+  const last = (await login(here.url, OTHER)) as Tokens;
+
+  await redis.kill();
+  expect(await refresh(here.url, last.refresh_token)).toBe(503);
+  expect(await login(here.url, OTHER)).toBe(503);
+  expect(await post(here.url, "logout", { refresh_token: last.refresh_token })).toBe(503);
+  expect(await me(here.url, last.access_token)).toBe("Alice");
+
+  for (const page of ["/metrics", "/admin/config", "/admin/stats"]) {
+    shown.push(await (await fetch(here.adminUrl + page)).text());
+  }
+  shown.push(await runCli(["dump", "--effective", "--config", config]));
+  await here.stop();
+  await there.stop();
+  const audited = here.lines.filter((line) => line["msg"] === "audit");
+  const count = (event: string, outcome: string): number =>
+    audited.filter((line) => line["event"] === event && line["outcome"] === outcome).length;
+  expect(count("login", "allowed")).toBe(4);
+  expect(count("login", "refused")).toBe(2);
+  expect(count("reuse", "refused")).toBeGreaterThanOrEqual(1);
+  expect(count("logout", "allowed")).toBe(1);
+  expect(count("auth", "refused")).toBe(1);
+  expect(audited.find((line) => line["event"] === "logout")).toMatchObject({
+    consumer: "Alice",
+    credential: "alice",
+    route: "login",
+    client: "127.0.0.1",
+  });
+  shown.push(here.lines, here.complaint, there.lines, there.complaint);
+  const text = JSON.stringify(shown);
+  expect(text).toContain("sluice_token_issuer_requests_total");
+  for (const secret of [PASSWORD, OTHER, privatePem.split("\\n")[1]!, ...given]) {
+    expect(text).not.toContain(secret);
+  }
+});
