@@ -101,12 +101,12 @@ export const tokenIssuer: Plugin<Options> = {
   async build(options, host) {
     const { logins, jwks } = await open(options, host);
     const answer = async (x: Exchange): Promise<Reply> => {
+      (x.failureHeaders ??= new HeaderList()).set("cache-control", "no-store");
       const path = x.params["*"];
       if (path === JWKS) return replyKeys(x, jwks);
       const action = ACTIONS.find((each) => each === path);
       if (action === undefined) throw new GatewayError("ROUTE_NOT_FOUND");
       if (x.method !== "POST") throw new GatewayError("METHOD_NOT_ALLOWED", { headers: ["allow", "POST"] });
-      (x.failureHeaders ??= new HeaderList()).set("cache-control", "no-store");
       const noStore = ["cache-control", "no-store"];
       const tokens = await logins[action](x);
       if (tokens === undefined) return new Reply(204, new HeaderList(noStore));
