@@ -1,5 +1,6 @@
 /** Logs users in: by their passwords, and from then on by refresh tokens. */
 import { hash, randomUUID } from "node:crypto";
+import type { User } from "../../core/consumers.ts";
 import { noPassword, type PasswordHash } from "../../core/password-hash.ts";
 import { type Consumer, type Exchange, GatewayError, type Host } from "../../core/plugin.ts";
 import { Passwords } from "../auth/passwords.ts";
@@ -71,18 +72,17 @@ export class Logins {
       }
       throw error;
     });
-    const isRight = await this.#isRight(username, password);
-    const user = isRight ? this.#find(username) : undefined;
-    if (user === undefined) {
+    const consumer = await this.#identify(username, password, known);
+    if (consumer === undefined) {
       stats.count("login", "refused");
       this.#audit.notLoggedIn?.record(x, { reason: "invalid", method, consumer: known?.consumer });
       throw refusal;
     }
-    const refreshToken = await tokens.begin({ username, proof: user.proof });
+    const refreshToken = await tokens.begin({ username, proof: proofOf(known!.passwordHash) });
     // It would only be counted as a failure.
     await attempt.forgive().catch(() => {});
-    const reply = await this.#reply(user.consumer, refreshToken);
-    x.consumer = user.consumer;
+    const reply = await this.#reply(consumer, refreshToken);
+    x.consumer = consumer;
     stats.count("login", "allowed");
     this.#audit.loggedIn?.record(x, { method });
     return reply;
@@ -119,24 +119,18 @@ export class Logins {
     this.#audit.loggedOut?.record(x, { consumer: this.#host.consumers.user(username)?.consumer });
   }
 
-  async #isRight(username: string, password: string): Promise<boolean> {
-    if (password.length > MOST_PASSWORD_CHARS || CONTROL.test(username)) return false;
-    const expected = this.#host.consumers.user(username)?.passwordHash ?? this.#nobody;
-    const checked = this.#passwords.check(username, password, expected);
-    if (checked === undefined) throw unavailable;
-    return checked;
-  }
-
-  /** A user whose password is still valid. */
-  #find(username: string): { readonly consumer: Consumer; readonly proof: string } | undefined {
-    const { consumers, clock } = this.#host;
-    const user = consumers.user(username);
-    if (user === undefined || clock.now() >= user.expiresAt) return undefined;
-    return { consumer: user.consumer, proof: proofOf(user.passwordHash) };
+  async #identify(username: string, password: string, user: User | undefined): Promise<Consumer | undefined> {
+    if (password.length > MOST_PASSWORD_CHARS || CONTROL.test(username)) return undefined;
+    const expected = user?.passwordHash ?? this.#nobody;
+    const finding = await this.#passwords.identify(username, password, user, expected, this.#host.clock);
+    if (finding === "unavailable") throw unavailable;
+    return typeof finding === "string" ? undefined : finding;
   }
 
   #isCurrent({ username, proof }: Member): boolean {
-    return this.#find(username)?.proof === proof;
+    const { consumers, clock } = this.#host;
+    const user = consumers.user(username);
+    return user !== undefined && clock.now() < user.expiresAt && proofOf(user.passwordHash) === proof;
   }
 
   async #reply({ name, roles, tier, claims }: Consumer, refreshToken: string): Promise<TokenReply> {

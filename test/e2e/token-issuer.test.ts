@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { TempFolder } from "../core/config/temp-folder.ts";
 import { runCli, startCli } from "../support/cli.ts";
-import { cheapHashOf } from "../support/passwords.ts";
+import { hashOf } from "../support/passwords.ts";
 import { startRedis } from "../support/redis.ts";
 
 const EXAMPLE = new URL("../../examples/token-issuer.yaml", import.meta.url).pathname;
@@ -22,7 +22,7 @@ afterEach(() => folder.remove());
 const writeUsers = (password: string): string =>
   folder.write(
     "users.yml",
-    `consumers: [{ name: Alice, roles: [user], credentials: [{ username: alice, passwordHash: "${cheapHashOf(password)}" }] }]\n`,
+    `consumers: [{ name: Alice, roles: [user], credentials: [{ username: alice, passwordHash: "${hashOf(password)}" }] }]\n`,
   );
 
 const writeConfig = (name: string, redis: string, keys: string): string =>
