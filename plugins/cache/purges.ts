@@ -2,6 +2,7 @@
  * The purges that are known. Nothing is looked for when something is purged: whoever finds an entry asks what became of
  * it, and asks again only when `revision` changed. Purges may come in any order, and more than once.
  */
+import { ageMs } from "./age.ts";
 import type { Entry } from "./entry.ts";
 import type { Purge, PurgeRecord, Purges } from "./level.ts";
 
@@ -157,6 +158,6 @@ export class PurgeTable implements Purges {
 
 /** The same entry, no longer fresh: times of grace begin now (RFC 5861). */
 export function makeStale(entry: Entry, nowMs: number): Entry {
-  const ageMs = Math.max(0, entry.initialAgeMs + nowMs - entry.respondedAtMs);
-  return ageMs >= entry.freshMs ? entry : { ...entry, freshMs: ageMs };
+  const freshMs = ageMs(entry, nowMs);
+  return freshMs >= entry.freshMs ? entry : { ...entry, freshMs };
 }

@@ -1,6 +1,7 @@
 /** Where an entry lies in memory. Its links are its own, so that a use of it makes nothing new (decision 007). */
 import { bytesOf, type Entry } from "../entry.ts";
 import type { Purges } from "../level.ts";
+import { headerOf } from "../stored-headers.ts";
 
 export class Slot {
   entry: Entry;
@@ -47,14 +48,11 @@ const VALIDATED_MS = 3_600_000;
 function overAtMs(entry: Entry): number {
   const graceMs = Math.max(entry.staleWhileRevalidateMs, entry.staleIfErrorMs);
   const isStaleAtMs = entry.respondedAtMs - entry.initialAgeMs + entry.freshMs;
-  return isStaleAtMs + graceMs + (hasValidator(entry.headers) ? VALIDATED_MS : STALE_MS);
+  return isStaleAtMs + graceMs + (hasValidator(entry) ? VALIDATED_MS : STALE_MS);
 }
 
-function hasValidator(headers: readonly string[]): boolean {
-  for (let i = 0; i < headers.length; i += 2) {
-    if (/^(?:etag|last-modified)$/i.test(headers[i]!)) return true;
-  }
-  return false;
+function hasValidator(entry: Entry): boolean {
+  return headerOf(entry, "etag") !== undefined || headerOf(entry, "last-modified") !== undefined;
 }
 
 /** Slots in a row, first and last at hand. A slot is in one list at a time. */

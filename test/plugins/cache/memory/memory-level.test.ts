@@ -2,6 +2,7 @@ import * as fc from "fast-check";
 import { describe, expect, it, vi } from "vitest";
 import { bytesOf, type Entry } from "../../../../plugins/cache/entry.ts";
 import type { FieldOf } from "../../../../plugins/cache/level.ts";
+import { ABSENT } from "../../../../plugins/cache/vary.ts";
 import { entryOf } from "../../../support/cache-entries.ts";
 import { memoryLevel, noFields } from "../../../support/cache-memory.ts";
 
@@ -55,11 +56,12 @@ describe("the memory level", () => {
       expect(level.peek("a")).toEqual([any, fr, de]);
     });
 
-    it("takes a field without a value for one that is not there", () => {
+    it("finds those for requests without a field, which is not the same as an empty one", () => {
       const { level } = memoryLevel();
-      level.put(inLanguage(""));
+      level.put(inLanguage(ABSENT));
       expect(level.find("a", noFields)).toBeDefined();
-      expect(level.find("a", asking("de"))).toBeUndefined();
+      expect(level.find("a", asking(ABSENT))).toBeDefined();
+      expect(level.find("a", asking(""))).toBeUndefined();
     });
 
     it("keeps the newest ones of a key, as many as it may", () => {
