@@ -2,10 +2,11 @@
 import { createMemoryLevel, type MemoryLevelOptions } from "../../plugins/cache/memory/memory-level.ts";
 import type { FieldOf } from "../../plugins/cache/level.ts";
 import { PurgeTable } from "../../plugins/cache/purges.ts";
+import { ABSENT } from "../../plugins/cache/vary.ts";
 import { FakeClock } from "./harness.ts";
 
 /** A request without any fields. */
-export const noFields: FieldOf = () => undefined;
+export const noFields: FieldOf = () => ABSENT;
 
 /** Numbers that are the same each time. */
 export function seededRandom(seed: number): () => number {

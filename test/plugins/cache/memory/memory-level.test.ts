@@ -11,7 +11,7 @@ const inLanguage = (language: string): Entry => named("a", { vary: ["accept-lang
 const asking =
   (language: string): FieldOf =>
   (name) =>
-    name === "accept-language" ? language : undefined;
+    name === "accept-language" ? language : ABSENT;
 const keysOf = (level: { peek(key: string): readonly Entry[] }, keys: string): string =>
   [...keys].filter((key) => level.peek(key).length > 0).join("");
 /** Room for so many entries that `named` makes of keys of one letter. */
