@@ -50,6 +50,32 @@ export function takeCookie({ raw }: HeaderList, name: string): readonly string[]
   return values ?? NONE;
 }
 
+/**
+ * Takes a cookie out of a request, and those whose names go on behind it with a dot. Gives names and values, flat, in
+ * the order in which they came.
+ */
+export function takeCookieFamily({ raw }: HeaderList, name: string): readonly string[] {
+  let taken: string[] | undefined;
+  for (let i = 0; i < raw.length; i += 2) {
+    const line = raw[i + 1]!;
+    if (!isSameName(raw[i]!, "cookie") || !line.includes(name)) continue;
+    const left: string[] = [];
+    for (const pair of line.split(";")) {
+      const at = pair.indexOf("=");
+      const own = at === -1 ? "" : pair.slice(0, at).trim();
+      if (own !== name && !own.startsWith(`${name}.`)) left.push(pair);
+      else (taken ??= []).push(own, pair.slice(at + 1).trim());
+    }
+    const rest = left.join(";").trim();
+    if (rest !== "") raw[i + 1] = rest;
+    else {
+      raw.splice(i, 2);
+      i -= 2;
+    }
+  }
+  return taken ?? NONE;
+}
+
 /** The value of a `name=value` pair, or undefined when it is of another name. */
 function pairValue(pair: string, name: string): string | undefined {
   const at = pair.indexOf("=");

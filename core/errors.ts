@@ -26,6 +26,8 @@ export const ERRORS = {
   CONTENT_TYPE_UNSUPPORTED: { status: 415, title: "The request body is of a type that is not taken here" },
   OPERATION_NOT_FOUND: { status: 404, title: "The API has nothing at this path" },
   GRANT_INVALID: { status: 400, title: "The user, the password or the token is not valid" },
+  LOGIN_FAILED: { status: 400, title: "The login did not succeed" },
+  LOGIN_DENIED: { status: 403, title: "The login was refused" },
   UNAUTHENTICATED: { status: 401, title: "It is not known who asks" },
   FORBIDDEN: { status: 403, title: "The client may not do this" },
   IP_DENIED: { status: 403, title: "The client's address is not allowed" },

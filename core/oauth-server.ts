@@ -47,17 +47,14 @@ export interface OAuthServerInit {
 }
 
 export class OAuthServer {
-  readonly #init: OAuthServerInit;
-  readonly #headers: Readonly<Record<string, string>>;
-  readonly #form: Readonly<Record<string, string>>;
+  readonly #client: OAuthClient;
   readonly #url: URL | undefined;
   readonly #discovery: OAuthDiscovery<URL> | undefined;
 
   /** @throws ConfigError at `pointer` */
   constructor(init: OAuthServerInit, pointer: string) {
-    this.#init = init;
     const { options, url, member, timeoutMs, asker, clock } = init;
-    const { issuer, clientId, clientSecret, clientAuthentication, allowHttp } = options;
+    const { issuer, allowHttp } = options;
     const parse = (value: string, key: string): URL =>
       parseRemoteUrl(value, allowHttp, "see the secret", `${pointer}/${key}`);
     this.#url = url.value === undefined ? undefined : parse(url.value, url.key);
@@ -78,14 +75,7 @@ export class OAuthServer {
         clock,
       });
     }
-    const isBasic = clientAuthentication === "client_secret_basic";
-    const credentials = Buffer.from(`${encode(clientId)}:${encode(clientSecret)}`).toString("base64");
-    this.#headers = {
-      accept: "application/json",
-      "content-type": "application/x-www-form-urlencoded",
-      ...(isBasic ? { authorization: `Basic ${credentials}` } : {}),
-    };
-    this.#form = isBasic ? {} : { client_id: clientId, client_secret: clientSecret };
+    this.#client = new OAuthClient(options, timeoutMs, asker);
   }
 
   /** Finds out where to ask, before it must be known. */
@@ -99,12 +89,46 @@ export class OAuthServer {
    */
   async post<T>(form: Readonly<Record<string, string>>, read: (answer: Answer) => T): Promise<T> {
     const url = this.#url ?? (await this.#discovery!.find());
-    const { asker, timeoutMs } = this.#init;
+    return this.#client.post(url, form, read);
+  }
+}
+
+/** The gateway, as a client that such a server knows. */
+export class OAuthClient {
+  readonly #headers: Readonly<Record<string, string>>;
+  readonly #form: Readonly<Record<string, string>>;
+  readonly #timeoutMs: number;
+  readonly #asker: Asker;
+
+  constructor({ clientId, clientSecret, clientAuthentication }: Options, timeoutMs: number, asker: Asker) {
+    const isBasic = clientAuthentication === "client_secret_basic";
+    const credentials = Buffer.from(`${encode(clientId)}:${encode(clientSecret)}`).toString("base64");
+    this.#headers = {
+      accept: "application/json",
+      "content-type": "application/x-www-form-urlencoded",
+      ...(isBasic ? { authorization: `Basic ${credentials}` } : {}),
+    };
+    this.#form = isBasic ? {} : { client_id: clientId, client_secret: clientSecret };
+    this.#timeoutMs = timeoutMs;
+    this.#asker = asker;
+  }
+
+  /**
+   * @param read see {@link Asker.ask}
+   * @throws AskError
+   */
+  async post<T>(url: URL, form: Readonly<Record<string, string>>, read: (answer: Answer) => T): Promise<T> {
     const body = new URLSearchParams({ ...form, ...this.#form }).toString();
-    return asker.ask(
-      { url, method: "POST", headers: this.#headers, body, timeoutMs, maxBytes: MOST_BYTES },
-      read,
-    );
+    const timeoutMs = this.#timeoutMs;
+    const question = {
+      url,
+      method: "POST",
+      headers: this.#headers,
+      body,
+      timeoutMs,
+      maxBytes: MOST_BYTES,
+    } as const;
+    return this.#asker.ask(question, read);
   }
 }
 

@@ -12,6 +12,7 @@ import { ip } from "./ip.ts";
 import { limit } from "./limit.ts";
 import { mirror } from "./mirror.ts";
 import { oauth2Client } from "./oauth2-client.ts";
+import { oidcLogin } from "./oidc-login.ts";
 import { redirect } from "./redirect.ts";
 import { requestId } from "./request-id.ts";
 import { respond } from "./respond.ts";
@@ -38,6 +39,7 @@ const BUILT_IN: readonly Plugin[] = [
   limit,
   mirror,
   oauth2Client,
+  oidcLogin,
   redirect,
   requestId,
   respond,

@@ -11,7 +11,7 @@ declare module "oidc-provider" {
   export interface Context {
     readonly oidc: {
       readonly client: { readonly clientId: string };
-      readonly session: { readonly accountId: string };
+      readonly session: { readonly accountId: string; grantIdFor(clientId: string): string | undefined };
       readonly params: Readonly<Record<string, string | undefined>>;
     };
     type: string;
@@ -19,10 +19,10 @@ declare module "oidc-provider" {
   }
 
   export class Provider {
-    readonly Grant: new (init: {
-      accountId: string;
-      clientId: string;
-    }) => Grant;
+    readonly Grant: {
+      new (init: { accountId: string; clientId: string }): Grant;
+      find(id: string): Promise<Grant | undefined>;
+    };
     constructor(issuer: string, configuration: object);
     callback(): (request: IncomingMessage, response: ServerResponse) => Promise<void>;
     interactionFinished(request: IncomingMessage, response: ServerResponse, result: object): Promise<void>;

@@ -16,6 +16,8 @@ export interface OidcServer {
   readonly url: string;
   /** Who logs in; undefined for somebody who does not want to. */
   user: string | undefined;
+  /** What it says that the user is called, to clients that ask for `profile`. */
+  name: string;
   /** Slow servers do not answer at all; requests to broken ones end without an answer. */
   state: "up" | "slow" | "broken";
   /** Seconds that access tokens live. */
@@ -30,6 +32,8 @@ export interface OidcServer {
   token(form: Record<string, string>): Promise<Record<string, string>>;
   /** Takes a token back (RFC 7009). */
   revoke(token: string): Promise<void>;
+  /** Knows no token of a kind any more: `RefreshToken`. */
+  forget(kind: string): void;
   close(): Promise<void>;
 }
 
@@ -38,7 +42,8 @@ export async function startOidcServer(
   redirectUris: string[] = ["http://unused.example/callback"],
   logoutUris: string[] = [],
 ): Promise<OidcServer> {
-  const adapter = createAdapter();
+  const all: Stored = new Map();
+  const adapter = createAdapter(all);
   let keys = [makeKey()];
   const server = await startUpstream((request, response) => void listener(request, response));
   let provider: Provider;
@@ -74,7 +79,7 @@ export async function startOidcServer(
       interactions: { url: (_: Context, { uid }: { uid: string }) => `/interaction/${uid}` },
       findAccount: (_: Context, id: string) => ({
         accountId: id,
-        claims: () => ({ sub: id, name: `${id} of tests`, roles: ["user"] }),
+        claims: () => ({ sub: id, name: fake.name, roles: ["user"] }),
       }),
       loadExistingGrant,
       renderError: (context: Context, out: object) => {
@@ -107,9 +112,11 @@ export async function startOidcServer(
     provider.on("server_error", (_, error) => errors.push(error));
   };
   const errors: Error[] = [];
-  const loadExistingGrant = async ({ oidc }: Context): Promise<object> => {
+  const loadExistingGrant = async ({ oidc }: Context): Promise<object | undefined> => {
+    const known = oidc.session.grantIdFor(oidc.client.clientId);
+    if (known !== undefined) return provider.Grant.find(known);
     const grant = new provider.Grant({ accountId: oidc.session.accountId, clientId: oidc.client.clientId });
-    grant.addOIDCScope("openid offline_access profile");
+    grant.addOIDCScope("openid offline_access profile orders");
     grant.addResourceScope(RESOURCE, "orders");
     await grant.save();
     return grant;
@@ -121,7 +128,8 @@ export async function startOidcServer(
     if (fake.state === "broken") return void request.socket.destroy();
     if (!pathname.startsWith("/interaction/")) return provider.callback()(request, response);
     const { user } = fake;
-    const result = user === undefined ? { error: "access_denied" } : { login: { accountId: user } };
+    const result =
+      user === undefined ? { error: "access_denied" } : { login: { accountId: user }, consent: {} };
     return provider.interactionFinished(request, response, result);
   };
   const authorization = `Basic ${btoa(`${CLIENT.id}:${CLIENT.secret}`)}`;
@@ -134,6 +142,7 @@ export async function startOidcServer(
   const fake: OidcServer = {
     url: server.url,
     user: "alice",
+    name: "a user",
     state: "up",
     accessTokenSeconds: 600,
     asked: [],
@@ -144,6 +153,9 @@ export async function startOidcServer(
     },
     token: async (form) => (await (await post("/token", form)).json()) as Record<string, string>,
     revoke: async (token) => void (await (await post("/token/revocation", { token })).arrayBuffer()),
+    forget(kind) {
+      for (const key of all.keys()) if (key.startsWith(`${kind} `)) all.delete(key);
+    },
     async close() {
       await server.close();
       if (errors.length > 0) throw new AggregateError(errors, "the provider failed");
@@ -160,9 +172,10 @@ const makeKey = (): object => {
 
 type Payload = Record<string, unknown> & { grantId?: string; uid?: string };
 
+type Stored = Map<string, Payload>;
+
 /** Where a provider keeps what it gave out; it outlives a change of keys. */
-function createAdapter() {
-  const all = new Map<string, Payload>();
+function createAdapter(all: Stored) {
   return class {
     readonly #model: string;
 
