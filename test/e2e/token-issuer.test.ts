@@ -1,10 +1,14 @@
 /** Logins through the real command line: two gateways, each of two threads, with one Redis. */
 import { readFileSync } from "node:fs";
+import { dirname } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
+import { parse } from "yaml";
+import { createGateway } from "../../core/embed.ts";
 import { TempFolder } from "../core/config/temp-folder.ts";
 import { runCli, startCli } from "../support/cli.ts";
 import { hashOf } from "../support/passwords.ts";
 import { startRedis } from "../support/redis.ts";
+import { startUpstream } from "../support/upstream.ts";
 
 const EXAMPLE = new URL("../../examples/token-issuer.yaml", import.meta.url).pathname;
 const PASSWORD = "planted pässword of alice";
@@ -41,6 +45,10 @@ routes:
     match: { path: /auth/* }
     pipeline:
       - { plugin: token-issuer, issuer: sluice, audience: orders, key: "${privatePem}", grace: 0s, store: shared }
+  - name: local
+    match: { path: /local/* }
+    pipeline:
+      - { plugin: token-issuer, issuer: local, audience: orders, key: "${privatePem}", grace: 0s }
   - name: me
     match: { path: /me }
     pipeline:
@@ -53,7 +61,9 @@ routes:
 
 type Tokens = Record<"access_token" | "refresh_token", string>;
 
-it("logs users in for all gateways, each token once, and nobody while the store is away", async () => {
+it("logs users in for all gateways, each token once, and nobody while the store is away", {
+  timeout: 60_000,
+}, async () => {
   await using redis = await startRedis();
   writeUsers(PASSWORD);
   const config = writeConfig("here.yaml", redis.url, `publicKey: "${publicPem}"`);
@@ -68,7 +78,7 @@ it("logs users in for all gateways, each token once, and nobody while the store 
     path: string,
     fields: Record<string, string>,
   ): Promise<number | Tokens> => {
-    const reply = await fetch(`${url}/auth/${path}`, { method: "POST", body: new URLSearchParams(fields) });
+    const reply = await fetch(`${url}/${path}`, { method: "POST", body: new URLSearchParams(fields) });
     if (reply.status === 200) {
       const tokens = (await reply.json()) as Tokens;
       given.push(tokens.access_token, tokens.refresh_token);
@@ -77,8 +87,8 @@ it("logs users in for all gateways, each token once, and nobody while the store 
     shown.push(await reply.text());
     return reply.status;
   };
-  const login = (url: string, password: string) => post(url, "login", { username: "alice", password });
-  const refresh = (url: string, token: string) => post(url, "refresh", { refresh_token: token });
+  const login = (url: string, password: string) => post(url, "auth/login", { username: "alice", password });
+  const refresh = (url: string, token: string) => post(url, "auth/refresh", { refresh_token: token });
   const me = async (url: string, token: string): Promise<string | number> => {
     const reply = await fetch(`${url}/me`, { headers: { authorization: `Bearer ${token}` } });
     return reply.status === 200 ? reply.text() : reply.status;
@@ -100,8 +110,15 @@ it("logs users in for all gateways, each token once, and nobody while the store 
   const results = await Promise.all(urls.map((url) => refresh(url, raced.refresh_token)));
   expect(results.filter((result) => typeof result === "object").length).toBeLessThanOrEqual(1);
 
+  // In memory, for both threads.
+  const local = (await post(here.url, "local/login", { username: "alice", password: PASSWORD })) as Tokens;
+  const again = { refresh_token: local.refresh_token };
+  const locals = await Promise.all(urls.map(() => post(here.url, "local/refresh", again)));
+  expect(locals.filter((result) => typeof result === "object").length).toBeLessThanOrEqual(1);
+  expect(locals.filter((result) => result === 400).length).toBeGreaterThanOrEqual(urls.length - 1);
+
   const left = (await login(there.url, PASSWORD)) as Tokens;
-  expect(await post(here.url, "logout", { refresh_token: left.refresh_token })).toBe(204);
+  expect(await post(here.url, "auth/logout", { refresh_token: left.refresh_token })).toBe(204);
   expect(await refresh(there.url, left.refresh_token)).toBe(400);
 
   const old = (await login(here.url, PASSWORD)) as Tokens;
@@ -114,7 +131,7 @@ it("logs users in for all gateways, each token once, and nobody while the store 
   await redis.kill();
   expect(await refresh(here.url, last.refresh_token)).toBe(503);
   expect(await login(here.url, OTHER)).toBe(503);
-  expect(await post(here.url, "logout", { refresh_token: last.refresh_token })).toBe(503);
+  expect(await post(here.url, "auth/logout", { refresh_token: last.refresh_token })).toBe(503);
   expect(await me(here.url, last.access_token)).toBe("Alice");
 
   for (const page of ["/metrics", "/admin/config", "/admin/stats"]) {
@@ -126,7 +143,7 @@ it("logs users in for all gateways, each token once, and nobody while the store 
   const audited = here.lines.filter((line) => line["msg"] === "audit");
   const count = (event: string, outcome: string): number =>
     audited.filter((line) => line["event"] === event && line["outcome"] === outcome).length;
-  expect(count("login", "allowed")).toBe(4);
+  expect(count("login", "allowed")).toBe(5);
   expect(count("login", "refused")).toBe(2);
   expect(count("reuse", "refused")).toBeGreaterThanOrEqual(1);
   expect(count("logout", "allowed")).toBe(1);
@@ -142,5 +159,30 @@ it("logs users in for all gateways, each token once, and nobody while the store 
   expect(text).toContain("sluice_token_issuer_requests_total");
   for (const secret of [PASSWORD, OTHER, privatePem.split("\\n")[1]!, ...given]) {
     expect(text).not.toContain(secret);
+  }
+});
+
+it("does what the example says", async () => {
+  const upstream = await startUpstream();
+  const config = parse(readFileSync(EXAMPLE, "utf8")) as Record<string, unknown>;
+  config["listeners"] = [{ address: "127.0.0.1:0" }];
+  config["upstreams"] = { orders: { targets: [upstream.url] } };
+  const gateway = await createGateway(config, { baseDir: dirname(EXAMPLE), logTo: { write() {} } });
+  try {
+    const [url] = gateway.urls;
+    const login = await fetch(`${url}/auth/login`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ username: "alice", password: "correct horse battery staple" }),
+    });
+    const { access_token: token } = (await login.json()) as Tokens;
+    const ask = async (authorization: string): Promise<number> =>
+      (await fetch(`${url}/orders/1`, { headers: { authorization } })).status;
+    expect(await ask(`Bearer ${token}`)).toBe(200);
+    expect(await ask(`Bearer ${token.slice(0, -4)}AAAA`)).toBe(401);
+    expect(upstream.seen.map(({ headers }) => headers["x-consumer-name"])).toEqual(["alice"]);
+  } finally {
+    await gateway.stop();
+    await upstream.close();
   }
 });
