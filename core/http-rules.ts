@@ -29,7 +29,10 @@ export interface HeadLimits {
 
 /** Fields by which proxies tell of the client; believed only when a trusted proxy sends them. */
 const FORWARDED = new Set([
+  "client-cert",
+  "client-cert-chain",
   "forwarded",
+  "x-forwarded-client-cert",
   "x-forwarded-for",
   "x-forwarded-host",
   "x-forwarded-port",
@@ -108,8 +111,10 @@ export function inspectHead(head: RequestHead, limits: HeadLimits, isTrusted: bo
         if (isSameName(name, "content-length")) bodyLength = Number(value);
         break;
       case 9:
+      case 11:
       case 15:
       case 16:
+      case 23:
         if (!hasClaims) hasClaims = isClaim(name);
         break;
       case 17:
@@ -145,7 +150,7 @@ export function inspectHead(head: RequestHead, limits: HeadLimits, isTrusted: bo
 
 function isClaim(name: string): boolean {
   const first = name.charCodeAt(0) | 32;
-  if (first !== 120 && first !== 102) return false; // x, f
+  if (first !== 120 && first !== 102 && first !== 99) return false; // x, f, c
   const lower = withDashes(name.toLowerCase());
   return IDENTITY.has(lower) || FORWARDED.has(lower);
 }

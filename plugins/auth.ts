@@ -28,6 +28,7 @@ import { createIntrospection } from "./auth/introspection.ts";
 import { introspectionOptions } from "./auth/introspection/options.ts";
 import { createJwt } from "./auth/jwt.ts";
 import { jwtOptions } from "./auth/jwt/options.ts";
+import { createMtls, mtlsOptions } from "./auth/mtls.ts";
 import { createSignature, signatureOptions } from "./auth/signature.ts";
 import { AuthStats } from "./auth/stats.ts";
 import type { Finding, Method, Place } from "./auth/method.ts";
@@ -68,6 +69,12 @@ const schema = {
           },
           {
             type: "object",
+            properties: { mtls: mtlsOptions },
+            required: ["mtls"],
+            additionalProperties: false,
+          },
+          {
+            type: "object",
             properties: { signature: signatureOptions },
             required: ["signature"],
             additionalProperties: false,
@@ -81,7 +88,7 @@ const schema = {
         ],
       },
       description:
-        "How one may show who one is, in the order in which they are tried: `apiKey`, `basic`, `jwt`, `introspection`, `signature`, `forward`.",
+        "How one may show who one is, in the order in which they are tried: `apiKey`, `basic`, `jwt`, `introspection`, `signature`, `mtls`, `forward`.",
     },
     optional: {
       type: "boolean",
@@ -172,6 +179,7 @@ function compileMethod(option: Options["methods"][number], i: number, host: Host
   if (option === "apiKey") return createApiKey({ keep: false }, `${pointer}/apiKey`, host);
   if (option === "basic") return createBasic({ keep: false }, `${pointer}/basic`, host);
   if (option === "signature") return createSignature(undefined, `${pointer}/signature`, host);
+  if ("mtls" in option) return createMtls(option.mtls, `${pointer}/mtls`, host);
   if ("signature" in option) return createSignature(option.signature, `${pointer}/signature`, host);
   if ("basic" in option) return createBasic(option.basic, `${pointer}/basic`, host);
   if ("forward" in option) return createForward(option.forward, `${pointer}/forward`, host);

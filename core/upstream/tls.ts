@@ -2,6 +2,7 @@
 import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
 import { createSecureContext, getCACertificates, type SecureContext } from "node:tls";
+import { certificatesProblem } from "../certificates.ts";
 import type { TargetTlsConfig } from "../config/checked.ts";
 import type { Problem } from "../errors.ts";
 import { keyOf, type Lease } from "../keep.ts";
@@ -41,30 +42,6 @@ function opensslRefusal(cert: string, key: string): string | undefined {
   } catch (error) {
     const { reason, code } = error as NodeJS.ErrnoException & { reason?: string };
     return reason ?? code ?? "it does not say why";
-  }
-}
-
-const PEM_CERTIFICATE = /-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g;
-
-/** What is wrong with a text of certificates. */
-export function certificatesProblem(pem: string): string | undefined {
-  const blocks = pem.match(PEM_CERTIFICATE) ?? [];
-  if (blocks.length === 0)
-    return `This is not a PEM certificate: it has no -----BEGIN CERTIFICATE----- block`;
-  // OpenSSL reads on at the next line, and would leave the second of two such certificates out.
-  if (/-----END [A-Z ]+-----[^\r\n]*-----BEGIN/.test(pem))
-    return "Each PEM block must begin on a line of its own";
-  const broken = blocks.findIndex((block) => !isCertificate(block));
-  if (broken === -1) return undefined;
-  return `${blocks.length === 1 ? "The certificate" : `Certificate ${broken + 1} of ${blocks.length}`} cannot be read`;
-}
-
-function isCertificate(pem: string): boolean {
-  try {
-    new X509Certificate(pem);
-    return true;
-  } catch {
-    return false;
   }
 }
 

@@ -269,6 +269,9 @@ describe("what a client says about itself", () => {
     "X-Forwarded-Port",
     "X-Forwarded-Proto",
     "X-Real-IP",
+    "Client-Cert",
+    "Client-Cert-Chain",
+    "X-Forwarded-Client-Cert",
   ];
 
   it.each(forwarded)("by %s counts only from a trusted proxy", (name) => {
@@ -276,7 +279,7 @@ describe("what a client says about itself", () => {
     expect(left(["a", "1", name, "x"], true)).toEqual(["a", "1", name, "x"]);
   });
 
-  it.each(["X_Forwarded_For", "x-forwarded_proto"])(
+  it.each(["X_Forwarded_For", "x-forwarded_proto", "Client_Cert"])(
     "by %s, which some take for the same, never counts",
     (name) => {
       for (const trusted of [true, false]) expect(left(["a", "1", name, "x"], trusted)).toEqual(["a", "1"]);

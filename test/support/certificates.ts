@@ -1,5 +1,5 @@
 /** Certificates for tests: an authority of its own, and what it signs. Made new each time. */
-import { generate, type GenerateResult } from "selfsigned";
+import { type CertificateExtension, generate, type GenerateResult } from "selfsigned";
 
 export interface Certificate {
   /** PEM. */
@@ -10,6 +10,15 @@ export interface Certificate {
 export interface Authority extends Certificate {
   /** Signs a certificate for host names and addresses. */
   issue(names: readonly string[], validity?: { from?: Date; to?: Date }): Promise<Certificate>;
+}
+
+export interface Client {
+  readonly altNames?: { type: 1 | 2 | 6; value: string }[];
+  /** What it is for; for whatever one likes by default. */
+  readonly use?: "clientAuth" | "serverAuth";
+  readonly cA?: boolean;
+  readonly algorithm?: "sha1" | "sha256";
+  readonly to?: Date;
 }
 
 const pem = ({ cert, private: key }: GenerateResult): Certificate => ({ cert, key });
@@ -48,6 +57,20 @@ export async function createAuthority(name = "Test CA"): Promise<Authority> {
       }),
     );
   return { ...ca, issue };
+}
+
+/** Signs a certificate for a client. */
+export async function issueClient(
+  ca: Certificate,
+  commonName: string,
+  { altNames, use, cA = false, algorithm = "sha256", to }: Client = {},
+): Promise<Certificate> {
+  const extensions: CertificateExtension[] = [{ name: "basicConstraints", cA }];
+  if (altNames !== undefined) extensions.push({ name: "subjectAltName", altNames });
+  if (use !== undefined) extensions.push({ name: "extKeyUsage", [use]: true });
+  const subject = [...named(commonName), { name: "organizationName", value: "Example" }];
+  const validity = to === undefined ? {} : { notAfterDate: to };
+  return pem(await generate(subject, { keyType: "ec", algorithm, ca, extensions, ...validity }));
 }
 
 /** A certificate that signs itself, with a key that OpenSSL finds too short. */

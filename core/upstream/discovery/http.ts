@@ -4,7 +4,8 @@ import { request as requestHttps } from "node:https";
 import type { SecureContext } from "node:tls";
 import { ConfigError } from "../../errors.ts";
 import { request as requestHttp } from "../../node-http.ts";
-import { certificatesProblem, createTlsContext } from "../tls.ts";
+import { certificatesProblem } from "../../certificates.ts";
+import { createTlsContext } from "../tls.ts";
 
 /** Longest answer that is read. */
 const MAX_CHARS = 32 * 1024 * 1024;
