@@ -15,7 +15,7 @@ beforeEach(() => {
 /** What happens to a store, in plain data. */
 type Step =
   | { do: "get" | "delete"; key: string }
-  | { do: "set"; key: string; value: string; ttlMs?: number; ifAbsent: boolean }
+  | { do: "set"; key: string; value: string; ttlMs?: number; ifAbsent: boolean; ifValue?: string }
   | { do: "incr"; key: string; by: number; ttlMs?: number }
   | { do: "wait"; ms: number }
   | { do: "sweep" };
@@ -31,6 +31,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       value: fc.constantFrom("x", "7", "-3", "y".repeat(50)),
       ttlMs,
       ifAbsent: fc.boolean(),
+      ifValue: fc.constantFrom("x", "7"),
     },
     { requiredKeys: ["do", "key", "value", "ifAbsent"] },
   ),
@@ -71,6 +72,7 @@ class Model {
         return old !== undefined;
       case "set":
         if (step.ifAbsent && old !== undefined) return false;
+        if (step.ifValue !== undefined && old?.value !== step.ifValue) return false;
         this.#put(others, { key: step.key, value: step.value, until: until(step.ttlMs) });
         return true;
       case "incr": {
@@ -99,7 +101,11 @@ async function take(store: MemoryStore, step: Step): Promise<unknown> {
     case "delete":
       return store[step.do](step.key);
     case "set":
-      return store.set(step.key, step.value, { ...lifetime, ifAbsent: step.ifAbsent });
+      return store.set(step.key, step.value, {
+        ...lifetime,
+        ifAbsent: step.ifAbsent,
+        ...(step.ifValue === undefined ? {} : { ifValue: step.ifValue }),
+      });
     case "incr":
       return store.incr(step.key, step.by, lifetime).catch((error: { code: string }) => error.code);
     case "wait":
