@@ -1,0 +1,320 @@
+/**
+ * A body on its way from the upstream to several readers, kept as it passes so that it can be stored. While it is
+ * being kept, it comes as fast as the upstream sends it and each reader takes it at its own pace. Once it is not (any
+ * more), what all readers have taken is let go, and the slowest of them sets the pace.
+ */
+import type { Body, EndListener, Sink } from "../../core/plugin.ts";
+
+/** Bytes that may wait for the slowest reader of a body that is not kept. */
+const HIGH_WATER_BYTES = 64 * 1024;
+
+/** How long a body that nobody reads any more may still take to be stored. */
+const LONGEST_ALONE_MS = 30_000;
+
+/** Told once what became of what was kept. */
+export interface FillListener {
+  /** The body is complete: what there is of it, in memory of its own. Called before readers hear of the end. */
+  onFilled(bytes: Buffer): void;
+  /** It is not kept (any more), or broke off. Readers may go on. */
+  onGivenUp(reason: GivenUp): void;
+  /** Nobody reads it any more, or it has ended for all: nothing follows. */
+  onDone(): void;
+}
+
+export type GivenUp = "too-large" | "memory" | "broken" | "abandoned" | "unwanted";
+
+/** Memory of bodies that are on their way, of all fills of a stage. */
+export class FillBudget {
+  maxBytes: number;
+  bytes = 0;
+
+  constructor(maxBytes: number) {
+    this.maxBytes = maxBytes;
+  }
+}
+
+export class Fill implements Sink {
+  readonly length: number | undefined;
+  readonly #source: Body;
+  readonly #listener: FillListener;
+  readonly #budget: FillBudget;
+  /** Bytes to keep at most; -1 when it is not kept. */
+  #maxBytes: number;
+  /** What readers that are still there have not all taken, and all that is kept. */
+  readonly #chunks: Buffer[] = [];
+  /** Chunks that were let go. */
+  #dropped = 0;
+  #bytes = 0;
+  readonly #readers: Reader[] = [];
+  #started = false;
+  #paused = false;
+  #writing = false;
+  #ended = false;
+  #trailers: string[] | undefined;
+  #error: Error | undefined;
+  #over = false;
+  #timer: NodeJS.Timeout | undefined;
+
+  /** @param maxBytes most that is kept; -1 for nothing */
+  constructor(source: Body, maxBytes: number, listener: FillListener, budget: FillBudget) {
+    const { length } = source;
+    this.length = length;
+    this.#source = source;
+    this.#listener = listener;
+    this.#budget = budget;
+    this.#maxBytes = maxBytes;
+    if (length !== undefined && length > maxBytes && maxBytes >= 0) this.#giveUp("too-large");
+  }
+
+  /** True while everything from the first byte on is there: for readers that come later. */
+  get isWhole(): boolean {
+    return this.#dropped === 0 && this.#error === undefined && !this.#over;
+  }
+
+  /** Another reader, from the first byte on; the fill must be whole. */
+  open(): Reader {
+    clearTimeout(this.#timer);
+    const reader = new Reader(this);
+    this.#readers.push(reader);
+    return reader;
+  }
+
+  /** Begins to read; the first readers are there, or it is read for the cache only. */
+  begin(): void {
+    this.#started = true;
+    if (this.#readers.length === 0) this.#onAlone();
+    if (!this.#over) this.#source.start(this);
+  }
+
+  /** What is being kept is no longer wanted, because it is out of date by now. */
+  spoil(): void {
+    this.#giveUp("unwanted");
+  }
+
+  write(chunk: Buffer): boolean {
+    if (this.#over) return true;
+    this.#writing = true;
+    this.#take(chunk);
+    this.#pump();
+    this.#writing = false;
+    if (this.#keeps) return true;
+    this.#trim();
+    this.#paused = this.#bytes >= HIGH_WATER_BYTES;
+    return !this.#paused;
+  }
+
+  end(last?: Buffer, trailers?: string[]): void {
+    if (this.#over) return;
+    if (last !== undefined && last.length > 0) this.#take(last);
+    this.#ended = true;
+    this.#trailers = trailers;
+    if (this.#keeps) this.#complete();
+    this.#pump();
+  }
+
+  fail(error: Error): void {
+    if (this.#over) return;
+    this.#giveUp("broken");
+    this.#error = error;
+    for (const reader of this.#readers.slice()) reader.break(error);
+    this.#finish();
+  }
+
+  get #keeps(): boolean {
+    return this.#maxBytes >= 0;
+  }
+
+  #pump(): void {
+    if (this.#readers.length === 1) this.#readers[0]!.pump();
+    else for (const reader of this.#readers.slice()) reader.pump();
+  }
+
+  #take(chunk: Buffer): void {
+    this.#chunks.push(chunk);
+    this.#bytes += chunk.length;
+    if (!this.#keeps) return;
+    this.#budget.bytes += chunk.length;
+    if (this.#bytes > this.#maxBytes) this.#giveUp("too-large");
+    else if (this.#budget.bytes > this.#budget.maxBytes) this.#giveUp("memory");
+  }
+
+  #complete(): void {
+    if (this.length !== undefined && this.length !== this.#bytes) return this.#giveUp("broken");
+    const bytes = Buffer.allocUnsafeSlow(this.#bytes);
+    let at = 0;
+    for (const chunk of this.#chunks) at += chunk.copy(bytes, at);
+    this.#stopKeeping();
+    this.#listener.onFilled(bytes);
+    if (this.#readers.length === 0) this.#finish();
+  }
+
+  #giveUp(reason: GivenUp): void {
+    if (!this.#keeps) return;
+    this.#stopKeeping();
+    this.#listener.onGivenUp(reason);
+    if (this.#started && this.#readers.length === 0) this.#cancel();
+  }
+
+  #stopKeeping(): void {
+    this.#maxBytes = -1;
+    this.#budget.bytes -= this.#bytes;
+  }
+
+  /** Lets go of what all readers have taken. */
+  #trim(): void {
+    let least = Number.POSITIVE_INFINITY;
+    for (const { position } of this.#readers) least = Math.min(least, position);
+    while (this.#chunks.length > 0 && this.#dropped < least) {
+      this.#bytes -= this.#chunks.shift()!.length;
+      this.#dropped++;
+    }
+  }
+
+  /** The chunk at a reader's position; undefined when it has not come yet. */
+  chunkAt(position: number): Buffer | undefined {
+    return this.#chunks[position - this.#dropped];
+  }
+
+  /** True when a reader that is there has everything before it. */
+  isEndAt(position: number): boolean {
+    return this.#ended && position - this.#dropped >= this.#chunks.length;
+  }
+
+  get error(): Error | undefined {
+    return this.#error;
+  }
+
+  get trailers(): string[] | undefined {
+    return this.#trailers;
+  }
+
+  /** A reader took something, so that the next may come. */
+  onTaken(): void {
+    if (this.#keeps || this.#writing || this.#over) return;
+    this.#trim();
+    if (!this.#paused || this.#bytes >= HIGH_WATER_BYTES) return;
+    this.#paused = false;
+    this.#source.resume();
+  }
+
+  /** A reader has all of it, or wants no more. */
+  leave(reader: Reader): void {
+    const at = this.#readers.indexOf(reader);
+    if (at === -1) return;
+    this.#readers.splice(at, 1);
+    if (this.#readers.length > 0) return this.onTaken();
+    if (this.#ended) this.#finish();
+    else if (this.#started) this.#onAlone();
+  }
+
+  #onAlone(): void {
+    if (!this.#keeps) return this.#cancel();
+    this.#timer = setTimeout(onAloneForLong, LONGEST_ALONE_MS, this);
+    this.#timer.unref();
+  }
+
+  giveUpAlone(): void {
+    this.#giveUp("abandoned");
+  }
+
+  #cancel(): void {
+    if (this.#over) return;
+    this.#finish();
+    this.#source.cancel();
+  }
+
+  #finish(): void {
+    if (this.#over) return;
+    this.#over = true;
+    clearTimeout(this.#timer);
+    this.#chunks.length = 0;
+    this.#listener.onDone();
+  }
+}
+
+function onAloneForLong(fill: Fill): void {
+  fill.giveUpAlone();
+}
+
+/** The body of one reply that is read from a fill. */
+export class Reader implements Body, EndListener {
+  /** Chunks that were taken. */
+  position = 0;
+  readonly #fill: Fill;
+  #sink: Sink | undefined;
+  #blocked = false;
+  #pumping = false;
+  #done = false;
+  #cancelled: Error | undefined;
+
+  constructor(fill: Fill) {
+    this.#fill = fill;
+  }
+
+  get length(): number | undefined {
+    return this.#fill.length;
+  }
+
+  start(sink: Sink): void {
+    this.#sink = sink;
+    const error = this.#cancelled ?? this.#fill.error;
+    if (error !== undefined) sink.fail(error);
+    else this.pump();
+  }
+
+  resume(): void {
+    if (!this.#blocked) return;
+    this.#blocked = false;
+    this.pump();
+    if (!this.#done) this.#fill.onTaken();
+  }
+
+  cancel(reason: Error = new Error("body not wanted")): void {
+    if (this.#done) return;
+    this.#cancelled = reason;
+    this.#leave();
+  }
+
+  /** The exchange that it is for has ended, whether it was read or not. */
+  onExchangeEnd(): void {
+    this.cancel();
+  }
+
+  /** Gives the sink what is there, as long as it takes it. */
+  pump(): void {
+    const sink = this.#sink;
+    if (sink === undefined || this.#blocked || this.#pumping || this.#done) return;
+    this.#pumping = true;
+    const fill = this.#fill;
+    for (;;) {
+      const chunk = fill.chunkAt(this.position);
+      if (chunk === undefined) break;
+      this.position++;
+      if (fill.isEndAt(this.position)) return this.#end(sink, chunk);
+      if (!sink.write(chunk)) this.#blocked = true;
+      if (this.#blocked || this.#done) break;
+    }
+    this.#pumping = false;
+    if (!this.#done && !this.#blocked && fill.isEndAt(this.position)) this.#end(sink, undefined);
+  }
+
+  /** The source broke off. */
+  break(error: Error): void {
+    if (this.#done) return;
+    const sink = this.#sink;
+    this.#leave();
+    sink?.fail(error);
+  }
+
+  #end(sink: Sink, last: Buffer | undefined): void {
+    const { trailers } = this.#fill;
+    this.#leave();
+    sink.end(last, trailers);
+  }
+
+  #leave(): void {
+    this.#done = true;
+    this.#sink = undefined;
+    this.#fill.leave(this);
+  }
+}
