@@ -118,6 +118,11 @@ export class Generation {
     return route.handler(x);
   }
 
+  /** A request of this generation has a second exchange, which may outlive it. */
+  hold(): void {
+    this.#active++;
+  }
+
   /** A request of this generation has ended. */
   end(): void {
     if (--this.#active === 0) this.#retired?.();

@@ -21,7 +21,7 @@ export interface FillListener {
   onDone(): void;
 }
 
-export type GivenUp = "too-large" | "memory" | "broken" | "abandoned" | "unwanted";
+export type GivenUp = "too-large" | "memory" | "broken" | "abandoned";
 
 /** Memory of bodies that are on their way, of all fills of a stage. */
 export class FillBudget {
@@ -71,6 +71,11 @@ export class Fill implements Sink {
     return this.#dropped === 0 && this.#error === undefined && !this.#over;
   }
 
+  /** True while it is being kept. */
+  get isKept(): boolean {
+    return this.#maxBytes >= 0;
+  }
+
   /** Another reader, from the first byte on; the fill must be whole. */
   open(): Reader {
     clearTimeout(this.#timer);
@@ -86,18 +91,13 @@ export class Fill implements Sink {
     if (!this.#over) this.#source.start(this);
   }
 
-  /** What is being kept is no longer wanted, because it is out of date by now. */
-  spoil(): void {
-    this.#giveUp("unwanted");
-  }
-
   write(chunk: Buffer): boolean {
     if (this.#over) return true;
     this.#writing = true;
     this.#take(chunk);
     this.#pump();
     this.#writing = false;
-    if (this.#keeps) return true;
+    if (this.isKept) return true;
     this.#trim();
     this.#paused = this.#bytes >= HIGH_WATER_BYTES;
     return !this.#paused;
@@ -108,7 +108,7 @@ export class Fill implements Sink {
     if (last !== undefined && last.length > 0) this.#take(last);
     this.#ended = true;
     this.#trailers = trailers;
-    if (this.#keeps) this.#complete();
+    if (this.isKept) this.#complete();
     this.#pump();
   }
 
@@ -120,10 +120,6 @@ export class Fill implements Sink {
     this.#finish();
   }
 
-  get #keeps(): boolean {
-    return this.#maxBytes >= 0;
-  }
-
   #pump(): void {
     if (this.#readers.length === 1) this.#readers[0]!.pump();
     else for (const reader of this.#readers.slice()) reader.pump();
@@ -132,7 +128,7 @@ export class Fill implements Sink {
   #take(chunk: Buffer): void {
     this.#chunks.push(chunk);
     this.#bytes += chunk.length;
-    if (!this.#keeps) return;
+    if (!this.isKept) return;
     this.#budget.bytes += chunk.length;
     if (this.#bytes > this.#maxBytes) this.#giveUp("too-large");
     else if (this.#budget.bytes > this.#budget.maxBytes) this.#giveUp("memory");
@@ -149,7 +145,7 @@ export class Fill implements Sink {
   }
 
   #giveUp(reason: GivenUp): void {
-    if (!this.#keeps) return;
+    if (!this.isKept) return;
     this.#stopKeeping();
     this.#listener.onGivenUp(reason);
     if (this.#started && this.#readers.length === 0) this.#cancel();
@@ -190,7 +186,7 @@ export class Fill implements Sink {
 
   /** A reader took something, so that the next may come. */
   onTaken(): void {
-    if (this.#keeps || this.#writing || this.#over) return;
+    if (this.isKept || this.#writing || this.#over) return;
     this.#trim();
     if (!this.#paused || this.#bytes >= HIGH_WATER_BYTES) return;
     this.#paused = false;
@@ -208,7 +204,7 @@ export class Fill implements Sink {
   }
 
   #onAlone(): void {
-    if (!this.#keeps) return this.#cancel();
+    if (!this.isKept) return this.#cancel();
     this.#timer = setTimeout(onAloneForLong, LONGEST_ALONE_MS, this);
     this.#timer.unref();
   }

@@ -269,15 +269,4 @@ describe("a fill", () => {
     expect(first.listener.stored).toBe("123456");
     expect(budget.bytes).toBe(0);
   });
-
-  it("keeps nothing any more once it is out of date, and the readers go on", () => {
-    const { body, fill: filling, listener } = fill();
-    const { client } = read(filling);
-    filling.begin();
-    body.push(bytes("one"));
-    filling.spoil();
-    body.finish();
-    expect(client.state).toBe("ended");
-    expect(listener).toMatchObject({ stored: undefined, reason: "unwanted", done: 1 });
-  });
 });

@@ -1,0 +1,302 @@
+/** Sends what the cache cannot answer, and makes stored responses of the replies. */
+import { discard } from "../../core/discard.ts";
+import { isSameName } from "../../core/headers.ts";
+import {
+  BytesBody,
+  type Clock,
+  type Exchange,
+  GatewayError,
+  type Handler,
+  type HeaderList,
+  type Log,
+  type Reply,
+} from "../../core/plugin.ts";
+import type { Times } from "./age.ts";
+import type { Forwarded, Sent } from "./cache-status.ts";
+import { askToValidate } from "./conditional.ts";
+import type { CacheCounts } from "./counts.ts";
+import type { Entry } from "./entry.ts";
+import { Fill, FillBudget, type FillListener, type GivenUp } from "./fill.ts";
+import type { Flight } from "./flight.ts";
+import type { Flights } from "./flights.ts";
+import { freshen } from "./freshen.ts";
+import { hostOf } from "./key.ts";
+import type { MemoryLevel, Purges } from "./level.ts";
+import type { CacheRequest } from "./request.ts";
+import { mayServeOnError } from "./reuse.ts";
+import type { CacheRules } from "./rules.ts";
+import { ttlSeconds } from "./serve.ts";
+import { type Asked, judgeStorable } from "./storable.ts";
+import { readVary, varyValues } from "./vary.ts";
+
+const EMPTY = Buffer.alloc(0);
+
+/** What a flight is for. */
+export interface Trip {
+  /** The exchange that it is for; its own may have been changed by the stages below. */
+  readonly asker: Exchange;
+  readonly request: CacheRequest;
+  /** What there is, to be validated. */
+  readonly stored: Entry | undefined;
+  readonly why: Forwarded;
+  /** Nobody waits: what is stored is refreshed. */
+  readonly isRefresh: boolean;
+}
+
+export class Carrier {
+  readonly #next: Handler;
+  readonly #rules: CacheRules;
+  readonly #level: MemoryLevel;
+  readonly #purges: Purges;
+  readonly #flights: Flights;
+  readonly #counts: CacheCounts;
+  readonly #clock: Clock;
+  readonly #log: Log;
+  readonly #budget: FillBudget;
+
+  constructor(parts: {
+    next: Handler;
+    rules: CacheRules;
+    level: MemoryLevel;
+    purges: Purges;
+    flights: Flights;
+    counts: CacheCounts;
+    clock: Clock;
+    log: Log;
+    budget: FillBudget;
+  }) {
+    this.#next = parts.next;
+    this.#rules = parts.rules;
+    this.#level = parts.level;
+    this.#purges = parts.purges;
+    this.#flights = parts.flights;
+    this.#counts = parts.counts;
+    this.#clock = parts.clock;
+    this.#log = parts.log;
+    this.#budget = parts.budget;
+  }
+
+  /** Brings a flight to its landing; never fails by itself. */
+  async fly(flight: Flight, trip: Trip): Promise<void> {
+    const { x } = flight;
+    const version = this.#purges.version;
+    const beganAt = this.#clock.monotonic();
+    try {
+      const isMarked = this.#flights.isMarked(flight.topic);
+      prepare(x, trip.stored, isMarked);
+      const requestedAtMs = this.#clock.now();
+      const reply = await this.#next(x);
+      const times = { requestedAtMs, respondedAtMs: this.#clock.now() };
+      if (trip.stored !== undefined && reply.status === 304) this.#onValidated(flight, trip, reply, times);
+      else if (reply.status < 500 || !this.#fallBack(flight, trip, reply.status)) {
+        this.#onReply(flight, trip, reply, times, version, beganAt);
+      } else discard(x, reply.body);
+    } catch (error) {
+      this.#onFailure(flight, trip, error);
+    }
+  }
+
+  /** What is stored is still right. */
+  #onValidated(flight: Flight, trip: Trip, reply: Reply, times: Times): void {
+    discard(flight.x, reply.body);
+    const { topic } = flight;
+    const asked = this.#askedOf(trip);
+    const { entry, refusal } = freshen(trip.stored!, reply.headers, asked, times, this.#rules.freshness);
+    const isStored = refusal === undefined && !this.#flights.isSpoiled(flight);
+    if (isStored) {
+      this.#level.put(entry);
+      this.#flights.unmark(topic);
+    } else if (refusal !== undefined) {
+      this.#level.delete(flight.key);
+      this.#flights.mark(topic);
+    }
+    if (trip.isRefresh) this.#counts.refreshes.ok++;
+    const ttl = ttlSeconds(entry, times.respondedAtMs);
+    const sent = { why: trip.why, status: 304, ttlSeconds: ttl, stored: isStored, detail: refusal };
+    flight.land({ kind: "entry", entry, sent, result: "revalidated" }, refusal === undefined);
+    flight.end();
+  }
+
+  /** Has what is stored used although it is stale, if it may be. */
+  #fallBack(flight: Flight, trip: Trip, status: number | undefined): boolean {
+    const { stored, request, why } = trip;
+    const nowMs = this.#clock.now();
+    if (stored === undefined || !mayServeOnError(stored, request, nowMs)) return false;
+    if (trip.isRefresh) this.#counts.refreshes.failed++;
+    const ttl = ttlSeconds(stored, nowMs);
+    const sent = { why, status, ttlSeconds: ttl, detail: "stale-if-error" };
+    flight.land({ kind: "entry", entry: stored, sent, result: "stale" }, true);
+    flight.end();
+    return true;
+  }
+
+  #onFailure(flight: Flight, trip: Trip, error: unknown): void {
+    const isShared = error instanceof GatewayError && error.status >= 500 && error.code !== "DEADLINE_EXCEEDED";
+    if (isShared && this.#fallBack(flight, trip, undefined)) return;
+    if (trip.isRefresh) this.#onRefreshFailed(flight, error);
+    flight.crash(error, isShared);
+    flight.end();
+  }
+
+  #onRefreshFailed(flight: Flight, error: unknown): void {
+    this.#counts.refreshes.failed++;
+    const { upstream, target, id } = flight.x;
+    const fields = { err: error, upstream, target: target?.url, requestId: id };
+    this.#log.debug(fields, "a stored response could not be refreshed");
+  }
+
+  #onReply(flight: Flight, trip: Trip, reply: Reply, times: Times, version: number, beganAt: number): void {
+    const { stored, why, isRefresh } = trip;
+    const { freshness, maxBodyBytes } = this.#rules;
+    const asked = this.#askedOf(trip);
+    const judged = judgeStorable(asked, reply.status, reply.headers, times, freshness);
+    if (isRefresh) this.#counts.refreshes[reply.status < 500 ? "ok" : "failed"]++;
+    const facts = { key: flight.key, status: reply.status, reason: reply.reason, body: EMPTY, fillMs: 0, version };
+    if (judged.isStorable) {
+      const { isStorable: _, bodyBytes: __, ...said } = judged;
+      const head = { ...said, ...facts, url: urlOf(trip.asker), tags: tagsOf(reply.headers) };
+      const sent = { why, stored: true, ttlSeconds: ttlSeconds(head, times.respondedAtMs) };
+      return this.#stream(flight, reply, head, sent, maxBodyBytes, beganAt);
+    }
+    // What is there is out of date: the origin has something else now, or says that it is not to be stored.
+    if (stored !== undefined && reply.status < 500) this.#level.delete(flight.key);
+    const sent = { why, detail: judged.reason };
+    if (judged.reason === "no-freshness" && reply.status >= 500 && !reply.headers.has("set-cookie")) {
+      const vary = readVary(reply.headers.getJoined("vary"));
+      if (vary !== undefined) {
+        const head = errorHead(reply, times, varyValues(vary, asked.headers), facts);
+        return this.#stream(flight, reply, head, sent, -1, beganAt);
+      }
+    }
+    this.#flights.mark(flight.topic);
+    this.#own(flight, reply, sent);
+  }
+
+  /** Gives a reply to all who wait, while it is stored, if it is. */
+  #stream(flight: Flight, reply: Reply, head: Entry, sent: Sent, maxBytes: number, beganAt: number): void {
+    const delivery = new Delivery(flight, head, beganAt, this.#level, this.#flights, this.#clock);
+    const fill = new Fill(reply.body ?? new BytesBody(EMPTY), maxBytes, delivery, this.#budget);
+    const status = fill.isKept || maxBytes < 0 ? sent : { ...sent, stored: false, detail: "too-large" };
+    flight.land({ kind: "stream", head, fill, reply, sent: status }, true);
+    if (!fill.isKept) flight.close();
+    // Those who waited open their readers as soon as this turn ends, and nothing may be let go before.
+    process.nextTick(beginFill, fill);
+  }
+
+  #own(flight: Flight, reply: Reply, sent: Sent): void {
+    const isWanted = flight.isLed;
+    flight.land({ kind: "own", reply, sent }, false);
+    if (isWanted) return;
+    discard(flight.x, reply.body);
+    flight.end();
+  }
+
+  #askedOf({ asker, request }: Trip): Asked {
+    const { method, consumer, scheme, authority, path, search, headers } = asker;
+    const isKnown = request.isAuthorized || consumer !== undefined;
+    const isAuthorized = isKnown && !this.#rules.keys.separates(asker);
+    const url = `${scheme}://${authority}${path}${search}`;
+    return { method, isKeyed: true, url, headers, request, isAuthorized };
+  }
+}
+
+function beginFill(fill: Fill): void {
+  fill.begin();
+}
+
+/** Stores what a flight brought. */
+class Delivery implements FillListener {
+  readonly #flight: Flight;
+  readonly #head: Entry;
+  readonly #beganAt: number;
+  readonly #level: MemoryLevel;
+  readonly #flights: Flights;
+  readonly #clock: Clock;
+
+  constructor(
+    flight: Flight,
+    head: Entry,
+    beganAt: number,
+    level: MemoryLevel,
+    flights: Flights,
+    clock: Clock,
+  ) {
+    this.#flight = flight;
+    this.#head = head;
+    this.#beganAt = beganAt;
+    this.#level = level;
+    this.#flights = flights;
+    this.#clock = clock;
+  }
+
+  onFilled(body: Buffer): void {
+    const flight = this.#flight;
+    const head = this.#head;
+    flight.close();
+    if (this.#flights.isSpoiled(flight)) return;
+    this.#flights.unmark(flight.topic);
+    const fillMs = this.#clock.monotonic() - this.#beganAt;
+    this.#level.put({ ...head, headers: withLength(head, body.length), body, fillMs });
+  }
+
+  onGivenUp(reason: GivenUp): void {
+    if (reason === "too-large") this.#flights.mark(this.#flight.topic);
+  }
+
+  onDone(): void {
+    this.#flight.end();
+  }
+}
+
+/** Stored responses have their length, so that it need not be told in chunks. */
+function withLength({ headers }: Entry, length: number): readonly string[] {
+  for (let i = 0; i < headers.length; i += 2) if (isSameName(headers[i]!, "content-length")) return headers;
+  return [...headers, "content-length", String(length)];
+}
+
+/**
+ * Makes a request one whose reply can be stored, and that asks whether what is stored is still right.
+ * @param isMarked its reply is not expected to be stored: it is sent as it came
+ */
+function prepare({ headers, method }: Exchange, stored: Entry | undefined, isMarked: boolean): void {
+  if (stored !== undefined) return askToValidate(headers, stored);
+  if (isMarked || method === "HEAD" || headers.has("range")) return;
+  headers.delete("if-none-match");
+  headers.delete("if-modified-since");
+}
+
+/** What those get who wait for a reply that is an error: it is shared, not stored. */
+function errorHead(
+  reply: Reply,
+  times: Times,
+  vary: readonly string[],
+  facts: Pick<Entry, "key" | "status" | "reason" | "body" | "fillMs" | "version">,
+): Entry {
+  return {
+    ...facts,
+    ...times,
+    url: "",
+    headers: reply.headers.raw.slice(),
+    part: undefined,
+    vary,
+    tags: [],
+    initialAgeMs: 0,
+    freshMs: 0,
+    staleWhileRevalidateMs: 0,
+    staleIfErrorMs: 0,
+    mustRevalidate: true,
+    alwaysValidate: true,
+  };
+}
+
+/** What purges by URL and prefix go by. */
+function urlOf(x: Exchange): string {
+  return hostOf(x) + x.originalPath + x.originalSearch;
+}
+
+function tagsOf(headers: HeaderList): string[] {
+  const tags = new Set<string>();
+  for (const tag of headers.getJoined("surrogate-key")?.split(/[\s,]+/) ?? []) if (tag !== "") tags.add(tag);
+  for (const tag of headers.getJoined("cache-tag")?.split(",") ?? []) if (tag.trim() !== "") tags.add(tag.trim());
+  return [...tags];
+}

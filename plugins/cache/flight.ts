@@ -1,0 +1,213 @@
+/**
+ * One request to the upstream that several exchanges may wait for. It is an exchange of its own, so that a client that
+ * goes away does not spoil it for the others.
+ */
+import type { Abortable, Exchange, Reply } from "../../core/plugin.ts";
+import type { Sent } from "./cache-status.ts";
+import type { CacheResult } from "./counts.ts";
+import type { Entry } from "./entry.ts";
+import type { Fill } from "./fill.ts";
+import type { Flights } from "./flights.ts";
+
+/** What came of a flight, for those who wait for it. `sent` is what Cache-Status says about it. */
+export type Landing =
+  /** A stored response: found, validated, or good enough although the upstream failed. */
+  | { readonly kind: "entry"; readonly entry: Entry; readonly sent: Sent; readonly result: CacheResult }
+  /** A reply that all may have, its body still on its way: that of `head` is empty. */
+  | {
+      readonly kind: "stream";
+      readonly head: Entry;
+      readonly fill: Fill;
+      /** As it came, for the one who asked first. */
+      readonly reply: Reply;
+      readonly sent: Sent;
+    }
+  /** A reply for the one who asked first only. */
+  | { readonly kind: "own"; readonly reply: Reply; readonly sent: Sent };
+
+/** Somebody who waits for a flight's head. */
+class Rider implements Abortable {
+  readonly #flight: Flight;
+  readonly #resolve: (landing: Landing | undefined) => void;
+  readonly #reject: (error: unknown) => void;
+  readonly #timer: NodeJS.Timeout | undefined;
+
+  constructor(
+    flight: Flight,
+    waitMs: number | undefined,
+    resolve: (landing: Landing | undefined) => void,
+    reject: (error: unknown) => void,
+  ) {
+    this.#flight = flight;
+    this.#resolve = resolve;
+    this.#reject = reject;
+    this.#timer = waitMs === undefined ? undefined : setTimeout(onWaited, waitMs, this);
+  }
+
+  settle(landing: Landing | undefined): void {
+    clearTimeout(this.#timer);
+    this.#resolve(landing);
+  }
+
+  fail(error: unknown): void {
+    clearTimeout(this.#timer);
+    this.#reject(error);
+  }
+
+  abort(reason: Error): void {
+    if (this.#flight.leave(this, reason)) this.fail(reason);
+  }
+
+  /** It has waited for long enough: it goes on by itself. */
+  giveUp(): void {
+    if (this.#flight.leave(this, undefined)) this.settle(undefined);
+  }
+}
+
+function onWaited(rider: Rider): void {
+  rider.giveUp();
+}
+
+export class Flight {
+  /** Of the entry that it may bring. */
+  readonly key: string;
+  /** What others find it by. */
+  readonly topic: string;
+  /** What is sent. */
+  readonly x: Exchange;
+  /** What was spoiled later concerns it: see {@link Flights.isSpoiled}. */
+  readonly since: number;
+  /** Set once its head is there. */
+  landing: Landing | undefined;
+  readonly #flights: Flights;
+  /** Goes on when nobody waits any more, because its reply may be stored. */
+  readonly #goesOn: boolean;
+  #leader: Rider | undefined;
+  #riders: Rider[] = [];
+  #isOver = false;
+
+  constructor(key: string, topic: string, x: Exchange, goesOn: boolean, flights: Flights) {
+    this.key = key;
+    this.topic = topic;
+    this.x = x;
+    this.since = flights.spoils;
+    this.#goesOn = goesOn;
+    this.#flights = flights;
+  }
+
+  /** True when nobody waits for it. */
+  get isUnattended(): boolean {
+    return this.#leader === undefined && this.#riders.length === 0;
+  }
+
+  /** True while the one waits for it whose request it is. */
+  get isLed(): boolean {
+    return this.#leader !== undefined;
+  }
+
+  /** Waits for the head, as the one whose request it is. Gives a landing in any case, or fails. */
+  lead(x: Exchange): Promise<Landing | undefined> {
+    return new Promise((resolve, reject) => {
+      this.#leader = new Rider(this, undefined, resolve, reject);
+      x.onAbort(this.#leader);
+    });
+  }
+
+  /**
+   * Waits for the head with others.
+   * @returns undefined when the reply cannot be shared, or does not come in time
+   */
+  join(x: Exchange, waitMs: number): Promise<Landing | undefined> {
+    return new Promise((resolve, reject) => {
+      const rider = new Rider(this, waitMs, resolve, reject);
+      this.#riders.push(rider);
+      this.#flights.waiting++;
+      x.onAbort(rider);
+    });
+  }
+
+  /** @returns false when it was told already what came of it */
+  leave(rider: Rider, reason: Error | undefined): boolean {
+    if (rider === this.#leader) this.#leader = undefined;
+    else {
+      const at = this.#riders.indexOf(rider);
+      if (at === -1) return false;
+      this.#riders.splice(at, 1);
+      this.#flights.waiting--;
+    }
+    if (reason !== undefined && this.isUnattended && !this.#goesOn) this.x.abort(reason);
+    return true;
+  }
+
+  /**
+   * The head is there.
+   * @param isShared else those who wait with the leader go on by themselves, all at once
+   */
+  land(landing: Landing, isShared: boolean): void {
+    this.landing = landing;
+    if (landing.kind !== "stream") this.close();
+    const leader = this.#leader;
+    this.#leader = undefined;
+    leader?.settle(landing);
+    for (const rider of this.#takeRiders()) rider.settle(isShared ? landing : undefined);
+  }
+
+  /** There will be no head. */
+  crash(error: unknown, isShared: boolean): void {
+    this.close();
+    const leader = this.#leader;
+    this.#leader = undefined;
+    leader?.fail(error);
+    for (const rider of this.#takeRiders()) {
+      if (isShared) rider.fail(error);
+      else rider.settle(undefined);
+    }
+  }
+
+  /** Whoever asks from now on asks anew. */
+  close(): void {
+    this.#flights.remove(this);
+  }
+
+  /** What was begun for it has ended. */
+  end(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.close();
+    this.x.end();
+  }
+
+  /** The exchange that has its reply for itself has ended. */
+  onExchangeEnd(): void {
+    this.end();
+  }
+
+  #takeRiders(): Rider[] {
+    const riders = this.#riders;
+    this.#riders = [];
+    this.#flights.waiting -= riders.length;
+    return riders;
+  }
+}
+
+/** An exchange of its own for the request that `x` is now. Whoever made it calls `end`. */
+export function forkFor(x: Exchange): Exchange {
+  const fork = x.fork(x.body);
+  fork.guards = x.guards?.slice();
+  fork.scriptStates = x.scriptStates;
+  fork.timings = x.timings;
+  if (x.owner !== undefined) {
+    x.owner.hold();
+    fork.owner = x.owner;
+  }
+  return fork;
+}
+
+/** What became known about a request by sending it, for the logs of the one who waited for it. */
+export function learn(x: Exchange, from: Exchange): void {
+  x.upstream = from.upstream;
+  x.target = from.target;
+  x.attempts += from.attempts;
+  if (from.upstreamMs >= 0) x.upstreamMs = Math.max(0, x.upstreamMs) + from.upstreamMs;
+  if (from.failureHeaders !== undefined) x.failureHeaders = from.failureHeaders.clone();
+}

@@ -1,0 +1,93 @@
+/** What is on its way to the upstream, by key, and what is known about keys from what came before. */
+import type { Clock } from "../../core/plugin.ts";
+import type { Flight } from "./flight.ts";
+
+/** Who waits at most, on a thread, and for how long. */
+export interface Patience {
+  readonly waitMs: number;
+  readonly waiting: number;
+}
+
+/** Topics whose replies could not be shared that are remembered, so that nobody waits for nothing. */
+const MOST_MARKED = 10_000;
+const MARKED_MS = 10_000;
+
+/** The flights of a stage by topic: a key, and what the request has in the fields that are known to count. */
+export class Flights {
+  /** Who waits for one that is not theirs. */
+  waiting = 0;
+  readonly patience: Patience;
+  readonly #byTopic = new Map<string, Flight>();
+  /** Topics whose replies cannot be shared, with the time until which that is believed; the oldest first. */
+  readonly #marked = new Map<string, number>();
+  /** How often something was spoiled. */
+  spoils = 0;
+  /** When a key was spoiled last, as a number of {@link spoils}; keys that are not in it, at the floor or before. */
+  readonly #spoiled = new Map<string, number>();
+  #spoiledFloor = 0;
+  readonly #clock: Clock;
+
+  constructor(patience: Patience, clock: Clock) {
+    this.patience = patience;
+    this.#clock = clock;
+  }
+
+  get size(): number {
+    return this.#byTopic.size;
+  }
+
+  /** One that others may join. */
+  find(topic: string): Flight | undefined {
+    const flight = this.#byTopic.get(topic);
+    return flight === undefined || this.isSpoiled(flight) ? undefined : flight;
+  }
+
+  /** True when one more may wait. */
+  get hasRoom(): boolean {
+    return this.waiting < this.patience.waiting;
+  }
+
+  /** Others may find it from now on. */
+  add(flight: Flight): void {
+    this.#byTopic.set(flight.topic, flight);
+  }
+
+  remove(flight: Flight): void {
+    if (this.#byTopic.get(flight.topic) === flight) this.#byTopic.delete(flight.topic);
+  }
+
+  /** What is on its way for a key is out of date: nobody who comes later gets it, and it is not stored. */
+  spoil(key: string): void {
+    this.spoils++;
+    remember(this.#spoiled, key, this.spoils);
+    if (this.#spoiled.size === MOST_MARKED) this.#spoiledFloor = this.#spoiled.values().next().value!;
+  }
+
+  isSpoiled({ key, since }: Flight): boolean {
+    return (this.#spoiled.get(key) ?? this.#spoiledFloor) > since;
+  }
+
+  /** Replies to a topic cannot be shared, for the time being. */
+  mark(topic: string): void {
+    remember(this.#marked, topic, this.#clock.monotonic() + MARKED_MS);
+  }
+
+  unmark(topic: string): void {
+    this.#marked.delete(topic);
+  }
+
+  isMarked(topic: string): boolean {
+    const until = this.#marked.get(topic);
+    if (until === undefined) return false;
+    if (until > this.#clock.monotonic()) return true;
+    this.#marked.delete(topic);
+    return false;
+  }
+}
+
+/** Sets a value in a map that forgets the oldest when there are too many. */
+function remember(map: Map<string, number>, key: string, value: number): void {
+  map.delete(key);
+  map.set(key, value);
+  if (map.size > MOST_MARKED) map.delete(map.keys().next().value!);
+}
