@@ -20,7 +20,7 @@ import { Fill, FillBudget, type FillListener, type GivenUp } from "./fill.ts";
 import type { Flight } from "./flight.ts";
 import type { Flights } from "./flights.ts";
 import { freshen } from "./freshen.ts";
-import { hostOf } from "./key.ts";
+import { hostOf, type Keys } from "./key.ts";
 import type { MemoryLevel, Purges } from "./level.ts";
 import type { CacheRequest } from "./request.ts";
 import { mayServeOnError } from "./reuse.ts";
@@ -100,7 +100,7 @@ export class Carrier {
   #onValidated(flight: Flight, trip: Trip, reply: Reply, times: Times): void {
     discard(flight.x, reply.body);
     const { topic } = flight;
-    const asked = this.#askedOf(trip);
+    const asked = askedOf(trip.asker, trip.request, this.#rules.keys);
     const { entry, refusal } = freshen(trip.stored!, reply.headers, asked, times, this.#rules.freshness);
     const isStored = refusal === undefined && !this.#flights.isSpoiled(flight);
     if (isStored) {
@@ -148,13 +148,13 @@ export class Carrier {
   #onReply(flight: Flight, trip: Trip, reply: Reply, times: Times, version: number, beganAt: number): void {
     const { stored, why, isRefresh } = trip;
     const { freshness, maxBodyBytes } = this.#rules;
-    const asked = this.#askedOf(trip);
+    const asked = askedOf(trip.asker, trip.request, this.#rules.keys);
     const judged = judgeStorable(asked, reply.status, reply.headers, times, freshness);
     if (isRefresh) this.#counts.refreshes[reply.status < 500 ? "ok" : "failed"]++;
     const facts = { key: flight.key, status: reply.status, reason: reply.reason, body: EMPTY, fillMs: 0, version };
     if (judged.isStorable) {
       const { isStorable: _, bodyBytes: __, ...said } = judged;
-      const head = { ...said, ...facts, url: urlOf(trip.asker), tags: tagsOf(reply.headers) };
+      const head = { ...said, ...facts, url: purgedUrl(trip.asker), tags: tagsOf(reply.headers) };
       const sent = { why, stored: true, ttlSeconds: ttlSeconds(head, times.respondedAtMs) };
       return this.#stream(flight, reply, head, sent, maxBodyBytes, beganAt);
     }
@@ -190,14 +190,19 @@ export class Carrier {
     discard(flight.x, reply.body);
     flight.end();
   }
+}
 
-  #askedOf({ asker, request }: Trip): Asked {
-    const { method, consumer, scheme, authority, path, search, headers } = asker;
-    const isKnown = request.isAuthorized || consumer !== undefined;
-    const isAuthorized = isKnown && !this.#rules.keys.separates(asker);
-    const url = `${scheme}://${authority}${path}${search}`;
-    return { method, isKeyed: true, url, headers, request, isAuthorized };
-  }
+/** A request, for those who judge its reply. */
+export function askedOf(x: Exchange, request: CacheRequest, keys: Keys): Asked {
+  const isKnown = request.isAuthorized || x.consumer !== undefined;
+  return {
+    method: x.method,
+    isKeyed: true,
+    url: urlOf(x),
+    headers: x.headers.clone(),
+    request,
+    isAuthorized: isKnown && !keys.separates(x),
+  };
 }
 
 function beginFill(fill: Fill): void {
@@ -289,8 +294,12 @@ function errorHead(
   };
 }
 
+export function urlOf({ scheme, authority, path, search }: Exchange): string {
+  return `${scheme}://${authority}${path}${search}`;
+}
+
 /** What purges by URL and prefix go by. */
-function urlOf(x: Exchange): string {
+function purgedUrl(x: Exchange): string {
   return hostOf(x) + x.originalPath + x.originalSearch;
 }
 

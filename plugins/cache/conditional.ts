@@ -5,8 +5,11 @@ import type { Entry } from "./entry.ts";
 import type { CacheRequest } from "./request.ts";
 import { headerOf } from "./stored-headers.ts";
 
+/** What conditions are about. */
+type Facts = Pick<Entry, "status" | "headers" | "respondedAtMs">;
+
 /** True when the client has what the entry is, so that 304 will do (RFC 9111 section 4.3.2). */
-export function isNotModified(entry: Entry, request: CacheRequest, nowMs: number): boolean {
+export function isNotModified(entry: Facts, request: CacheRequest, nowMs: number): boolean {
   const { ifNoneMatch, ifModifiedSince } = request;
   if (ifNoneMatch === undefined && ifModifiedSince === undefined) return false;
   if (entry.status < 200 || entry.status > 299) return false; // RFC 9110 section 13.2.1
@@ -16,7 +19,7 @@ export function isNotModified(entry: Entry, request: CacheRequest, nowMs: number
 }
 
 /** When there is no Last-Modified, a response is as old as its Date. */
-function modifiedAtMs(entry: Entry, nowMs: number): number {
+function modifiedAtMs(entry: Facts, nowMs: number): number {
   const date = headerOf(entry, "last-modified") ?? headerOf(entry, "date");
   return parseHttpDate(date ?? "", nowMs) ?? entry.respondedAtMs;
 }
@@ -47,7 +50,7 @@ const OF_REPRESENTATION = new Set([
 ]);
 
 /** The headers of a 304 for an entry, flat. */
-export function notModifiedHeaders(entry: Entry): string[] {
+export function notModifiedHeaders(entry: Pick<Entry, "headers">): string[] {
   const { headers } = entry;
   const kept: string[] = [];
   for (let i = 0; i < headers.length; i += 2) {

@@ -105,10 +105,10 @@ export class Flight {
     return this.#leader !== undefined;
   }
 
-  /** Waits for the head, as the one whose request it is. Gives a landing in any case, or fails. */
-  lead(x: Exchange): Promise<Landing | undefined> {
+  /** Waits for the head, as the one whose request it is. */
+  lead(x: Exchange): Promise<Landing> {
     return new Promise((resolve, reject) => {
-      this.#leader = new Rider(this, undefined, resolve, reject);
+      this.#leader = new Rider(this, undefined, resolve as (landing: Landing | undefined) => void, reject);
       x.onAbort(this.#leader);
     });
   }

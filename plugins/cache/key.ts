@@ -132,18 +132,20 @@ export class Keys {
 
   /** The key of a request as it is now. GET and HEAD have the same. */
   of(x: Exchange): string {
-    return this.ofTarget(x, x.path, x.search);
+    const key = this.ofTarget(x, x.path, x.search);
+    // Stages below may go by what the client asked, whatever those above made of it.
+    return x.method === x.originalMethod ? key : `${key}\nas ${x.originalMethod}`;
   }
 
-  /** The key that the same request for something else of the same origin would have. */
+  /** The key that a request like this one, but to GET something of the same origin, would have. */
   ofTarget(x: Exchange, path: string, search: string): string {
     let key = `${x.scheme}://`;
     if (this.#host) key += hostOf(x);
     key += path;
-    if (search !== "" && !this.#isQueryLeftOut) key += this.#keepsParameter === undefined ? search : this.#select(search);
-    // Stages below may go by what the client asked, whatever those above made of it.
+    if (search !== "" && !this.#isQueryLeftOut) {
+      key += this.#keepsParameter === undefined ? search : this.#select(search);
+    }
     if (x.path !== x.originalPath) key += `\nfrom ${x.originalPath}`;
-    if (x.method !== x.originalMethod) key += `\nas ${x.originalMethod}`;
     key += steering(x.headers);
     for (const name of this.#headers) key += part(name, x.headers.getJoined(name));
     for (const name of this.#cookies) key += part(`cookie ${name}`, readCookie(x.headers, name));

@@ -55,7 +55,7 @@ export function notModified(entry: Entry, nowMs: number, status: string): Reply 
 }
 
 /** The reply with all of an entry, and a body that may still be on its way. */
-export function wholeReply(entry: Entry, body: Body, nowMs: number, status: string): Reply {
+export function wholeReply(entry: Entry, body: Body | null, nowMs: number, status: string): Reply {
   const reply = new Reply(entry.status, new HeaderList(entry.headers.slice()), body);
   reply.reason = entry.reason;
   return finish(reply, entry, nowMs, status);

@@ -1,42 +1,319 @@
-/** What a cache does with requests: answers from what is stored, sends on the others, and keeps what comes back. */
+/** What a cache does with requests: answers from what is stored, sends the others on, and keeps what comes back. */
+import { createHash } from "node:crypto";
+import { discard } from "../../core/discard.ts";
 import {
+  type Body,
   type Clock,
   type Exchange,
   GatewayError,
   type Handler,
+  HeaderList,
   type Host,
-  type Reply,
+  Reply,
 } from "../../core/plugin.ts";
-import { ageMs } from "./age.ts";
 import { addStatus, type Forwarded, hit, sent } from "./cache-status.ts";
-import { Carrier } from "./carrier.ts";
+import { askedOf, Carrier, urlOf } from "./carrier.ts";
+import { describesSame, freshen } from "./freshen.ts";
+import { isNotModified, notModifiedHeaders } from "./conditional.ts";
 import type { CacheCounts } from "./counts.ts";
 import type { Entry } from "./entry.ts";
-import { type Flight, forkFor, type Landing, learn } from "./flight.ts";
-import type { Flights } from "./flights.ts";
-import { invalidationTargets } from "./invalidation.ts";
-import type { FieldOf, MemoryLevel } from "./level.ts";
-import { type CacheRequest, readRequest } from "./request.ts";
+import type { Fill, FillBudget } from "./fill.ts";
+import { Flight, forkFor, type Landing, learn } from "./flight.ts";
+import { Flights, type Patience } from "./flights.ts";
+import { invalidatedUrls, isUnsafe } from "./invalidation.ts";
+import type { FieldOf, MemoryLevel, Purges } from "./level.ts";
+import { makeStale } from "./purges.ts";
+import { type CacheRequest, readRequest, SILENT } from "./request.ts";
 import { judgeReuse } from "./reuse.ts";
 import type { CacheRules } from "./rules.ts";
-import { replyFrom, ttlSeconds, wholeReply } from "./serve.ts";
+import { notModified, replyFrom, ttlSeconds, wholeReply } from "./serve.ts";
 import { normalizedField } from "./vary.ts";
-
-/** Methods that change nothing (RFC 9110 section 9.2.1): what is stored stays as it is. */
-const SAFE = new Set(["GET", "HEAD", "OPTIONS", "TRACE", "QUERY", "PROPFIND", "REPORT", "SEARCH"]);
 
 /** Largest body of a POST that is looked up. */
 const MAX_ASKED_BYTES = 64 * 1024;
+/** How often a request waits for another whose reply turns out not to be for it. */
+const MOST_WAITS = 3;
+
+/** What a stage has that outlives it. */
+export interface Kept {
+  readonly level: MemoryLevel;
+  readonly purges: Purges;
+  readonly counts: CacheCounts;
+}
+
+/** What is looked for, and cannot be answered at once. */
+interface Wanted {
+  readonly x: Exchange;
+  readonly request: CacheRequest;
+  readonly key: string;
+  /** What there is, but not to be used without asking. */
+  readonly stored: Entry | undefined;
+  readonly why: Forwarded;
+}
 
 export class CacheStage {
   readonly #next: Handler;
   readonly #rules: CacheRules;
   readonly #level: MemoryLevel;
+  readonly #counts: CacheCounts;
   readonly #flights: Flights;
   readonly #carrier: Carrier;
-  readonly #counts: CacheCounts;
   readonly #clock: Clock;
   readonly #random: () => number;
-  /** Headers of the request that is being looked up: one function for all requests reads them. */
-  #headers: Exchange["headers"] | undefined;
-  readonly #fieldOf: FieldOf = (name) => normalizedField(this.#headers!, name);
+  /** Headers of the request that is being looked up: one function reads them all. */
+  #headers: HeaderList = new HeaderList();
+  readonly #fieldOf: FieldOf = (name) => normalizedField(this.#headers, name);
+
+  constructor(next: Handler, rules: CacheRules, kept: Kept, patience: Patience, budget: FillBudget, host: Host) {
+    const { clock, log } = host;
+    this.#next = next;
+    this.#rules = rules;
+    this.#level = kept.level;
+    this.#counts = kept.counts;
+    this.#clock = clock;
+    this.#random = host.random;
+    this.#flights = new Flights(patience, clock);
+    this.#carrier = new Carrier({ ...kept, next, rules, flights: this.#flights, clock, log, budget });
+  }
+
+  handle(x: Exchange): Reply | Promise<Reply> {
+    const { method } = x;
+    const { cachesPost, bypass } = this.#rules;
+    if (method !== "GET" && method !== "HEAD" && !(cachesPost && method === "POST")) {
+      return isUnsafe(method) ? this.#change(x) : this.#pass(x, "method");
+    }
+    if (bypass?.(x)) return this.#pass(x, "bypass");
+    if (x.body !== null) return this.#askWithBody(x);
+    if (method === "POST") return this.#look(x, `${this.#rules.keys.of(x)}\nbody`);
+    return this.#look(x, this.#rules.keys.of(x));
+  }
+
+  #look(x: Exchange, key: string): Reply | Promise<Reply> {
+    const request = readRequest(x.headers);
+    if (request.hasPrecondition) return this.#pass(x, "request");
+    this.#headers = x.headers;
+    const entry = this.#level.find(key, this.#fieldOf);
+    if (entry === undefined) {
+      const why = this.#level.peek(key).length === 0 ? "uri-miss" : "vary-miss";
+      return this.#miss({ x, request, key, stored: undefined, why });
+    }
+    const nowMs = this.#clock.now();
+    const reuse = judgeReuse(entry, request, nowMs, false);
+    if (reuse === "stale" || reuse === "request") {
+      const stored = entry.part === undefined && x.method !== "HEAD" ? entry : undefined;
+      return this.#miss({ x, request, key, stored, why: reuse });
+    }
+    const ttl = ttlSeconds(entry, nowMs);
+    const reply = replyFrom(entry, x, request, nowMs, hit(ttl, reuse === "refresh" ? "stale-while-revalidate" : undefined));
+    if (reply === undefined) return this.#miss({ x, request, key, stored: undefined, why: "partial" });
+    this.#counts.requests[ttl < 0 ? "stale" : "hit"]++;
+    if (reuse === "refresh" || this.#isDueEarly(entry, ttl)) this.#refresh(x, request, key, entry);
+    return reply;
+  }
+
+  /** XFetch: each hit may refresh, the likelier the nearer the end and the longer it takes. */
+  #isDueEarly({ fillMs }: Entry, ttl: number): boolean {
+    const reachMs = fillMs * this.#rules.earliness;
+    // Beyond 20 times the reach the chance is less than one in hundreds of millions.
+    return ttl * 1000 < reachMs * 20 && -Math.log(1 - this.#random()) * reachMs >= ttl * 1000;
+  }
+
+  #refresh(x: Exchange, request: CacheRequest, key: string, stored: Entry): void {
+    const topic = topicOf(key, x.headers, stored.vary);
+    if (stored.part !== undefined || this.#flights.find(topic) !== undefined) return;
+    const flight = new Flight(key, topic, forkFor(x), true, this.#flights);
+    flight.x.method = "GET";
+    this.#flights.add(flight);
+    const own = { ...SILENT, isAuthorized: request.isAuthorized };
+    void this.#carrier.fly(flight, { asker: x, request: own, stored, why: "stale", isRefresh: true });
+  }
+
+  /** Somebody has to be asked, or is being asked already. */
+  #miss(wanted: Wanted): Promise<Reply> {
+    const { x, request, key, stored } = wanted;
+    if (request.onlyIfCached) throw new GatewayError("NOT_CACHED");
+    const known = stored ?? this.#level.peek(key)[0];
+    return this.#ask(wanted, topicOf(key, x.headers, known?.vary ?? []), 0);
+  }
+
+  /** @param waits how often it has waited in vain */
+  #ask(wanted: Wanted, topic: string, waits: number): Promise<Reply> {
+    const { x, request, key } = wanted;
+    const flights = this.#flights;
+    const isShared = mayShare(request) && !flights.isMarked(topic);
+    const flight = isShared ? flights.find(topic) : undefined;
+    if (flight !== undefined && waits < MOST_WAITS) {
+      const { landing } = flight;
+      if (landing === undefined) {
+        if (flights.hasRoom) return this.#wait(wanted, flight, waits);
+      } else if (landing.kind === "stream" && landing.fill.isWhole) {
+        const reply = this.#share(wanted, landing);
+        if (reply !== undefined) return Promise.resolve(reply);
+        return this.#ask(wanted, topicOf(key, x.headers, landing.head.vary), waits + 1);
+      }
+    }
+    if (x.method === "HEAD") return this.#askHead(wanted);
+    return this.#lead(wanted, topic, isShared && flight === undefined);
+  }
+
+  async #wait(wanted: Wanted, flight: Flight, waits: number): Promise<Reply> {
+    const { x, key } = wanted;
+    const landing = await flight.join(x, this.#flights.patience.waitMs);
+    if (landing === undefined || landing.kind === "own") return this.#ask(wanted, flight.topic, MOST_WAITS);
+    const reply = this.#share(wanted, landing);
+    if (reply !== undefined) return reply;
+    const { vary } = landing.kind === "stream" ? landing.head : landing.entry;
+    return this.#ask(wanted, topicOf(key, x.headers, vary), waits + 1);
+  }
+
+  /** The reply to another request, if it is for this one too. */
+  #share({ x, request }: Wanted, landing: Exclude<Landing, { kind: "own" }>): Reply | undefined {
+    const entry = landing.kind === "stream" ? landing.head : landing.entry;
+    for (let i = 0; i < entry.vary.length; i += 2) {
+      if (normalizedField(x.headers, entry.vary[i]!) !== entry.vary[i + 1]) return undefined;
+    }
+    const nowMs = this.#clock.now();
+    const status = sent({ ...landing.sent, collapsed: true });
+    let reply: Reply | undefined;
+    if (landing.kind === "entry") reply = replyFrom(entry, x, request, nowMs, status);
+    else if (isNotModified(entry, request, nowMs)) reply = notModified(entry, nowMs, status);
+    else if (x.method === "HEAD") reply = wholeReply(entry, null, nowMs, status);
+    else if (landing.fill.isWhole) reply = wholeReply(entry, openFor(x, landing.fill), nowMs, status);
+    if (reply !== undefined) this.#counts.requests.collapsed++;
+    return reply;
+  }
+
+  /** Sends the request. @param isOpen others with the topic wait for it */
+  async #lead(wanted: Wanted, topic: string, isOpen: boolean): Promise<Reply> {
+    const { x, request, key, stored, why } = wanted;
+    const goesOn = !request.noStore && request.range === undefined && !this.#flights.isMarked(topic);
+    const flight = new Flight(key, topic, forkFor(x), goesOn, this.#flights);
+    flight.x.informant = x.informant;
+    flight.x.deadline = x.deadline;
+    if (isOpen) this.#flights.add(flight);
+    const landed = flight.lead(x);
+    void this.#carrier.fly(flight, { asker: x, request, stored, why, isRefresh: false });
+    try {
+      const landing = await landed;
+      this.#counts.requests[landing.kind === "entry" ? landing.result : "miss"]++;
+      return this.#replyOf(wanted, flight, landing);
+    } catch (error) {
+      x.failureHeaders ??= new HeaderList();
+      addStatus(x.failureHeaders, sent({ why }));
+      throw error;
+    } finally {
+      learn(x, flight.x);
+    }
+  }
+
+  #replyOf({ x, request }: Wanted, flight: Flight, landing: Landing): Reply {
+    const nowMs = this.#clock.now();
+    const status = sent(landing.sent);
+    if (landing.kind === "entry") {
+      // What it was asked to validate is whole: some reply can be made of it.
+      return replyFrom(landing.entry, x, request, nowMs, status)!;
+    }
+    const { reply } = landing;
+    addStatus(reply.headers, status);
+    if (landing.kind === "stream") {
+      if (isNotModified(landing.head, request, nowMs)) return notModified(landing.head, nowMs, status);
+      reply.body = openFor(x, landing.fill);
+      return reply;
+    }
+    x.onEnd(flight);
+    x.onAbort(flight.x);
+    const facts = { status: reply.status, headers: reply.headers.raw, respondedAtMs: nowMs };
+    if (x.method !== "GET" || !isNotModified(facts, request, nowMs)) return reply;
+    discard(flight.x, reply.body);
+    return new Reply(304, new HeaderList(notModifiedHeaders(facts)));
+  }
+
+  /** What comes back says whether what is stored is still right (RFC 9111 section 4.3.5). */
+  async #askHead({ x, request, key, why }: Wanted): Promise<Reply> {
+    const asked = askedOf(x, request, this.#rules.keys);
+    const requestedAtMs = this.#clock.now();
+    const reply = await this.#next(x);
+    const times = { requestedAtMs, respondedAtMs: this.#clock.now() };
+    this.#counts.requests.miss++;
+    this.#headers = asked.headers;
+    const entry = this.#level.find(key, this.#fieldOf);
+    if (entry !== undefined && entry.part === undefined && reply.status < 500 && reply.status !== 304) {
+      if (!describesSame(entry, reply.status, reply.headers)) {
+        this.#level.put(makeStale(entry, times.respondedAtMs));
+      } else {
+        const { freshness } = this.#rules;
+        const freshened = freshen(entry, reply.headers, asked, times, freshness);
+        if (freshened.refusal === undefined) this.#level.put(freshened.entry);
+        else this.#level.delete(key);
+      }
+    }
+    addStatus(reply.headers, sent({ why }));
+    return reply;
+  }
+
+  /** The cache has nothing to do with it. */
+  async #pass(x: Exchange, why: Forwarded, detail?: string): Promise<Reply> {
+    this.#counts.requests.bypass++;
+    const reply = await this.#next(x);
+    addStatus(reply.headers, sent({ why, detail }));
+    return reply;
+  }
+
+  /** What is stored is not right any more once the upstream has agreed to the change (RFC 9111 section 4.4). */
+  async #change(x: Exchange): Promise<Reply> {
+    const { keys } = this.#rules;
+    const key = keys.ofTarget(x, x.path, x.search);
+    const url = urlOf(x);
+    const { path } = x;
+    this.#counts.requests.bypass++;
+    const reply = await this.#next(x);
+    const [own, ...others] = invalidatedUrls(url, reply.status, reply.headers);
+    if (own !== undefined) this.#invalidate(key);
+    // What other URLs become in the stages above is not known here.
+    if (path === x.originalPath) {
+      for (const other of others) {
+        const { pathname, search } = new URL(other);
+        this.#invalidate(keys.ofTarget(x, pathname, search));
+      }
+    }
+    addStatus(reply.headers, sent({ why: "method" }));
+    return reply;
+  }
+
+  #invalidate(key: string): void {
+    this.#level.delete(key);
+    this.#flights.spoil(key);
+  }
+
+  /** GET with a body means nothing that is known; POST, where it is cached, is told apart by it. */
+  async #askWithBody(x: Exchange): Promise<Reply> {
+    const { length } = x.body!;
+    if (x.method !== "POST" || length === undefined || length > MAX_ASKED_BYTES) {
+      return this.#pass(x, "bypass", "body");
+    }
+    const bytes = await x.bufferBody(MAX_ASKED_BYTES);
+    const digest = createHash("sha256").update(bytes).digest("base64url");
+    const type = x.headers.get("content-type") ?? "";
+    return this.#look(x, `${this.#rules.keys.of(x)}\nbody ${digest} ${type}`);
+  }
+}
+
+/** What requests that wait for the same reply have in common. */
+function topicOf(key: string, headers: HeaderList, vary: readonly string[]): string {
+  let topic = key;
+  for (let i = 0; i < vary.length; i += 2) topic += `\n${vary[i]}=${normalizedField(headers, vary[i]!)}`;
+  return topic;
+}
+
+/** True when a request may be answered by a reply that was asked for by another a moment ago. */
+function mayShare(request: CacheRequest): boolean {
+  if (request === SILENT) return true;
+  const { noStore, noCache, maxAgeMs, minFreshMs, range } = request;
+  return !noStore && !noCache && maxAgeMs === undefined && minFreshMs === undefined && range === undefined;
+}
+
+function openFor(x: Exchange, fill: Fill): Body {
+  const reader = fill.open();
+  x.onEnd(reader);
+  return reader;
+}
