@@ -53,6 +53,7 @@ export const ERRORS = {
   UPSTREAM_CONNECT_TIMEOUT: { status: 504, title: "The upstream did not accept a connection in time" },
   UPSTREAM_TIMEOUT: { status: 504, title: "The upstream did not reply in time" },
   DEADLINE_EXCEEDED: { status: 504, title: "The request took longer than it may" },
+  NOT_CACHED: { status: 504, title: "What is asked for is not stored, and the upstream is not to be asked" },
   HEADER_INVALID: { status: 500, title: "A stage produced an invalid header" },
   SCRIPT_TIMEOUT: { status: 500, title: "A script ran for too long" },
   SCRIPT_MEMORY: { status: 500, title: "A script took too much memory" },

@@ -87,13 +87,6 @@ export interface Informant {
   inform(status: number, headers: string[]): void;
 }
 
-/** What an exchange runs on. */
-export interface ExchangeOwner {
-  /** Another exchange runs on it; {@link end} follows. */
-  hold(): void;
-  end(): void;
-}
-
 /** What a server must know to open an exchange. */
 export interface ExchangeInit {
   method: string;
@@ -161,8 +154,8 @@ export class Exchange extends Message {
   deadline: Deadline | undefined;
   /** Milliseconds from sending upstream to its reply head, summed over attempts; -1 when none was asked. */
   upstreamMs: number;
-  /** The generation it runs on, told when the exchange has ended. */
-  owner: ExchangeOwner | undefined;
+  /** The generation it runs on, told when the exchange has ended; before that, when another does on its behalf. */
+  owner: { hold(): void; end(): void } | undefined;
   /** Milliseconds spent in each stage, by stage name, when timing is on. */
   timings: Map<string, number> | undefined;
   /** Takes informational replies (1xx) of the upstream, if the protocol can carry them. */

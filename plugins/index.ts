@@ -4,6 +4,7 @@ import { auth } from "./auth.ts";
 import { authorize } from "./authorize.ts";
 import { balance } from "./balance.ts";
 import { breaker } from "./breaker.ts";
+import { cache } from "./cache.ts";
 import { compress } from "./compress.ts";
 import { concurrency } from "./concurrency.ts";
 import { cors } from "./cors.ts";
@@ -31,6 +32,7 @@ const BUILT_IN: readonly Plugin[] = [
   authorize,
   balance,
   breaker,
+  cache,
   compress,
   concurrency,
   cors,

@@ -16,7 +16,7 @@ import type { Forwarded, Sent } from "./cache-status.ts";
 import { askToValidate } from "./conditional.ts";
 import type { CacheCounts } from "./counts.ts";
 import type { Entry } from "./entry.ts";
-import { Fill, FillBudget, type FillListener, type GivenUp } from "./fill.ts";
+import { Fill, type FillBudget, type FillListener, type GivenUp } from "./fill.ts";
 import type { Flight } from "./flight.ts";
 import type { Flights } from "./flights.ts";
 import { freshen } from "./freshen.ts";
@@ -131,7 +131,8 @@ export class Carrier {
   }
 
   #onFailure(flight: Flight, trip: Trip, error: unknown): void {
-    const isShared = error instanceof GatewayError && error.status >= 500 && error.code !== "DEADLINE_EXCEEDED";
+    const isShared =
+      error instanceof GatewayError && error.status >= 500 && error.code !== "DEADLINE_EXCEEDED";
     if (isShared && this.#fallBack(flight, trip, undefined)) return;
     if (trip.isRefresh) this.#onRefreshFailed(flight, error);
     flight.crash(error, isShared);
@@ -151,7 +152,14 @@ export class Carrier {
     const asked = askedOf(trip.asker, trip.request, this.#rules.keys);
     const judged = judgeStorable(asked, reply.status, reply.headers, times, freshness);
     if (isRefresh) this.#counts.refreshes[reply.status < 500 ? "ok" : "failed"]++;
-    const facts = { key: flight.key, status: reply.status, reason: reply.reason, body: EMPTY, fillMs: 0, version };
+    const facts = {
+      key: flight.key,
+      status: reply.status,
+      reason: reply.reason,
+      body: EMPTY,
+      fillMs: 0,
+      version,
+    };
     if (judged.isStorable) {
       const { isStorable: _, bodyBytes: __, ...said } = judged;
       const head = { ...said, ...facts, url: purgedUrl(trip.asker), tags: tagsOf(reply.headers) };
@@ -306,6 +314,7 @@ function purgedUrl(x: Exchange): string {
 function tagsOf(headers: HeaderList): string[] {
   const tags = new Set<string>();
   for (const tag of headers.getJoined("surrogate-key")?.split(/[\s,]+/) ?? []) if (tag !== "") tags.add(tag);
-  for (const tag of headers.getJoined("cache-tag")?.split(",") ?? []) if (tag.trim() !== "") tags.add(tag.trim());
+  for (const tag of headers.getJoined("cache-tag")?.split(",") ?? [])
+    if (tag.trim() !== "") tags.add(tag.trim());
   return [...tags];
 }

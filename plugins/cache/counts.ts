@@ -22,8 +22,11 @@ export class CacheCounts {
   readonly refreshes = { ok: 0, failed: 0 };
 
   collect({ metrics, route, stage }: Host): void {
-    metrics.collect("sluice_cache_requests_total", "Requests to caches, by what became of them.", "counter", () =>
-      Object.entries(this.requests).map(([result, count]) => [{ route, stage, result }, count]),
+    metrics.collect(
+      "sluice_cache_requests_total",
+      "Requests to caches, by what became of them.",
+      "counter",
+      () => Object.entries(this.requests).map(([result, count]) => [{ route, stage, result }, count]),
     );
     metrics.collect(
       "sluice_cache_refreshes_total",

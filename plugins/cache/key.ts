@@ -119,7 +119,8 @@ export class Keys {
     this.#keepsParameter = compileParameters(query);
     this.#headers = headers.map((name, i) => compileHeaderName(name, childPointer(`${pointer}/headers`, i)));
     const at = cookies.findIndex((name) => !/^[^\s"(),/:;<=>?@[\\\]{}]+$/.test(name));
-    if (at !== -1) throw new ConfigError(`"${cookies[at]}" is not the name of a cookie`, `${pointer}/cookies/${at}`);
+    if (at !== -1)
+      throw new ConfigError(`"${cookies[at]}" is not the name of a cookie`, `${pointer}/cookies/${at}`);
     this.#cookies = cookies;
     this.#consumer = consumer;
     this.separatesCredentials = this.#headers.includes("authorization");

@@ -11,6 +11,7 @@ import {
   type Host,
   Reply,
 } from "../../core/plugin.ts";
+import { ageMs } from "./age.ts";
 import { addStatus, type Forwarded, hit, sent } from "./cache-status.ts";
 import { askedOf, Carrier, urlOf } from "./carrier.ts";
 import { describesSame, freshen } from "./freshen.ts";
@@ -19,7 +20,7 @@ import type { CacheCounts } from "./counts.ts";
 import type { Entry } from "./entry.ts";
 import type { Fill, FillBudget } from "./fill.ts";
 import { Flight, forkFor, type Landing, learn } from "./flight.ts";
-import { Flights, type Patience } from "./flights.ts";
+import { Flights } from "./flights.ts";
 import { invalidatedUrls, isUnsafe } from "./invalidation.ts";
 import type { FieldOf, MemoryLevel, Purges } from "./level.ts";
 import { makeStale } from "./purges.ts";
@@ -64,7 +65,7 @@ export class CacheStage {
   #headers: HeaderList = new HeaderList();
   readonly #fieldOf: FieldOf = (name) => normalizedField(this.#headers, name);
 
-  constructor(next: Handler, rules: CacheRules, kept: Kept, patience: Patience, budget: FillBudget, host: Host) {
+  constructor(next: Handler, rules: CacheRules, kept: Kept, budget: FillBudget, host: Host) {
     const { clock, log } = host;
     this.#next = next;
     this.#rules = rules;
@@ -72,7 +73,7 @@ export class CacheStage {
     this.#counts = kept.counts;
     this.#clock = clock;
     this.#random = host.random;
-    this.#flights = new Flights(patience, clock);
+    this.#flights = new Flights(rules.patience, clock);
     this.#carrier = new Carrier({ ...kept, next, rules, flights: this.#flights, clock, log, budget });
   }
 
@@ -82,14 +83,15 @@ export class CacheStage {
     if (method !== "GET" && method !== "HEAD" && !(cachesPost && method === "POST")) {
       return isUnsafe(method) ? this.#change(x) : this.#pass(x, "method");
     }
-    if (bypass?.(x)) return this.#pass(x, "bypass");
+    for (let i = 0; i < bypass.length; i++) if (bypass[i]!(x)) return this.#pass(x, "bypass");
     if (x.body !== null) return this.#askWithBody(x);
     if (method === "POST") return this.#look(x, `${this.#rules.keys.of(x)}\nbody`);
     return this.#look(x, this.#rules.keys.of(x));
   }
 
   #look(x: Exchange, key: string): Reply | Promise<Reply> {
-    const request = readRequest(x.headers);
+    let request = readRequest(x.headers);
+    if (this.#rules.ignoresRequests && request !== SILENT) request = withoutDirectives(request);
     if (request.hasPrecondition) return this.#pass(x, "request");
     this.#headers = x.headers;
     const entry = this.#level.find(key, this.#fieldOf);
@@ -104,18 +106,24 @@ export class CacheStage {
       return this.#miss({ x, request, key, stored, why: reuse });
     }
     const ttl = ttlSeconds(entry, nowMs);
-    const reply = replyFrom(entry, x, request, nowMs, hit(ttl, reuse === "refresh" ? "stale-while-revalidate" : undefined));
+    const reply = replyFrom(
+      entry,
+      x,
+      request,
+      nowMs,
+      hit(ttl, reuse === "refresh" ? "stale-while-revalidate" : undefined),
+    );
     if (reply === undefined) return this.#miss({ x, request, key, stored: undefined, why: "partial" });
     this.#counts.requests[ttl < 0 ? "stale" : "hit"]++;
-    if (reuse === "refresh" || this.#isDueEarly(entry, ttl)) this.#refresh(x, request, key, entry);
+    if (reuse === "refresh" || this.#isDueEarly(entry, nowMs)) this.#refresh(x, request, key, entry);
     return reply;
   }
 
   /** XFetch: each hit may refresh, the likelier the nearer the end and the longer it takes. */
-  #isDueEarly({ fillMs }: Entry, ttl: number): boolean {
-    const reachMs = fillMs * this.#rules.earliness;
-    // Beyond 20 times the reach the chance is less than one in hundreds of millions.
-    return ttl * 1000 < reachMs * 20 && -Math.log(1 - this.#random()) * reachMs >= ttl * 1000;
+  #isDueEarly(entry: Entry, nowMs: number): boolean {
+    const reachMs = entry.fillMs * this.#rules.earliness;
+    if (reachMs === 0) return false;
+    return -Math.log(1 - this.#random()) * reachMs >= entry.freshMs - ageMs(entry, nowMs);
   }
 
   #refresh(x: Exchange, request: CacheRequest, key: string, stored: Entry): void {
@@ -296,6 +304,12 @@ export class CacheStage {
     const type = x.headers.get("content-type") ?? "";
     return this.#look(x, `${this.#rules.keys.of(x)}\nbody ${digest} ${type}`);
   }
+}
+
+/** A request that demands nothing of caches. */
+function withoutDirectives(request: CacheRequest): CacheRequest {
+  const { isAuthorized, ifNoneMatch, ifModifiedSince, hasPrecondition, range, ifRange } = request;
+  return { ...SILENT, isAuthorized, ifNoneMatch, ifModifiedSince, hasPrecondition, range, ifRange };
 }
 
 /** What requests that wait for the same reply have in common. */

@@ -171,7 +171,7 @@ describe("the end of an exchange", () => {
     for (const count of [0, 1, 2, 3]) {
       const x = exchange();
       const told: unknown[] = [];
-      x.owner = { end: () => void told.push("owner") };
+      x.owner = { hold() {}, end: () => void told.push("owner") };
       for (let i = 0; i < count; i++) {
         x.onEnd({
           onExchangeEnd(ended: Exchange) {
@@ -188,7 +188,7 @@ describe("the end of an exchange", () => {
   it("is told to its generation even when one who asked fails", () => {
     const x = exchange();
     let ended = 0;
-    x.owner = { end: () => void ended++ };
+    x.owner = { hold() {}, end: () => void ended++ };
     x.onEnd({
       onExchangeEnd() {
         throw new Error("bug");
