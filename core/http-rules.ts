@@ -5,6 +5,7 @@
 import { isIPv6 } from "node:net";
 import { GatewayError } from "./errors.ts";
 import { isHopByHop, isSameName, listMembers } from "./headers.ts";
+import { isIdentityHeader } from "./identity-headers.ts";
 import { hasDotSegments } from "./path.ts";
 
 /** A request head as Node parsed it. */
@@ -39,9 +40,7 @@ const FORWARDED = new Set([
   "x-forwarded-proto",
   "x-real-ip",
 ]);
-/** Fields that say who the consumer is; only the gateway may set them. */
-const IDENTITY = new Set(["x-consumer-name", "x-consumer-roles"]);
-/** Many a server cannot tell `X_Consumer_Name` from `X-Consumer-Name`: both become HTTP_X_CONSUMER_NAME. */
+/** Many a server cannot tell `X_Forwarded_For` from `X-Forwarded-For`: both become HTTP_X_FORWARDED_FOR. */
 const withDashes = (lower: string): string => (lower.includes("_") ? lower.replaceAll("_", "-") : lower);
 
 /** What the head says, once it is found to be in order. */
@@ -151,8 +150,8 @@ export function inspectHead(head: RequestHead, limits: HeadLimits, isTrusted: bo
 function isClaim(name: string): boolean {
   const first = name.charCodeAt(0) | 32;
   if (first !== 120 && first !== 102 && first !== 99) return false; // x, f, c
-  const lower = withDashes(name.toLowerCase());
-  return IDENTITY.has(lower) || FORWARDED.has(lower);
+  const lower = name.toLowerCase();
+  return isIdentityHeader(lower) || FORWARDED.has(withDashes(lower));
 }
 
 function pathOf(target: string): string {
@@ -212,7 +211,7 @@ function removeFields(raw: string[], nominated: string[], isTrusted: boolean): v
     const lower = name.toLowerCase();
     if (nominated.includes(lower) && !isHopByHop(lower)) continue;
     const claim = withDashes(lower);
-    if (IDENTITY.has(claim) || (FORWARDED.has(claim) && (!isTrusted || claim !== lower))) continue;
+    if (isIdentityHeader(lower) || (FORWARDED.has(claim) && (!isTrusted || claim !== lower))) continue;
     raw[to++] = name;
     raw[to++] = raw[i + 1]!;
   }

@@ -8,6 +8,15 @@ export const identityHeadersOption = {
   description: "Tell the upstream who asks, in `x-consumer-name` and `x-consumer-roles`.",
 } as const;
 
+/** Many a server cannot tell `X_Consumer_Name` from `X-Consumer-Name`: both become HTTP_X_CONSUMER_NAME. */
+const IDENTITY = /^x[-_]consumer[-_](?:name|roles)$/;
+
+/** True for the names of these headers, which neither clients nor scripts may give. */
+export function isIdentityHeader(lowerName: string): boolean {
+  const { length } = lowerName;
+  return (length === 15 || length === 16) && IDENTITY.test(lowerName);
+}
+
 export function introduceConsumer(x: Exchange, { name, roles }: Consumer): void {
   x.headers.setChecked("x-consumer-name", asMember(name));
   if (roles.length > 0) x.headers.setChecked("x-consumer-roles", roles.map(asMember).join(","));

@@ -9,6 +9,7 @@ import { BytesBody } from "../body.ts";
 import { GatewayError } from "../errors.ts";
 import type { Exchange } from "../exchange.ts";
 import { HeaderList, isFraming, isHeaderName, isHeaderValue } from "../headers.ts";
+import { isIdentityHeader } from "../identity-headers.ts";
 import { hasDotSegments } from "../path.ts";
 import { Reply } from "../reply.ts";
 
@@ -107,7 +108,8 @@ export function parseEdits(text: string): Edits {
 
 function checkName(name: string): void {
   if (!isHeaderName(name) || name !== name.toLowerCase()) refuse("a header name is not valid");
-  if (isFraming(name) || name === "host") refuse(`the header ${name} belongs to the gateway`);
+  if (isFraming(name) || name === "host" || isIdentityHeader(name))
+    refuse(`the header ${name} belongs to the gateway`);
 }
 
 function checkUrl(url: string): void {

@@ -1,5 +1,6 @@
 /** What a script asks of `fetch`, checked before anything is sent. */
 import { isFraming, isHeaderName, isHeaderValue, trimBlanks } from "../headers.ts";
+import { isIdentityHeader } from "../identity-headers.ts";
 import { bytesOf } from "./host-data.ts";
 import { isSecret, secretText } from "./host-secrets.ts";
 import type { HookRun } from "./hook-run.ts";
@@ -73,7 +74,8 @@ function parseHeaders(run: HookRun, given: unknown): Record<string, string> {
     const [field, given] = pair as [unknown, unknown];
     const name = String(field).toLowerCase();
     if (!isHeaderName(name)) throw refused(`${JSON.stringify(name.slice(0, 100))} is not a header name`);
-    if (isFraming(name) || name === "host") throw refused(`the header ${name} belongs to the gateway`);
+    if (isFraming(name) || name === "host" || isIdentityHeader(name))
+      throw refused(`the header ${name} belongs to the gateway`);
     const text = isSecret(given) ? secretText(run, given) : String(given);
     const value = trimBlanks(text);
     if (!isHeaderValue(value)) {

@@ -264,6 +264,7 @@ describe("ctx.fetch", () => {
       "headers can have 16384 characters together",
     ],
     ['"http://127.0.0.1/", { headers: { Host: "a" } }', "the header host belongs to the gateway"],
+    ['"http://127.0.0.1/", { headers: { "x-consumer-name": "a" } }', "the header x-consumer-name belongs"],
     [
       '"http://127.0.0.1/", { headers: { "transfer-encoding": "a" } }',
       "the header transfer-encoding belongs",
