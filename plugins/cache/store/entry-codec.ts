@@ -15,9 +15,8 @@ const HEAD_AT = 9;
 
 const IS_COMPRESSED = 1;
 const HAS_REASON = 2;
-const IS_PART = 4;
-const MUST_REVALIDATE = 8;
-const ALWAYS_VALIDATE = 16;
+const MUST_REVALIDATE = 4;
+const ALWAYS_VALIDATE = 8;
 
 /** Compressing must be worth it. */
 const MOST_SHARE = 0.9;
@@ -28,14 +27,16 @@ const IS_DENSE =
 const compress = promisify(zstdCompress);
 const decompress = promisify(zstdDecompress);
 
+/** What tells an entry from another under the same key: its beginning. */
+export const HEAD_BYTES = FLAGS_AT;
+
 /**
- * Writes an entry. Its key is not written: whoever reads it knows it.
+ * Writes an entry that is whole: parts are not kept in stores. Its key is not written: whoever reads it knows it.
  * @param compressAbove bodies with more bytes are compressed, unless they are already
  */
 export async function encodeEntry(entry: Entry, compressAbove: number): Promise<Buffer> {
   let { body } = entry;
   let flags = entry.reason === undefined ? 0 : HAS_REASON;
-  if (entry.part !== undefined) flags |= IS_PART;
   if (entry.mustRevalidate) flags |= MUST_REVALIDATE;
   if (entry.alwaysValidate) flags |= ALWAYS_VALIDATE;
   if (body.length > compressAbove && isSparse(entry.headers)) {
@@ -55,10 +56,6 @@ export async function encodeEntry(entry: Entry, compressAbove: number): Promise<
   writer.texts(entry.headers);
   writer.texts(entry.vary);
   writer.texts(entry.tags);
-  if (entry.part !== undefined) {
-    writer.number(entry.part.first);
-    writer.number(entry.part.total);
-  }
   writer.number(entry.requestedAtMs);
   writer.number(entry.respondedAtMs);
   writer.number(entry.initialAgeMs);
@@ -91,9 +88,8 @@ async function readEntry(bytes: Buffer, key: string): Promise<Entry | undefined>
   const status = reader.number();
   const reason = flags & HAS_REASON ? reader.text() : undefined;
   const [headers, vary, tags] = [reader.texts(), reader.texts(), reader.texts()];
-  const part = flags & IS_PART ? { first: reader.number(), total: reader.number() } : undefined;
   const head = {
-    ...{ key, url, status, reason, headers, vary, tags, part },
+    ...{ key, url, status, reason, headers, vary, tags, part: undefined },
     requestedAtMs: reader.number(),
     respondedAtMs: reader.number(),
     initialAgeMs: reader.number(),

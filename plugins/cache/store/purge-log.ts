@@ -91,6 +91,7 @@ export class PurgeLog {
   #readAt = Number.NEGATIVE_INFINITY;
   #reading: Promise<void> | undefined;
   #isToReadAgain = false;
+  #hasTried = false;
   readonly #waiting = new Map<string, Purge>();
   #timer: NodeJS.Timeout | undefined;
   #unsubscribe: Promise<() => void> | undefined;
@@ -116,15 +117,16 @@ export class PurgeLog {
     return this.#last !== undefined && this.#clock.monotonic() - this.#readAt <= TRUSTED_MS;
   }
 
-  /** Resolves when a reading that is under way has ended, well or not. */
+  /** Resolves when the first reading for all who are attached has ended, well or not; undefined when it has. */
   get settled(): Promise<void> | undefined {
-    return this.#reading;
+    return this.#hasTried ? undefined : this.#reading;
   }
 
   /** Has purges made known. @returns ends it */
   attach(sink: PurgeSink): () => void {
     this.#sinks = [...this.#sinks, sink];
     this.#last = undefined;
+    this.#hasTried = false;
     this.#start();
     void this.read();
     return () => {
@@ -162,6 +164,7 @@ export class PurgeLog {
     }
     this.#reading = this.#readAll().finally(() => {
       this.#reading = undefined;
+      this.#hasTried = true;
     });
     return this.#reading;
   }

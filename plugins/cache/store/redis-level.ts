@@ -1,0 +1,290 @@
+/** The second level in Redis. Nobody waits for a store that is known to be away, and nothing here ever fails. */
+import { randomUUID } from "node:crypto";
+import {
+  type Clock,
+  GatewayError,
+  type KeyValueStore,
+  type Log,
+  type ScriptArgument,
+  type StoreHealth,
+} from "../../../core/plugin.ts";
+import type { Entry } from "../entry.ts";
+import type { Claim, FieldOf, Purges, StoreLevel, Turn } from "../level.ts";
+import { decodeEntry, encodeEntry, HEAD_BYTES } from "./entry-codec.ts";
+import { lifetimeOf } from "./lifetime.ts";
+import { Notes } from "./notes.ts";
+import type { PurgeLog } from "./purge-log.ts";
+import { ABANDON, CLAIM, DELETE, DROP, HELD, PUT, YOURS } from "./scripts.ts";
+import { DIGEST_LENGTH, digestOf, isFor, markerOf, readMarker, variantFor, variantOf } from "./store-keys.ts";
+import type { StoreStats } from "./store-stats.ts";
+
+/** Bodies that may be on their way: what a store that has become slow holds in memory. */
+const MOST_BYTES_UNDER_WAY = 32 * 1024 ** 2;
+/** First and longest time after which somebody who waits looks, though nothing was told. */
+const LOOK_AFTER_MS = 50;
+const LOOK_AFTER_MOST_MS = 500;
+/** Shorter locks would be over before anything is fetched. */
+const SHORTEST_LOCK_MS = 1000;
+
+const NEITHER: Claim = { entry: undefined, turn: undefined };
+
+export interface RedisLevelOptions {
+  /** What all keys begin with. */
+  readonly scope: string;
+  readonly store: KeyValueStore;
+  readonly purgeLog: PurgeLog;
+  readonly purges: Pick<Purges, "stateOf">;
+  readonly health: StoreHealth;
+  readonly stats: StoreStats;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Bodies with more bytes are compressed. */
+  readonly compressAbove: number;
+  /** Most variants of a key. */
+  readonly variants: number;
+}
+
+/** What became of an entry. `unfit` is nothing for a store; what is `unavailable` may be tried again. */
+export type Written = "stored" | "unfit" | "refused" | "unavailable";
+
+type Answer<T> = { readonly value: T } | "away" | "refused" | "unavailable";
+
+/** An entry on its way. */
+interface Write {
+  readonly key: string;
+  isOff: boolean;
+}
+
+class RedisTurn implements Turn {
+  readonly lock: string;
+  readonly token = randomUUID();
+  readonly #level: RedisLevel;
+  isOver = false;
+
+  constructor(level: RedisLevel, lock: string) {
+    this.#level = level;
+    this.lock = lock;
+  }
+
+  abandon(): void {
+    if (this.isOver) return;
+    this.isOver = true;
+    void this.#level.abandon(this);
+  }
+}
+
+export class RedisLevel implements StoreLevel {
+  readonly #options: RedisLevelOptions;
+  readonly #notes: Notes;
+  readonly #writes = new Set<Write>();
+  #bytesUnderWay = 0;
+
+  constructor(options: RedisLevelOptions) {
+    this.#options = options;
+    this.#notes = new Notes(options.store, options.scope);
+  }
+
+  close(): void {
+    this.#notes.close();
+  }
+
+  async find(key: string, fieldOf: FieldOf): Promise<Entry | undefined> {
+    if (!(await this.#isUsable())) return undefined;
+    const name = this.#nameOf(key);
+    const value = await this.#load(name, name);
+    const names = value && readMarker(value);
+    if (names === undefined) return value && this.#read(value, key, name, fieldOf);
+    const place = name + variantFor(names, fieldOf);
+    const variant = await this.#load(name, place);
+    return variant && this.#read(variant, key, place, fieldOf);
+  }
+
+  async claim(key: string, fieldOf: FieldOf, waitMs: number, than?: Entry): Promise<Claim> {
+    if (!(await this.#isUsable())) return NEITHER;
+    const { clock, stats } = this.#options;
+    const until = clock.monotonic() + waitMs;
+    const digest = digestOf(key);
+    const listener = this.#notes.listen(digest);
+    try {
+      for (let pauseMs = LOOK_AFTER_MS; ; pauseMs = Math.min(2 * pauseMs, LOOK_AFTER_MOST_MS)) {
+        const claim = await this.#claimOnce(key, fieldOf, Math.max(waitMs, SHORTEST_LOCK_MS), than);
+        if (claim !== undefined) return claim;
+        const leftMs = until - clock.monotonic();
+        if (leftMs <= 0) return NEITHER;
+        if (pauseMs === LOOK_AFTER_MS) stats.waits++;
+        await listener.wait(Math.min(pauseMs, leftMs));
+      }
+    } finally {
+      listener.close();
+    }
+  }
+
+  async put(entry: Entry, turn?: Turn): Promise<void> {
+    this.settle(await this.write(entry, turn), turn);
+  }
+
+  async delete(key: string): Promise<void> {
+    for (const write of this.#writes) if (write.key === key) write.isOff = true;
+    const name = this.#nameOf(key);
+    await this.#ask(name, () => this.#options.store.run(DELETE, [name], []));
+  }
+
+  /** Writes an entry. A turn ends when it is stored; otherwise whoever asked is to {@link settle} it. */
+  async write(entry: Entry, turn?: Turn): Promise<Written> {
+    const { clock, compressAbove, store, stats, variants } = this.#options;
+    const bytes = entry.body.length;
+    const ttlMs = lifetimeOf(entry, clock.now());
+    if (entry.part !== undefined || ttlMs <= 0) return "unfit";
+    if (this.#bytesUnderWay > 0 && this.#bytesUnderWay + bytes > MOST_BYTES_UNDER_WAY) return "unavailable";
+    const write: Write = { key: entry.key, isOff: false };
+    this.#writes.add(write);
+    this.#bytesUnderWay += bytes;
+    try {
+      const value = await encodeEntry(entry, compressAbove);
+      if (write.isOff) return "unfit";
+      const name = this.#nameOf(entry.key);
+      const own = turn instanceof RedisTurn && !turn.isOver ? turn : undefined;
+      const answer = await this.#ask(name, () =>
+        store.run(
+          PUT,
+          [name, own?.lock ?? lockOf(name)],
+          [value, ttlMs, markerOf(entry), variantOf(entry.vary), variants, own?.token ?? "", DIGEST_LENGTH],
+        ),
+      );
+      if (typeof answer === "string") return answer === "refused" ? "refused" : "unavailable";
+      if (own !== undefined) own.isOver = true;
+      stats.bytes.written += value.length;
+      return "stored";
+    } finally {
+      this.#writes.delete(write);
+      this.#bytesUnderWay -= bytes;
+    }
+  }
+
+  /** Counts what became of an entry for good; nobody waits for it any more. */
+  settle(written: Written, turn: Turn | undefined): void {
+    if (written !== "unfit") this.#options.stats.writes[written === "stored" ? "stored" : "failed"]++;
+    turn?.abandon();
+  }
+
+  /** Tells those who wait that there is nothing to wait for. */
+  async abandon({ lock, token }: RedisTurn): Promise<void> {
+    await this.#ask(lock, () => this.#options.store.run(ABANDON, [lock], [token, DIGEST_LENGTH]));
+  }
+
+  /** @returns undefined when somebody else has the lock */
+  async #claimOnce(
+    key: string,
+    fieldOf: FieldOf,
+    lockMs: number,
+    than: Entry | undefined,
+  ): Promise<Claim | undefined> {
+    const { store, stats } = this.#options;
+    const name = this.#nameOf(key);
+    let place = name;
+    let unwanted: string | Buffer = "";
+    for (;;) {
+      const turn: RedisTurn = new RedisTurn(this, lockOf(place));
+      const args: ScriptArgument[] = [turn.token, lockMs, unwanted];
+      const answer: Answer<unknown> = await this.#ask(name, () =>
+        store.runForBytes(CLAIM, [place, turn.lock], args),
+      );
+      if (typeof answer === "string") {
+        stats.lookups[answer === "away" ? "skipped" : "error"]++;
+        return NEITHER;
+      }
+      const value: unknown = answer.value;
+      if (value === HELD) return undefined;
+      if (!(value instanceof Buffer)) {
+        stats.lookups.miss++;
+        return value === YOURS ? { entry: undefined, turn } : NEITHER;
+      }
+      stats.bytes.read += value.length;
+      const names = place === name ? readMarker(value) : undefined;
+      if (names !== undefined) {
+        place = name + variantFor(names, fieldOf);
+        unwanted = "";
+        continue;
+      }
+      const entry = await this.#read(value, key, place, fieldOf);
+      if (entry !== undefined && entry.respondedAtMs > (than?.respondedAtMs ?? 0)) {
+        return { entry, turn: undefined };
+      }
+      unwanted = value.subarray(0, HEAD_BYTES);
+    }
+  }
+
+  /** Purges must be known: what was purged is not to be found. */
+  async #isUsable(): Promise<boolean> {
+    const { purgeLog, stats } = this.#options;
+    if (purgeLog.settled !== undefined) await purgeLog.settled;
+    if (purgeLog.isTrusted) return true;
+    stats.lookups.skipped++;
+    return false;
+  }
+
+  async #load(name: string, place: string): Promise<Buffer | undefined> {
+    const { store, stats } = this.#options;
+    const answer = await this.#ask(name, () => store.getBytes(place));
+    if (answer === "refused") this.#drop(place, "something else");
+    else if (answer === "away") stats.lookups.skipped++;
+    else if (answer === "unavailable") stats.lookups.error++;
+    else if (answer.value === undefined) stats.lookups.miss++;
+    else {
+      stats.bytes.read += answer.value.length;
+      return answer.value;
+    }
+    return undefined;
+  }
+
+  async #read(value: Buffer, key: string, place: string, fieldOf: FieldOf): Promise<Entry | undefined> {
+    const { purgeLog, purges, stats } = this.#options;
+    const entry = await decodeEntry(value, key);
+    if (entry === undefined) {
+      this.#drop(place, value.subarray(0, HEAD_BYTES));
+      return undefined;
+    }
+    const isUsable =
+      entry.version >= purgeLog.floor && isFor(entry, fieldOf) && purges.stateOf(entry) !== "gone";
+    stats.lookups[isUsable ? "hit" : "unusable"]++;
+    return isUsable ? entry : undefined;
+  }
+
+  #drop(place: string, head: Buffer | string): void {
+    const { store, stats } = this.#options;
+    stats.lookups.corrupt++;
+    void this.#ask(place, () => store.run(DROP, [place], [head]));
+  }
+
+  async #ask<T>(name: string, call: () => Promise<T>): Promise<Answer<T>> {
+    const { health, clock, log } = this.#options;
+    if (!health.mayAsk(name, clock.monotonic())) return "away";
+    try {
+      const value = await call();
+      health.answered(name, clock.monotonic(), log);
+      return { value };
+    } catch (error) {
+      const reason = reasonOf(error);
+      // A store that is full gives what it has.
+      if (/\bOOM\b/.test(reason) || (error instanceof GatewayError && error.code === "STORE_VALUE_INVALID")) {
+        health.answered(name, clock.monotonic(), log);
+        return "refused";
+      }
+      health.failed(name, clock.monotonic(), reason, log);
+      return "unavailable";
+    }
+  }
+
+  #nameOf(key: string): string {
+    return this.#options.scope + digestOf(key);
+  }
+}
+
+function lockOf(place: string): string {
+  return `${place}!`;
+}
+
+function reasonOf(error: unknown): string {
+  const { cause, message } = error as Error;
+  return cause instanceof Error ? cause.message : message;
+}

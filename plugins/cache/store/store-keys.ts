@@ -1,0 +1,54 @@
+/**
+ * Under which keys a store has entries: `cache:<route>:<stage>:{<digest of the key>}`. Where the newest reply has a Vary
+ * there is a marker in its place: the names of the fields, and the digests of the variants, which lie under `…}#<digest>`.
+ * `…!` is the lock of whoever fetches it. All of a key lie in one slot of a cluster.
+ */
+import { hash } from "node:crypto";
+import type { Entry } from "../entry.ts";
+import type { FieldOf } from "../level.ts";
+
+const MARKER = "SLV\x01";
+const VARIANT_LENGTH = 22;
+/** Of `{<digest>}`. */
+export const DIGEST_LENGTH = 45;
+
+/** What all keys of a stage begin with. */
+export function scopeOf(route: string, stage: string): string {
+  return `cache:${encodeURIComponent(route)}:${encodeURIComponent(stage)}:`;
+}
+
+export function digestOf(key: string): string {
+  return `{${hash("sha256", key, "base64url")}}`;
+}
+
+/** A marker's names of fields, sorted. @returns undefined when it is no marker */
+export function readMarker(value: Buffer): string[] | undefined {
+  if (value.toString("latin1", 0, MARKER.length) !== MARKER) return undefined;
+  const end = value.indexOf("\n");
+  return end === -1 ? undefined : value.toString("utf8", MARKER.length, end).split(",");
+}
+
+/** A marker up to its variants; empty for an entry without Vary. */
+export function markerOf({ vary }: Entry): string {
+  if (vary.length === 0) return "";
+  return `${MARKER}${vary.filter((_, i) => i % 2 === 0).join(",")}\n`;
+}
+
+/** The ending of the key of an entry with such values; empty for one without Vary. */
+export function variantOf(vary: readonly string[]): string {
+  if (vary.length === 0) return "";
+  return `#${hash("sha256", vary.join("\n"), "base64url").slice(0, VARIANT_LENGTH)}`;
+}
+
+/** The ending of the key of the variant that is for a request. */
+export function variantFor(names: readonly string[], fieldOf: FieldOf): string {
+  return variantOf(names.flatMap((name) => [name, fieldOf(name)]));
+}
+
+/** Whether an entry is for a request. */
+export function isFor({ vary }: Entry, fieldOf: FieldOf): boolean {
+  for (let i = 0; i < vary.length; i += 2) {
+    if (fieldOf(vary[i]!) !== vary[i + 1]) return false;
+  }
+  return true;
+}

@@ -1,0 +1,266 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { StoreHealth } from "../../../../core/plugin.ts";
+import type { Entry } from "../../../../plugins/cache/entry.ts";
+import type { FieldOf, Purge } from "../../../../plugins/cache/level.ts";
+import { PurgeTable } from "../../../../plugins/cache/purges.ts";
+import { PurgeLog } from "../../../../plugins/cache/store/purge-log.ts";
+import { RedisLevel } from "../../../../plugins/cache/store/redis-level.ts";
+import { StoreStats } from "../../../../plugins/cache/store/store-stats.ts";
+import { entryOf } from "../../../support/cache-entries.ts";
+import { FakeLog } from "../../../support/harness.ts";
+import { type RedisServer, startRedis } from "../../../support/redis.ts";
+import { openStore, redisAt } from "../../../support/stores.ts";
+
+const KEY = "https example.com/a";
+const SCOPE = "cache:route:stage:";
+const clock = { now: () => Date.now(), monotonic: () => performance.now() };
+const noFields: FieldOf = () => "";
+const fields =
+  (all: Record<string, string>): FieldOf =>
+  (name) =>
+    all[name] ?? "";
+
+describe("the second level in Redis", () => {
+  let server: RedisServer;
+  let using: AsyncDisposableStack;
+  const all = new AsyncDisposableStack();
+  beforeAll(async () => {
+    server = all.use(await startRedis());
+  });
+  beforeEach(async () => {
+    using = new AsyncDisposableStack();
+    await server.ask("flushall");
+  });
+  afterEach(() => using.disposeAsync());
+  afterAll(() => all.disposeAsync());
+
+  /** A gateway. */
+  async function join({ at = server, timeout = "5s", variants = 4 } = {}) {
+    const { store } = using.use(await openStore(redisAt(at.url, { timeout })));
+    const [log, purges, stats] = [new FakeLog(), new PurgeTable(), new StoreStats()];
+    const purgeLog = new PurgeLog(store, { clock, log, readEveryMs: 3_600_000 });
+    using.defer(purgeLog.attach(purges));
+    await purgeLog.settled;
+    const health = new StoreHealth("main", { away: "away", back: "back" });
+    const level = new RedisLevel({
+      ...{ scope: SCOPE, store, purgeLog, purges, health, stats, clock, log, variants },
+      compressAbove: 1000,
+    });
+    using.defer(() => level.close());
+    const entry = (rest: Partial<Entry> = {}): Entry =>
+      entryOf({ key: KEY, respondedAtMs: Date.now(), version: purges.version, ...rest });
+    return { level, purgeLog, purges, stats, health, log, store, entry };
+  }
+  const keys = async (): Promise<string[]> =>
+    (await server.ask("keys", `*${SCOPE}*`)).split("\n").filter(Boolean).toSorted();
+  const bodyOf = (entry: Entry | undefined): string | undefined => entry?.body.toString();
+
+  it("gives what another gateway has put there, for as long as it is of use", async () => {
+    const [one, other] = [await join(), await join()];
+    expect(await other.level.find(KEY, noFields)).toBeUndefined();
+    const entry = one.entry({ body: Buffer.from("text ".repeat(1000)), tags: ["a"], mustRevalidate: true });
+    await one.level.put(entry);
+    expect(await other.level.find(KEY, noFields)).toEqual(entry);
+    expect(await other.level.find(`${KEY}?`, noFields)).toBeUndefined();
+    const [key = ""] = await keys();
+    const ttlMs = Number(await server.ask("pttl", key));
+    expect(ttlMs > 55_000 && ttlMs <= 60_000).toBe(true);
+    expect(key).not.toContain("example");
+    expect(one.stats).toMatchObject({ writes: { stored: 1 }, bytes: { written: expect.any(Number) } });
+    expect(other.stats.lookups).toMatchObject({ hit: 1, miss: 2, error: 0 });
+    expect(other.stats.bytes.read).toBe(one.stats.bytes.written);
+    expect(other.stats.bytes.read).toBeLessThan(400);
+  });
+
+  it("keeps no parts, and nothing that is of no use any more", async () => {
+    const { level, entry, stats } = await join();
+    await level.put(entry({ part: { first: 0, total: 10 } }));
+    await level.put(entry({ freshMs: 0 }));
+    expect(await keys()).toEqual([]);
+    expect(stats.writes).toEqual({ stored: 0, failed: 0, dropped: 0 });
+  });
+
+  it("gives a request the variant that is for it", async () => {
+    const { level, entry } = await join();
+    const put = (body: string, vary: readonly string[]) =>
+      level.put(entry({ body: Buffer.from(body), vary }));
+    const find = async (...request: Parameters<typeof fields>) =>
+      bodyOf(await level.find(KEY, fields(...request)));
+    await put("gzip", ["accept-encoding", "gzip"]);
+    await put("br", ["accept-encoding", "br"]);
+    await put("none", ["accept-encoding", ""]);
+    expect(await find({ "accept-encoding": "gzip", "user-agent": "any" })).toBe("gzip");
+    expect(await find({ "accept-encoding": "br" })).toBe("br");
+    expect(await find({})).toBe("none");
+    expect(await find({ "accept-encoding": "zstd" })).toBeUndefined();
+    await put("gzip again", ["accept-encoding", "gzip"]);
+    expect(await find({ "accept-encoding": "gzip" })).toBe("gzip again");
+    expect(await keys()).toHaveLength(4);
+    // The newest reply says what varies.
+    await put("de", ["accept-encoding", "gzip", "accept-language", "de"]);
+    expect(await find({ "accept-encoding": "gzip" })).toBeUndefined();
+    expect(await find({ "accept-encoding": "gzip", "accept-language": "de" })).toBe("de");
+    expect(await keys()).toHaveLength(2);
+    await put("all", []);
+    expect(await find({ "accept-encoding": "gzip", "accept-language": "de" })).toBe("all");
+    expect(await keys()).toHaveLength(1);
+  });
+
+  it("keeps a number of variants: the oldest goes", async () => {
+    const { level, entry } = await join({ variants: 3 });
+    for (let i = 0; i < 5; i++) await level.put(entry({ vary: ["x", String(i)] }));
+    expect(await keys()).toHaveLength(4);
+    expect(await level.find(KEY, fields({ x: "1" }))).toBeUndefined();
+    expect(await level.find(KEY, fields({ x: "2" }))).toBeDefined();
+  });
+
+  it("keeps the marker of variants for as long as the longest of them", async () => {
+    const { level, entry } = await join();
+    await level.put(entry({ vary: ["x", "long"], freshMs: 600_000 }));
+    await level.put(entry({ vary: ["x", "short"], freshMs: 10_000 }));
+    const [marker = ""] = await keys();
+    expect(Number(await server.ask("pttl", marker))).toBeGreaterThan(590_000);
+    await level.put(entry({ vary: ["x", "longer"], freshMs: 900_000 }));
+    expect(Number(await server.ask("pttl", marker))).toBeGreaterThan(890_000);
+  });
+
+  it("deletes all variants of a key, also those that are being written", async () => {
+    const { level, entry } = await join();
+    for (const x of ["a", "b"]) await level.put(entry({ vary: ["x", x] }));
+    const written = level.put(entry({ vary: ["x", "c"], body: Buffer.alloc(100_000, "abc") }));
+    await level.delete(KEY);
+    await written;
+    expect(await keys()).toEqual([]);
+  });
+
+  it("does not give what was purged, wherever that was said", async () => {
+    const [one, other] = [await join(), await join()];
+    const purge: Purge = { kind: "tag", value: "a", soft: false };
+    const tagged = one.entry({ tags: ["a"] });
+    await one.level.put(tagged);
+    await other.purgeLog.append(purge);
+    await one.purgeLog.read();
+    expect(await one.level.find(KEY, noFields)).toBeUndefined();
+    expect(one.stats.lookups.unusable).toBe(1);
+    await one.level.put(one.entry({ tags: ["a"] }));
+    expect(await other.level.find(KEY, noFields)).toBeDefined();
+    await other.purgeLog.append({ ...purge, soft: true });
+    expect(await other.level.find(KEY, noFields)).toBeDefined();
+  });
+
+  it("gives nothing from before the purges were lost", async () => {
+    const { level, entry, purgeLog } = await join();
+    await level.put(entry());
+    await server.ask("del", "sluice:cache:purges");
+    await purgeLog.read();
+    expect(await level.find(KEY, noFields)).toBeUndefined();
+    await level.put(entry());
+    expect(await level.find(KEY, noFields)).toBeDefined();
+  });
+
+  it("gives nothing while the purges are not known", async () => {
+    const { level, entry, purgeLog, stats } = await join();
+    await level.put(entry());
+    Object.defineProperty(purgeLog, "isTrusted", { value: false });
+    expect(await level.find(KEY, noFields)).toBeUndefined();
+    expect(await level.claim(KEY, noFields, 100)).toEqual({ entry: undefined, turn: undefined });
+    expect(stats.lookups).toMatchObject({ hit: 0, skipped: 2 });
+  });
+
+  describe.each(["find", "claim"] as const)("when asked by %s", (how) => {
+    const ask = async ({ level }: Awaited<ReturnType<typeof join>>): Promise<Entry | undefined> =>
+      how === "find" ? level.find(KEY, noFields) : (await level.claim(KEY, noFields, 0)).entry;
+
+    it.each([
+      ["of an older format", (key: string) => server.ask("setrange", key, "3", "0")],
+      ["of a newer format", (key: string) => server.ask("setrange", key, "3", "\x02")],
+      ["with another byte", (key: string) => server.ask("setrange", key, "30", "\x01")],
+      ["that is cut off", async (key: string) => server.ask("set", key, "SLC\x01abc")],
+      ["that is a text", async (key: string) => server.ask("set", key, "hello")],
+      ["that is empty", async (key: string) => server.ask("set", key, "")],
+      ["that is a broken marker", async (key: string) => server.ask("set", key, "SLV\x01names")],
+    ])("drops and counts an entry %s", async (_, harm) => {
+      const gateway = await join();
+      await gateway.level.put(gateway.entry());
+      const [key = ""] = await keys();
+      await harm(key);
+      expect(await ask(gateway)).toBeUndefined();
+      expect(gateway.stats.lookups).toMatchObject({ corrupt: 1, hit: 0 });
+      await expect.poll(() => server.ask("exists", key)).toBe("0");
+      await gateway.level.put(gateway.entry());
+      expect(bodyOf(await ask(gateway))).toBe("hello");
+    });
+
+    it("drops what is no value at all", async () => {
+      const gateway = await join();
+      await gateway.level.put(gateway.entry());
+      const [key = ""] = await keys();
+      await server.ask("del", key);
+      await server.ask("lpush", key, "1");
+      expect(await ask(gateway)).toBeUndefined();
+      await expect.poll(() => server.ask("exists", key)).toBe("0");
+      await gateway.level.put(gateway.entry());
+      expect(bodyOf(await ask(gateway))).toBe("hello");
+    });
+  });
+
+  describe("that goes away", () => {
+    it("is asked for nothing when it is known to be away, and again when it is back", async () => {
+      const lost = using.use(await startRedis());
+      const gateway = await join({ at: lost, timeout: "100ms" });
+      const { level, entry, stats, log } = gateway;
+      await level.put(entry());
+      await lost.kill();
+      await expect
+        .poll(async () => {
+          await level.find(KEY, noFields);
+          return log.lines.map(({ message }) => message);
+        })
+        .toEqual(["away"]);
+      const { error } = stats.lookups;
+      const began = performance.now();
+      for (let i = 0; i < 1000; i++) await level.find(KEY, noFields);
+      expect(performance.now() - began).toBeLessThan(500);
+      expect(stats.lookups.error - error).toBeLessThan(5);
+      expect(await level.claim(KEY, noFields, 5000)).toEqual({ entry: undefined, turn: undefined });
+      await level.put(entry());
+      await level.delete(KEY);
+      expect(stats.writes.failed).toBe(1);
+      await lost.start();
+      await gateway.purgeLog.read();
+      await expect
+        .poll(
+          async () => {
+            await gateway.purgeLog.read();
+            await level.put(entry());
+            return bodyOf(await level.find(KEY, noFields));
+          },
+          { timeout: 10_000 },
+        )
+        .toBe("hello");
+      expect(log.lines.map(({ message }) => message)).toContain("back");
+    });
+
+    it("costs a request no more than its timeout while it is slow", async () => {
+      const { level, entry, stats } = await join({ timeout: "30ms" });
+      await level.put(entry());
+      await server.ask("client", "pause", "300");
+      const began = performance.now();
+      expect(await level.find(KEY, noFields)).toBeUndefined();
+      expect(performance.now() - began).toBeLessThan(250);
+      expect(stats.lookups.error).toBe(1);
+      await expect.poll(async () => bodyOf(await level.find(KEY, noFields)), { timeout: 5000 }).toBe("hello");
+    });
+
+    it("gives what it has when it is full, and takes nothing", async () => {
+      const full = using.use(await startRedis());
+      const { level, entry, stats, health } = await join({ at: full });
+      await level.put(entry());
+      await full.ask("config", "set", "maxmemory", "1");
+      for (let i = 0; i < 10; i++) await level.put(entry({ key: `k${i}` }));
+      expect(stats.writes).toMatchObject({ stored: 1, failed: 10 });
+      expect([health.isAway, bodyOf(await level.find(KEY, noFields))]).toEqual([false, "hello"]);
+      expect(await level.claim("other", noFields, 1000)).toEqual({ entry: undefined, turn: undefined });
+    });
+  });
+});
