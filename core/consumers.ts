@@ -77,6 +77,7 @@ export interface SignatureKey extends Entry {
   readonly key: KeyObject;
 }
 
+/** All that are known, however they came to be (docs/decisions/021). */
 export class Consumers {
   readonly #byName = new Map<string, Consumer>();
   readonly #byKey = new Map<string, Entry>();
