@@ -190,6 +190,14 @@ describe("a login that goes wrong", () => {
     first.searchParams.set("state", other.slice(other.indexOf("login-") + 6));
     expect(code(await browser.ask(first.href))).toBe("400 LOGIN_FAILED");
     expect(browser.of(APP).has(NAME)).toBe(false);
+    // Nor does it help to give the one the cookie of the other.
+    const [[own = "", value = ""] = []] = browser.of(APP);
+    browser
+      .of(APP)
+      .set(`${NAME}.login-${"a".repeat(22)}`, value)
+      .delete(own);
+    first.searchParams.set("state", "a".repeat(22));
+    expect((await browser.ask(first.href)).body).toContain("It was not begun in this browser");
   });
 
   it("cannot be done twice", async () => {
@@ -202,6 +210,22 @@ describe("a login that goes wrong", () => {
     for (const [name, value] of cookies) other.of(APP).set(name, value);
     expect(code(await other.ask(callback.href))).toBe("400 LOGIN_FAILED");
     expect(other.of(APP).size).toBe(0);
+  });
+
+  it("is refused with a code that was given to another login", async () => {
+    const mine = await reachCallback();
+    const other = await reachCallback();
+    mine.searchParams.set("code", other.searchParams.get("code")!);
+    expect(code(await browser.ask(mine.href))).toBe("400 LOGIN_FAILED");
+    expect(browser.of(APP).has(NAME)).toBe(false);
+  });
+
+  it("is refused with an ID token that was made for another login", async () => {
+    const { headers } = await browser.ask(APP);
+    const url = new URL(headers.get("location")!);
+    url.searchParams.set("nonce", "another");
+    expect(code(await browser.open(url.href))).toBe("400 LOGIN_FAILED");
+    expect(host.log.lines.at(-1)?.fields).toEqual({ reason: "token" });
   });
 
   it("is over after ten minutes", async () => {
