@@ -52,7 +52,7 @@ export function withoutBranchDefaults(schema: JsonSchema, inBranch = false): Jso
 /** Compiles a branch whose references point into `root`; what it gives fills in defaults and lists errors. */
 export type CompileBranch = (branch: JsonSchema, root: JsonSchema) => (value: unknown) => readonly unknown[];
 
-/** Fills in, for a valid value, the defaults of the branches that it is valid for. */
+/** Fills in the defaults of the branches that the value, or what is in it, is valid for. */
 export function fillDefaults(
   schema: JsonSchema,
   value: unknown,

@@ -1,5 +1,6 @@
 /** What the steps of a check share: the configuration as written, and the problems found so far. */
 import type { Catalogue, JsonSchema } from "../plugin.ts";
+import { fillDefaults } from "./branch-defaults.ts";
 import type { ConfigCode } from "./codes.ts";
 import { explainErrors } from "./explain.ts";
 import { nearest } from "./nearest.ts";
@@ -8,7 +9,7 @@ import type { ConfigScripts } from "./scripts.ts";
 import type { Secrets } from "./secrets.ts";
 import { placeText } from "./source.ts";
 import { type Finding, findNode, type MapNode } from "./tree.ts";
-import { createValidator, type ErrorObject } from "./validate.ts";
+import { createBranchValidator, createValidator, type ErrorObject } from "./validate.ts";
 
 export class Checking {
   readonly tree: MapNode;
@@ -97,6 +98,8 @@ export class Checking {
     for (let i = 0; i < 3 && errors.length > 0 && this.#convert(errors, value, base); i++) {
       errors = validate(value);
     }
+    // What is right is built beside what is wrong, to find more.
+    if (errors.length > 0) fillDefaults(schema, value, schema, createBranchValidator);
     const findings = explainErrors(errors, {
       root: schema,
       base,

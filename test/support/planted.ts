@@ -123,7 +123,7 @@ export async function plantedConfig(planted: Planted, { upstream, oauth, redis }
     const bytes = scryptSync(secret, salt, 32, { N: 2 ** 14, r: 8, p: 1 });
     return `$scrypt$ln=14,r=8,p=1$${unpadded(salt)}$${planted.add(what, unpadded(bytes))}`;
   };
-  const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+  const { publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
   const own = generateKeyPairSync("ed25519").privateKey;
   const authority = await createAuthority();
   const client = await authority.issue(["client"]);
@@ -134,6 +134,7 @@ export async function plantedConfig(planted: Planted, { upstream, oauth, redis }
     listed: make("password of htpasswd"),
     jwt: make("jwt secret"),
   };
+  const hmac = planted.add("hmac", base64(make("hmac of a consumer")));
   const jwk = publicKey.export({ format: "jwk" });
   planted.add("jwks", jwk.x!);
   const target = { upstream: "api", strategy: "round-robin" };
@@ -186,7 +187,7 @@ export async function plantedConfig(planted: Planted, { upstream, oauth, redis }
             apiKeyScrypt: hashOf("hash of a key", shown.scryptKey),
           },
           { username: "known", passwordHash: hashOf("hash of a password", shown.password) },
-          { keyId: "hmac", hmacSecret: planted.add("hmac", base64(make("hmac of a consumer"))) },
+          { keyId: "hmac", hmacSecret: hmac },
         ],
       },
     ],
@@ -249,6 +250,7 @@ export async function plantedConfig(planted: Planted, { upstream, oauth, redis }
       route("csrf", [{ plugin: "csrf", token: { secret: make("csrf"), session: "sid" } }]),
       route("client", [
         { plugin: "oauth2-client", issuer: oauth, clientId: "g", clientSecret: make("oauth2-client") },
+        { plugin: "mirror", upstream: "tls" },
       ]),
       route("sign", [
         { plugin: "sign", keyId: "own", hmacSecret: planted.add("hmac", base64(make("hmac of sign"))) },
@@ -285,5 +287,5 @@ export default definePlugin({
       route("kubernetes", [], { plugin: "balance", upstream: "kubernetes" }),
     ],
   };
-  return { config, shown, signer: privateKey };
+  return { config, shown, hmac };
 }

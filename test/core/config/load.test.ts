@@ -36,6 +36,16 @@ async function refuse(promise: Promise<unknown>): Promise<ConfigLoadError> {
 const codes = ({ diagnostics }: ConfigLoadError): string[] => diagnostics.map(({ code }) => code);
 
 describe("loadConfig", () => {
+  it("has built what is right with all defaults, also those of one of several forms, beside what is wrong", async () => {
+    const upstreams = "upstreams: { found: { targets: { consul: { service: s } } } }\n";
+    const file = folder.write("gateway.yaml", `${HEAD}admin: { tokn: x }\n${upstreams}${ROUTE}`);
+    let built: unknown;
+    const compile = async (config: { upstreams: object }): Promise<void> => void (built = config.upstreams);
+    const error = await refuse(loadConfig(file, { catalogue: fakeCatalogue, env: ENV, compile }));
+    expect(codes(error)).toEqual(["CONFIG_UNKNOWN_KEY"]);
+    expect(built).toMatchObject({ found: { targets: { consul: { service: "s", wait: "5m" } } } });
+  });
+
   it("names the files and folders that the configuration depends on", async () => {
     folder.write("conf.d/a.yaml", 'admin: { token: "${file:../secret}" }\n');
     folder.write("secret", "s\n");
