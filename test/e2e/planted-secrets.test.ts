@@ -79,6 +79,14 @@ it("shows no secret of the configuration or of requests to anybody", { timeout: 
   expect(await ask("/signature", Object.fromEntries(pairs))).toBe(200);
   for (const path of ["/client", "/sign", "/sticky", "/split", "/csrf"]) expect(await ask(path)).toBe(200);
 
+  const login = (password: string): Promise<number> =>
+    look(`${cli.url}/issuer/login`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ username: "known", password }),
+    });
+  expect(await login(shown.password)).toBe(200);
+
   // Wrong ones, and servers that are not there.
   expect(await ask("/key", { "x-api-key": wrong("key") })).toBe(401);
   expect(await ask(`/key?key=${wrong("key in the query")}`)).toBe(401);
@@ -101,6 +109,8 @@ it("shows no secret of the configuration or of requests to anybody", { timeout: 
   expect(await ask("/script", { authorization: `Bearer ${wrong("bearer of a script")}` })).toBe(500);
   for (const path of ["/tls", "/consul", "/kubernetes"]) expect(await ask(path)).toBeGreaterThan(500);
   expect(await ask(`/${wrong("path")}`.slice(0, 2), { authorization: wrong("scheme") })).toBe(404);
+  expect(await login(wrong("login"))).toBe(400);
+  expect(await ask("/login", { cookie: `__Host-sluice-session=${wrong("session")}` })).toBe(401);
   await redis.kill();
   expect(await ask("/key", { "x-api-key": shown.apiKey })).toBe(200);
 

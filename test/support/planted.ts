@@ -104,6 +104,12 @@ export function plantedPlaces(config: object, planted: Planted): Map<Place, read
 const base64 = (text: string): string => Buffer.from(text).toString("base64");
 const unpadded = (bytes: Buffer): string => bytes.toString("base64").replaceAll("=", "");
 
+/** A private key in PEM. */
+function pemOf(planted: Planted, what: string): string {
+  const { privateKey } = generateKeyPairSync("ed25519");
+  return planted.addPem(what, privateKey.export({ type: "pkcs8", format: "pem" }).toString());
+}
+
 /** What is outside of the gateway: URLs. */
 export interface Outside {
   readonly upstream: string;
@@ -124,7 +130,6 @@ export async function plantedConfig(planted: Planted, { upstream, oauth, redis }
     return `$scrypt$ln=14,r=8,p=1$${unpadded(salt)}$${planted.add(what, unpadded(bytes))}`;
   };
   const { publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
-  const own = generateKeyPairSync("ed25519").privateKey;
   const authority = await createAuthority();
   const client = await authority.issue(["client"]);
   const shown: Shown = {
@@ -259,10 +264,7 @@ export async function plantedConfig(planted: Planted, { upstream, oauth, redis }
           label: "second",
           keyId: "own",
           algorithm: "ed25519",
-          privateKey: planted.addPem(
-            "private key of sign",
-            own.export({ type: "pkcs8", format: "pem" }).toString(),
-          ),
+          privateKey: pemOf(planted, "private key of sign"),
         },
       ]),
       route("script", [
@@ -275,6 +277,25 @@ export default definePlugin({
 });`,
         },
       ]),
+      route("login", [
+        {
+          plugin: "oidc-login",
+          issuer: oauth,
+          clientId: "g",
+          clientSecret: make("oidc-login"),
+          secret: [make("session"), make("older session")],
+        },
+      ]),
+      {
+        ...route("issuer", [], {
+          plugin: "token-issuer",
+          issuer: "https://issuer.example",
+          audience: "a",
+          key: pemOf(planted, "key of tokens"),
+          previousKeys: [pemOf(planted, "older key of tokens")],
+        }),
+        match: { path: "/issuer/*" },
+      },
       route("sticky", [], { plugin: "balance", ...target, sticky: { secret: make("sticky") } }),
       route("split", [], {
         plugin: "split",
