@@ -68,7 +68,7 @@ const tableOf = (tokenUrl: string): Table => ({
   limit: fc.record({ by: key, rate: pick("5/1h", "1000/1s"), cost: pick(0, 1) }),
   mirror: fc.record({ upstream, percent: pick("50%", "100%") }),
   "oauth2-client": fc.constant({ tokenUrl, clientId: "g", clientSecret: "s" }),
-  cache: fc.constant({}),
+  cache: some({ ttl: pick("1s", "60s"), ignoreCacheControl: flag }),
   "request-id": some({ trust: pick("proxies", "always", "never") }),
   retry: some({
     attempts: pick(2, 4),
