@@ -1,10 +1,12 @@
 import { createHash, X509Certificate } from "node:crypto";
+import fc from "fast-check";
 import { beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { Consumers } from "../../../core/consumers.ts";
 import { Peer } from "../../../core/peer.ts";
 import { ConfigError, type Exchange, GatewayError, type Handler, textReply } from "../../../core/plugin.ts";
 import { auth } from "../../../plugins/auth.ts";
 import { alternativeNames, ClientCertificates } from "../../../plugins/auth/mtls/certificates.ts";
+import { FORMATS, READERS } from "../../../plugins/auth/mtls/header.ts";
 import {
   type Authority,
   type Certificate,
@@ -270,6 +272,31 @@ describe("other formats", () => {
       expect(await ask(["x-forwarded-client-cert", each], handler), each).toBe(REFUSED);
     }
   });
+});
+
+it.each(FORMATS)("finds nothing in what is not written as %s has it", (format) => {
+  const piece = fc.constantFrom(
+    "Cert=",
+    '"',
+    ";",
+    ",",
+    ":",
+    "%2B",
+    "%",
+    "\\",
+    "AAAA",
+    "-----BEGIN CERTIFICATE-----",
+  );
+  const anyText = fc.oneof(
+    fc.string(),
+    fc.array(piece).map((pieces) => pieces.join("")),
+  );
+  fc.assert(
+    fc.property(anyText, (text) => {
+      const certificates = new ClientCertificates([new X509Certificate(ca.cert)], READERS[format]);
+      expect(certificates.find(text)).toBeUndefined();
+    }),
+  );
 });
 
 it("refuses authorities that cannot be read, and names that no header has", async () => {
