@@ -1,0 +1,63 @@
+/** What results of `http-cache-tests` amount to. */
+import { readFileSync } from "node:fs";
+import type { Results } from "http-cache-tests/client/runner.mjs";
+import { type CacheTest, tests } from "./suites.ts";
+
+export type { Results };
+
+/** Required by the RFCs; what a good cache does; and what is only asked about. */
+export const KINDS = ["required", "optimal", "check"] as const;
+export type Kind = (typeof KINDS)[number];
+
+/** How often each kind was passed, and how many there are. */
+export type Score = Readonly<Record<Kind, { passed: number; all: number }>>;
+
+export const kindOf = (test: CacheTest): Kind => test.kind ?? "required";
+
+/** Counts what passed. */
+export function scoreOf(results: Results): Score {
+  const score = {
+    required: { passed: 0, all: 0 },
+    optimal: { passed: 0, all: 0 },
+    check: { passed: 0, all: 0 },
+  };
+  for (const test of tests.values()) {
+    const count = score[kindOf(test)];
+    count.all++;
+    if (results[test.id] === true) count.passed++;
+  }
+  return score;
+}
+
+/** Tests that could not be done, because what they need did not work. */
+export function setupFailures(results: Results): string[] {
+  return Object.keys(results).filter((id) => {
+    const result = results[id]!;
+    return result !== true && result[0] !== "Assertion";
+  });
+}
+
+/** The list of what passes, kept in the repository. */
+const KNOWN = new URL("known-results.json", import.meta.url).pathname;
+
+/** In short: passed, or what was wrong. */
+export function summarize(results: Results): Record<string, string> {
+  const ids = Object.keys(results).sort();
+  return Object.fromEntries(
+    ids.map((id) => {
+      const result = results[id]!;
+      return [id, result === true ? "pass" : `${result[0]}: ${result[1]}`];
+    }),
+  );
+}
+
+export function readKnown(): Record<string, string> {
+  return JSON.parse(readFileSync(KNOWN, "utf8")) as Record<string, string>;
+}
+
+export { KNOWN };
+
+/** Tests that have passed before and do not now. */
+export function regressions(results: Results, known = readKnown()): string[] {
+  return Object.keys(known).filter((id) => known[id] === "pass" && results[id] !== true);
+}
