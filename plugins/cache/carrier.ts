@@ -27,6 +27,7 @@ import { mayServeOnError } from "./reuse.ts";
 import type { CacheRules } from "./rules.ts";
 import { ttlSeconds } from "./serve.ts";
 import { type Asked, judgeStorable } from "./storable.ts";
+import { announce } from "./targeted.ts";
 import { readVary, varyValues } from "./vary.ts";
 
 const EMPTY = Buffer.alloc(0);
@@ -84,6 +85,7 @@ export class Carrier {
     try {
       const isMarked = this.#flights.isMarked(flight.topic);
       prepare(x, trip.stored, isMarked);
+      announce(x.headers);
       const requestedAtMs = this.#clock.now();
       const reply = await this.#next(x);
       const times = { requestedAtMs, respondedAtMs: this.#clock.now() };

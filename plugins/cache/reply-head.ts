@@ -1,13 +1,9 @@
 /** What a reply's headers say to caches. */
 import type { HeaderList } from "../../core/headers.ts";
-import {
-  type Dictionary,
-  isInnerList,
-  readDictionary,
-} from "../../core/http-signatures/structured-fields.ts";
-import { parseHttpDate } from "./dates.ts";
-import { type Directive, parseDirectives, readReplyDirectives, type ReplyDirectives } from "./directives.ts";
 import type { Times } from "./age.ts";
+import { parseHttpDate } from "./dates.ts";
+import { parseDirectives, readReplyDirectives, type ReplyDirectives } from "./directives.ts";
+import { targetedDirectives } from "./targeted.ts";
 
 export interface ReplyHead {
   /** Of the first targeted field that is valid, or of Cache-Control. */
@@ -29,8 +25,6 @@ export interface ReplyHead {
   readonly contentLocation: string | undefined;
 }
 
-/** Fields for caches of some kind, the most particular first (RFC 9213). */
-const TARGETED = ["sluice-cache-control", "cdn-cache-control"];
 const DELTA_SECONDS = /^\d+$/;
 
 /** Reads the headers of a reply. @param ignoresCacheControl as if there were no directives, Expires or Age */
@@ -66,21 +60,4 @@ function readAge(headers: HeaderList): number | undefined {
   const age = headers.getJoined("age");
   if (age === undefined) return 0;
   return DELTA_SECONDS.test(age) ? Number(age) * 1000 : undefined;
-}
-
-function targetedDirectives(headers: HeaderList): Directive[] | undefined {
-  for (const name of TARGETED) {
-    const field = headers.getJoined(name);
-    const dictionary = field === undefined ? undefined : readDictionary(field);
-    if (dictionary !== undefined && dictionary.size > 0) return [...directivesOf(dictionary)];
-  }
-  return undefined;
-}
-
-/** Members as directives (section 2.1): what is true has no argument, what is false or a list is none. */
-function* directivesOf(dictionary: Dictionary): Generator<Directive> {
-  for (const [name, member] of dictionary) {
-    if (isInnerList(member) || member[0] === false) continue;
-    yield { name, argument: member[0] === true ? undefined : String(member[0]) };
-  }
 }

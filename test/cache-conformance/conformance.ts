@@ -14,7 +14,7 @@ const CLIENT = new URL("client.ts", import.meta.url).pathname;
 
 const configuration = (origin: string): string => `
 apiVersion: sluice/v1
-${process.env["X_MORE"] ?? ""}
+threads: 1
 listeners: [{ address: 127.0.0.1:0 }]
 upstreams: { origin: { targets: [${origin}] } }
 routes:
@@ -42,7 +42,7 @@ export async function runConformance(): Promise<Results> {
     origin.stdout.resume();
     const file = join(folder, "gateway.yaml");
     writeFileSync(file, configuration(`http://127.0.0.1:${port}`));
-    await using gateway = await startCli(["--config", file], {}, process.env["X_MAIN"] === undefined ? {} : { main: process.env["X_MAIN"] });
+    await using gateway = await startCli(["--config", file]);
     const results = await runClient(gateway.url, []);
     const worse = regressions(results);
     return worse.length === 0 ? results : { ...results, ...(await runClient(gateway.url, worse)) };

@@ -139,6 +139,25 @@ describe("targeted fields", () => {
   });
 });
 
+describe("Surrogate-Control", () => {
+  it("comes before Cache-Control and Expires, and behind the targeted fields", () => {
+    rows([
+      [["Cache-Control: no-store", 'Surrogate-Control: content="ESI/1.0", MAX-age=60'], 60],
+      [["Cache-Control: max-age=60", "Surrogate-Control: no-store"], "no-store"],
+      [["CDN-Cache-Control: max-age=60", "Surrogate-Control: no-store"], 60],
+    ]);
+  });
+
+  it("counts only as far as it is meant for this cache, and understood", () => {
+    rows([
+      [[FRESH, "Surrogate-Control: max-age=30;sluice, no-store;other"], 30],
+      [[FRESH, "Surrogate-Control: no-store;other"], 60],
+      [[FRESH, "Surrogate-Control: foo"], 60],
+      [[FRESH, "Surrogate-Control: "], 60],
+    ]);
+  });
+});
+
 describe("a reply is not stored", () => {
   it("when it or its request forbids that", () => {
     rows([
