@@ -50,7 +50,7 @@ export class Notes {
     if (this.#subscription !== undefined) return;
     this.#subscription = this.#store.subscribe(this.#channel, {
       told: (digest) => this.#tell(digest),
-      connected: () => {},
+      connected: () => this.#listeners.forEach((_, digest) => this.#tell(digest)),
     });
     this.#subscription.catch(() => {}); // those who wait look by themselves
   }

@@ -20,7 +20,7 @@ import type { StoreStats } from "./store-stats.ts";
 
 /** Bodies that may be on their way: what a store that has become slow holds in memory. */
 const MOST_BYTES_UNDER_WAY = 32 * 1024 ** 2;
-/** First and longest time after which somebody who waits looks, though nothing was told. */
+/** Somebody who waits looks after such times, twice as long each, though nothing was told. */
 const LOOK_AFTER_MS = 50;
 const LOOK_AFTER_MOST_MS = 500;
 /** Shorter locks would be over before anything is fetched. */
@@ -42,6 +42,8 @@ export interface RedisLevelOptions {
   readonly compressAbove: number;
   /** Most variants of a key. */
   readonly variants: number;
+  /** First time after which somebody who waits looks, though nothing was told. */
+  readonly lookAfterMs?: number;
 }
 
 /** What became of an entry. `unfit` is nothing for a store; what is `unavailable` may be tried again. */
@@ -101,18 +103,20 @@ export class RedisLevel implements StoreLevel {
 
   async claim(key: string, fieldOf: FieldOf, waitMs: number, than?: Entry): Promise<Claim> {
     if (!(await this.#isUsable())) return NEITHER;
-    const { clock, stats } = this.#options;
+    const { clock, stats, lookAfterMs = LOOK_AFTER_MS } = this.#options;
     const until = clock.monotonic() + waitMs;
     const digest = digestOf(key);
     const listener = this.#notes.listen(digest);
     try {
-      for (let pauseMs = LOOK_AFTER_MS; ; pauseMs = Math.min(2 * pauseMs, LOOK_AFTER_MOST_MS)) {
+      for (let looks = 0; ; looks++) {
         const claim = await this.#claimOnce(key, fieldOf, Math.max(waitMs, SHORTEST_LOCK_MS), than);
         if (claim !== undefined) return claim;
         const leftMs = until - clock.monotonic();
         if (leftMs <= 0) return NEITHER;
-        if (pauseMs === LOOK_AFTER_MS) stats.waits++;
-        await listener.wait(Math.min(pauseMs, leftMs));
+        if (looks === 0) stats.waits++;
+        await listener.wait(
+          Math.min(lookAfterMs * 2 ** looks, Math.max(lookAfterMs, LOOK_AFTER_MOST_MS), leftMs),
+        );
       }
     } finally {
       listener.close();

@@ -1,24 +1,18 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { StoreHealth } from "../../../../core/plugin.ts";
 import type { Entry } from "../../../../plugins/cache/entry.ts";
-import type { FieldOf, Purge } from "../../../../plugins/cache/level.ts";
-import { PurgeTable } from "../../../../plugins/cache/purges.ts";
-import { PurgeLog } from "../../../../plugins/cache/store/purge-log.ts";
-import { RedisLevel } from "../../../../plugins/cache/store/redis-level.ts";
-import { StoreStats } from "../../../../plugins/cache/store/store-stats.ts";
-import { entryOf } from "../../../support/cache-entries.ts";
-import { FakeLog } from "../../../support/harness.ts";
+import type { Purge } from "../../../../plugins/cache/level.ts";
 import { type RedisServer, startRedis } from "../../../support/redis.ts";
-import { openStore, redisAt } from "../../../support/stores.ts";
+import {
+  CACHE,
+  type CacheGateway,
+  fields,
+  joinCache,
+  type JoinOptions,
+  noFields,
+} from "../../../support/cache-gateways.ts";
+import { redisAt } from "../../../support/stores.ts";
 
-const KEY = "https example.com/a";
-const SCOPE = "cache:route:stage:";
-const clock = { now: () => Date.now(), monotonic: () => performance.now() };
-const noFields: FieldOf = () => "";
-const fields =
-  (all: Record<string, string>): FieldOf =>
-  (name) =>
-    all[name] ?? "";
+const { KEY, SCOPE } = CACHE;
 
 describe("the second level in Redis", () => {
   let server: RedisServer;
@@ -34,23 +28,8 @@ describe("the second level in Redis", () => {
   afterEach(() => using.disposeAsync());
   afterAll(() => all.disposeAsync());
 
-  /** A gateway. */
-  async function join({ at = server, timeout = "5s", variants = 4 } = {}) {
-    const { store } = using.use(await openStore(redisAt(at.url, { timeout })));
-    const [log, purges, stats] = [new FakeLog(), new PurgeTable(), new StoreStats()];
-    const purgeLog = new PurgeLog(store, { clock, log, readEveryMs: 3_600_000 });
-    using.defer(purgeLog.attach(purges));
-    await purgeLog.settled;
-    const health = new StoreHealth("main", { away: "away", back: "back" });
-    const level = new RedisLevel({
-      ...{ scope: SCOPE, store, purgeLog, purges, health, stats, clock, log, variants },
-      compressAbove: 1000,
-    });
-    using.defer(() => level.close());
-    const entry = (rest: Partial<Entry> = {}): Entry =>
-      entryOf({ key: KEY, respondedAtMs: Date.now(), version: purges.version, ...rest });
-    return { level, purgeLog, purges, stats, health, log, store, entry };
-  }
+  const join = ({ at = server, ...rest }: JoinOptions & { at?: RedisServer } = {}): Promise<CacheGateway> =>
+    joinCache(using, redisAt(at.url, { timeout: rest.timeout ?? "5s" }), rest);
   const keys = async (): Promise<string[]> =>
     (await server.ask("keys", `*${SCOPE}*`)).split("\n").filter(Boolean).toSorted();
   const bodyOf = (entry: Entry | undefined): string | undefined => entry?.body.toString();
@@ -168,7 +147,7 @@ describe("the second level in Redis", () => {
   });
 
   describe.each(["find", "claim"] as const)("when asked by %s", (how) => {
-    const ask = async ({ level }: Awaited<ReturnType<typeof join>>): Promise<Entry | undefined> =>
+    const ask = async ({ level }: CacheGateway): Promise<Entry | undefined> =>
       how === "find" ? level.find(KEY, noFields) : (await level.claim(KEY, noFields, 0)).entry;
 
     it.each([

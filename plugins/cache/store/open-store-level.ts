@@ -1,0 +1,76 @@
+/** Opens the second level of a cache, and the purges that it shares with other gateways. */
+import { ConfigError, type Host, type KeyValueStore, StoreHealth } from "../../../core/plugin.ts";
+import type { Entry } from "../entry.ts";
+import type { Purges, StoreLevel, Turn } from "../level.ts";
+import { PurgeLog, type PurgeSink } from "./purge-log.ts";
+import { RedisLevel } from "./redis-level.ts";
+import { scopeOf } from "./store-keys.ts";
+import { exposeStoreStats, StoreStats } from "./store-stats.ts";
+import { WriteBehind } from "./write-behind.ts";
+
+export interface StoreLevelOptions {
+  /** Name of the store. */
+  readonly store: string;
+  /** When whoever waits for an entry may go on: at once, or when it is in the store. */
+  readonly strategy: "cache-aside" | "write-through" | "write-behind";
+  /** Bodies with more bytes are compressed. */
+  readonly compressAbove: number;
+  /** Most variants of a key. */
+  readonly variants: number;
+  /** Where the purges of all gateways are made known. */
+  readonly purges: Purges & PurgeSink;
+}
+
+export interface OpenedStoreLevel {
+  readonly level: StoreLevel;
+  /** Takes purges for all gateways. */
+  readonly purgeLog: PurgeLog;
+  readonly stats: StoreStats;
+}
+
+const WORDS = {
+  away: "caches do without their store until it answers again",
+  back: "caches use their store again",
+};
+
+/** One for all caches of a generation that have the same store: its client is theirs alone. */
+const purgeLogs = new WeakMap<KeyValueStore, PurgeLog>();
+
+/** Writes that nobody waits for. */
+class CacheAside extends RedisLevel {
+  override put(entry: Entry, turn?: Turn): Promise<void> {
+    void super.put(entry, turn);
+    return Promise.resolve();
+  }
+}
+
+/** @throws ConfigError when the store is in memory: there the first level is */
+export function openStoreLevel(options: StoreLevelOptions, host: Host): OpenedStoreLevel {
+  const { strategy, purges, compressAbove, variants } = options;
+  const { route, stage, clock, log } = host;
+  const store = host.stores.get(options.store)!;
+  if (!store.runsScripts) {
+    const message = `\`${options.store}\` is in memory, as the cache itself: name a store in Redis, or none`;
+    throw new ConfigError([{ code: "CONFIG_VALUE", message, pointer: "/store" }]);
+  }
+  const health = host.keep(`cache health ${options.store}`, () => new StoreHealth(options.store, WORDS));
+  const stats = host.keep(`cache store ${route} ${stage}`, () => new StoreStats());
+  const purgeLog = purgeLogs.get(store) ?? new PurgeLog(store, { clock, log });
+  purgeLogs.set(store, purgeLog);
+  host.onClose(purgeLog.attach(purges));
+  const around = { scope: scopeOf(route, stage), store, purgeLog, purges, health, stats, clock, log };
+  const redis = new (strategy === "cache-aside" ? CacheAside : RedisLevel)({
+    ...around,
+    compressAbove,
+    variants,
+  });
+  host.onClose(() => redis.close());
+  if (strategy !== "write-behind") {
+    exposeStoreStats(stats, () => 0, host);
+    return { level: redis, purgeLog, stats };
+  }
+  const level = new WriteBehind({ level: redis, stats, clock, log });
+  host.onClose(() => level.close());
+  exposeStoreStats(stats, () => level.waiting, host);
+  return { level, purgeLog, stats };
+}
