@@ -36,7 +36,7 @@ export const namingOptions = {
   },
 } as const;
 
-type Naming = Omit<
+export type Naming = Omit<
   FromSchema<{ type: "object"; properties: typeof namingOptions; additionalProperties: false }>,
   "knownConsumers"
 >;

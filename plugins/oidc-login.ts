@@ -13,7 +13,6 @@
 import { hash } from "node:crypto";
 import { Asker } from "../core/asker.ts";
 import { loadJose } from "../core/jwt/keys.ts";
-import { readConsumer } from "../core/naming.ts";
 import { ConfigError, type Plugin } from "../core/plugin.ts";
 import { parseDuration } from "../core/units.ts";
 import { Counts, Gate } from "./oidc-login/gate.ts";
@@ -24,6 +23,7 @@ import { compileOrigin } from "./oidc-login/place.ts";
 import { Provider } from "./oidc-login/provider.ts";
 import { Refresher } from "./oidc-login/refresher.ts";
 import { Seal } from "./oidc-login/seal.ts";
+import { Sessions } from "./oidc-login/sessions.ts";
 
 const METRIC = {
   name: "sluice_oidc_login_questions_total",
@@ -42,19 +42,20 @@ export const oidcLogin: Plugin<Options> = {
     const tokenKeys = await loadJose();
     const { issuer, clientId } = options;
     const digest = hash("sha256", JSON.stringify(options)); // there are secrets in it
-    const { provider, refresher } = host.keep(`oidc-login ${digest}`, () => {
+    const seal = new Seal([options.secret].flat(), JSON.stringify(["oidc-login", issuer, clientId]));
+    const { provider, refresher, sessions } = host.keep(`oidc-login ${digest}`, () => {
       const asker = new Asker("the OpenID Provider", METRIC, host);
       const opened = new Provider(options, tokenKeys, asker, host);
       const { clock, shared } = host;
       return {
         provider: opened,
         refresher: new Refresher(opened, clock, shared.counters),
+        sessions: new Sessions(seal, options),
         close: () => opened.close(),
       };
     });
     provider.prepare();
     const jar = new Jar(options.cookie);
-    const seal = new Seal([options.secret].flat(), JSON.stringify(["oidc-login", issuer, clientId]));
     const originOf = compileOrigin(options.publicUrl);
     const counts = host.keep(`oidc-login counts ${host.route} ${host.stage}`, () => new Counts());
     host.metrics.collect(
@@ -67,11 +68,9 @@ export const oidcLogin: Plugin<Options> = {
         ),
     );
     const now = (): number => host.clock.now();
-    const isKnown = (claims: Readonly<Record<string, unknown>>): boolean =>
-      readConsumer(claims, options, "") !== undefined;
-    const logins = new Logins({ options, provider, seal, jar, originOf, now, isKnown });
+    const logins = new Logins({ options, provider, seal, sessions, jar, originOf, now });
     return (next) => {
-      const gate = new Gate({ options, host, counts, jar, seal, originOf, logins, refresher }, next);
+      const gate = new Gate({ options, host, counts, jar, sessions, originOf, logins, refresher }, next);
       return (x) => gate.handle(x);
     };
   },

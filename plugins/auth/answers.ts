@@ -5,7 +5,7 @@
 import { type Asker, AskError } from "../../core/asker.ts";
 import type { Clock, Consumer } from "../../core/plugin.ts";
 import type { Finding } from "./method.ts";
-import { Recent } from "./recent.ts";
+import { Recent } from "../../core/recent.ts";
 
 const MOST_ACCEPTED = 20_000;
 const MOST_ACCEPTED_BYTES = 16 * 1024 ** 2;

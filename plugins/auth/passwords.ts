@@ -7,7 +7,7 @@ import type { User } from "../../core/consumers.ts";
 import { isPassword, type PasswordHash } from "../../core/password-hash.ts";
 import type { Clock } from "../../core/plugin.ts";
 import type { Finding } from "./method.ts";
-import { Recent } from "./recent.ts";
+import { Recent } from "../../core/recent.ts";
 
 /** Passwords that wait to be looked at; it takes a tenth of a second each, and whoever likes can ask for it. */
 const MOST_WAITING = 50;

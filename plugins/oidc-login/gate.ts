@@ -1,7 +1,7 @@
 /** What happens to each request: a session lets it through, and without one it is sent to log in or refused. */
 import { editReplyHeaders } from "../../core/edit-reply-headers.ts";
 import { introduceConsumer } from "../../core/identity-headers.ts";
-import { asConfigured, readConsumer } from "../../core/naming.ts";
+import { asConfigured } from "../../core/naming.ts";
 import {
   type Consumer,
   type Exchange,
@@ -17,9 +17,8 @@ import { LoginFailure, type Logins, unavailable } from "./logins.ts";
 import type { Options } from "./options.ts";
 import { isNavigation, type OriginOf, redirectTo } from "./place.ts";
 import type { Refresher } from "./refresher.ts";
-import type { Seal } from "./seal.ts";
-import { openSession, sealSession } from "./sealed.ts";
-import { claimsOf, type Session } from "./session.ts";
+import type { Session } from "./session.ts";
+import type { Opened, Sessions } from "./sessions.ts";
 
 /** A cookie is written again when so much of the idle time is over. */
 const TOUCH_AFTER = 0.1;
@@ -41,7 +40,7 @@ export interface GateInit {
   readonly host: Host;
   readonly counts: Counts;
   readonly jar: Jar;
-  readonly seal: Seal;
+  readonly sessions: Sessions;
   readonly originOf: OriginOf;
   readonly logins: Logins;
   readonly refresher: Refresher;
@@ -83,32 +82,35 @@ export class Gate {
     if (x.originalPath === options.callbackPath) return this.#finish(x, taken);
     if (x.originalPath === options.logoutPath) return this.#logOut(x, taken);
     const now = host.clock.now();
-    const session = this.#openSession(taken, now);
-    if (session === undefined) return this.#turnAway(x, taken);
-    if (session.refreshToken !== undefined && now >= session.renewAt) return this.#renew(x, taken, session);
+    const opened = this.#open(taken, now);
+    if (opened === undefined) return this.#turnAway(x, taken);
+    const { session } = opened;
+    if (session.refreshToken !== undefined && now >= session.renewAt) return this.#renew(x, taken, opened);
     if (options.accessTokenToUpstream && now >= session.endsAt) return this.#turnAway(x, taken);
-    if (now - session.seenAt < this.#idleMs * TOUCH_AFTER) return this.#pass(x, session);
+    if (now - session.seenAt < this.#idleMs * TOUCH_AFTER) return this.#pass(x, opened);
     return this.#passWith(x, taken, { ...session, seenAt: now });
   }
 
-  #openSession({ session: sealed }: Taken, now: number): Session | undefined {
-    const { seal, options } = this.#init;
-    const session = sealed === undefined ? undefined : openSession(seal, sealed);
-    if (session === undefined || now >= session.seenAt + this.#idleMs) return undefined;
+  #open({ session: sealed }: Taken, now: number): Opened | undefined {
+    const { sessions, options } = this.#init;
+    const opened = sealed === undefined ? undefined : sessions.open(sealed);
+    if (opened === undefined) return undefined;
+    const { session } = opened;
+    if (now >= session.seenAt + this.#idleMs) return undefined;
     if (now >= session.startedAt + this.#lifetimeMs) return undefined;
     // Another stage with the same secret may have made it.
-    return options.accessTokenToUpstream && session.accessToken === undefined ? undefined : session;
+    return options.accessTokenToUpstream && session.accessToken === undefined ? undefined : opened;
   }
 
-  #pass(x: Exchange, session: Session): Reply | Promise<Reply> {
+  #pass(x: Exchange, opened: Opened): Reply | Promise<Reply> {
     const { options, counts } = this.#init;
-    const consumer = this.#consumerOf(session);
+    const consumer = this.#consumerOf(opened);
     if (consumer === undefined) throw forbidden;
     counts.passed++;
     x.consumer = consumer;
     if (options.identityHeaders) introduceConsumer(x, consumer);
     this.#audit.allowed?.record(x, { method: "oidc" });
-    return options.accessTokenToUpstream ? this.#passToken(x, session.accessToken!) : this.#next(x);
+    return options.accessTokenToUpstream ? this.#passToken(x, opened.session.accessToken!) : this.#next(x);
   }
 
   async #passToken(x: Exchange, token: string): Promise<Reply> {
@@ -123,28 +125,30 @@ export class Gate {
 
   /** Lets a request through and has the browser keep the session as it is now. */
   #passWith(x: Exchange, taken: Taken, session: Session): Promise<Reply> {
-    const { seal, jar, originOf } = this.#init;
+    const { sessions, jar, originOf } = this.#init;
     const isSecure = originOf(x).startsWith("https:");
-    const cookies = jar.setSession(sealSession(seal, session), taken, isSecure);
-    const pass: Handler = () => this.#pass(x, session);
+    const sealed = sessions.seal(session);
+    const cookies = jar.setSession(sealed, taken, isSecure);
+    const opened = sessions.read(session, sealed.length);
+    const pass: Handler = () => this.#pass(x, opened);
     // One that has outgrown its cookies lasts as long as the old one.
     return editReplyHeaders(x, pass, (headers) => setCookies(headers, cookies ?? []));
   }
 
-  #consumerOf(session: Session): Consumer | undefined {
+  #consumerOf({ consumer }: Opened): Consumer | undefined {
     const { options, host } = this.#init;
-    const consumer = readConsumer(claimsOf(session), options, session.id);
     if (consumer === undefined || !options.knownConsumers) return consumer;
     return asConfigured(consumer, host.consumers);
   }
 
-  async #renew(x: Exchange, taken: Taken, session: Session): Promise<Reply> {
+  async #renew(x: Exchange, taken: Taken, opened: Opened): Promise<Reply> {
+    const { session } = opened;
     const { refresher, counts, host, options } = this.#init;
     const keepsToken = options.accessTokenToUpstream || session.accessToken !== undefined;
     const renewal = await refresher.renew(session, keepsToken);
     if (renewal === "over") {
       counts.ended++;
-      this.#audit.ended?.record(x, { reason: "invalid", consumer: this.#consumerOf(session) });
+      this.#audit.ended?.record(x, { reason: "invalid", consumer: opened.consumer });
       return this.#turnAway(x, taken);
     }
     if (typeof renewal === "object") {
@@ -152,7 +156,7 @@ export class Gate {
       return this.#passWith(x, taken, renewal);
     }
     if (host.clock.now() >= session.endsAt) throw unavailable;
-    return this.#pass(x, session);
+    return this.#pass(x, opened);
   }
 
   /** @throws GatewayError */
@@ -173,9 +177,9 @@ export class Gate {
   async #finish(x: Exchange, taken: Taken): Promise<Reply> {
     const { logins, counts, host } = this.#init;
     try {
-      const { reply, session } = await logins.finish(x, taken);
+      const { reply, opened } = await logins.finish(x, taken);
       counts.loggedIn++;
-      this.#audit.loggedIn?.record(x, { method: "oidc", consumer: this.#consumerOf(session) });
+      this.#audit.loggedIn?.record(x, { method: "oidc", consumer: opened.consumer });
       return reply;
     } catch (error) {
       counts.failed++;
@@ -187,15 +191,15 @@ export class Gate {
   }
 
   async #logOut(x: Exchange, taken: Taken): Promise<Reply> {
-    const { seal, jar, originOf, logins, counts } = this.#init;
+    const { sessions, jar, originOf, logins, counts } = this.#init;
     if (x.originalMethod !== "GET" && x.originalMethod !== "POST") throw wrongMethod;
     if (x.headers.getJoined("sec-fetch-site") === "cross-site") throw crossSite;
-    const session = taken.session === undefined ? undefined : openSession(seal, taken.session);
+    const opened = taken.session === undefined ? undefined : sessions.open(taken.session);
     const cookies = jar.removeSession(taken, originOf(x).startsWith("https:"));
-    if (session === undefined) return redirectTo(logins.afterLogout(x), cookies);
+    if (opened === undefined) return redirectTo(logins.afterLogout(x), cookies);
     counts.loggedOut++;
-    this.#audit.loggedOut?.record(x, { method: "oidc", consumer: this.#consumerOf(session) });
-    const there = await logins.endSession(x, session.idToken);
+    this.#audit.loggedOut?.record(x, { method: "oidc", consumer: opened.consumer });
+    const there = await logins.endSession(x, opened.session.idToken);
     return redirectTo(there ?? logins.afterLogout(x), cookies);
   }
 }

@@ -5,10 +5,11 @@ import { type Exchange, GatewayError, type Reply } from "../../core/plugin.ts";
 import { type Jar, LOGIN_MS, type Taken } from "./jar.ts";
 import type { Options } from "./options.ts";
 import { type OriginOf, redirectTo } from "./place.ts";
-import type { Claims, Grant, Metadata, Provider } from "./provider.ts";
+import type { Grant, Metadata, Provider } from "./provider.ts";
 import type { Seal } from "./seal.ts";
-import { openLogin, type Login, sealLogin, sealSession } from "./sealed.ts";
-import { type Session, startSession } from "./session.ts";
+import { type Login, openLogin, sealLogin } from "./login.ts";
+import { startSession } from "./session.ts";
+import type { Opened, Sessions } from "./sessions.ts";
 
 /** Longer ones are not gone back to: the cookie must be small. */
 const MOST_TARGET_CHARS = 1500;
@@ -49,11 +50,10 @@ export interface LoginsInit {
   readonly options: Options;
   readonly provider: Provider;
   readonly seal: Seal;
+  readonly sessions: Sessions;
   readonly jar: Jar;
   readonly originOf: OriginOf;
   now(): number;
-  /** True when claims say who the user is. */
-  isKnown(claims: Claims): boolean;
 }
 
 export class Logins {
@@ -101,15 +101,15 @@ export class Logins {
    * Takes a browser back from the provider. It has a new session then, whatever it had before.
    * @throws LoginFailure
    */
-  async finish(x: Exchange, taken: Taken): Promise<{ reply: Reply; session: Session }> {
-    const { seal, jar, originOf, now, provider, options } = this.#init;
+  async finish(x: Exchange, taken: Taken): Promise<{ reply: Reply; opened: Opened }> {
+    const { seal, sessions, jar, originOf, now, provider, options } = this.#init;
     const origin = originOf(x);
     const isSecure = origin.startsWith("https:");
     const state = only(x, "state") ?? "";
-    const sealed = taken.logins.get(state);
-    const login = sealed === undefined ? undefined : openLogin(seal, sealed, state);
-    // It can be used once: it is gone whatever comes of it.
-    const cookies = sealed === undefined ? [] : jar.removeLogin(state, isSecure);
+    const kept = taken.logins.get(state);
+    const login = kept === undefined ? undefined : openLogin(seal, kept, state);
+    // It can be used once; but when the provider cannot be asked, the browser may try again.
+    const cookies = kept === undefined ? [] : jar.removeLogin(state, isSecure);
     const fail = (failure: Failure): never => {
       throw new LoginFailure(failure, DETAILS[failure], cookies);
     };
@@ -131,13 +131,14 @@ export class Logins {
     if (grant === undefined) return fail("code");
     const claims = grant.idToken === undefined ? "invalid" : await provider.verify(grant.idToken);
     if (claims === "unavailable") throw unavailable;
-    if (claims === "invalid" || claims["nonce"] !== login.nonce || !this.#init.isKnown(claims)) {
-      return fail("token");
-    }
+    if (claims === "invalid" || claims["nonce"] !== login.nonce) return fail("token");
     const session = startSession(grant, grant.idToken!, options.accessTokenToUpstream, now());
-    const kept = jar.setSession(sealSession(seal, session), taken, isSecure);
-    if (kept === undefined) return fail("size");
-    return { reply: redirectTo(origin + login.to, [...kept, ...cookies]), session };
+    const sealed = sessions.seal(session);
+    const opened = sessions.read(session, sealed.length);
+    if (opened.consumer === undefined) return fail("token");
+    const lines = jar.setSession(sealed, taken, isSecure);
+    if (lines === undefined) return fail("size");
+    return { reply: redirectTo(origin + login.to, [...lines, ...cookies]), opened };
   }
 
   /** Where a session ends at the provider (OpenID Connect RP-Initiated Logout 1.0); undefined where it has no such page. */

@@ -5,7 +5,7 @@
 import { hash } from "node:crypto";
 import type { Clock, Consumer } from "../../../core/plugin.ts";
 import { readConsumer } from "../../../core/naming.ts";
-import { Recent } from "../recent.ts";
+import { Recent } from "../../../core/recent.ts";
 import type { Issuer } from "./issuer.ts";
 import { judgeByKeys } from "../../../core/jwt/key-source.ts";
 import type { KeySet, TokenKeys } from "../../../core/jwt/keys.ts";

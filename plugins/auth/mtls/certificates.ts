@@ -3,7 +3,7 @@
  * was found is remembered under the digest of the text that had it, for the right ones and for the wrong ones.
  */
 import { hash, X509Certificate } from "node:crypto";
-import { Recent } from "../recent.ts";
+import { Recent } from "../../../core/recent.ts";
 
 const MOST_KNOWN = 10_000;
 const MOST_KNOWN_BYTES = 16 * 1024 ** 2;

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { Recent } from "../../../plugins/auth/recent.ts";
+import { Recent } from "../../core/recent.ts";
 
 const make = (entries = 8, bytes = 1000) => new Recent<number>(entries, bytes, (value) => value);
 

@@ -1,6 +1,5 @@
-/** What browsers keep, as texts that only the gateway can read. */
+/** Logins under way, as texts that browsers keep. */
 import type { Seal } from "./seal.ts";
-import type { Session } from "./session.ts";
 
 /** A login under way. */
 export interface Login {
@@ -15,22 +14,13 @@ export interface Login {
 }
 
 /** Says what is inside; another number when that changes. */
-const SESSION = "session 1";
-const LOGIN = "login 1";
-
-export const sealSession = (seal: Seal, session: Session): string =>
-  seal.seal(JSON.stringify(session), SESSION);
-
-export function openSession(seal: Seal, sealed: string): Session | undefined {
-  const text = seal.open(sealed, SESSION);
-  return text === undefined ? undefined : (JSON.parse(text) as Session);
-}
+const PURPOSE = "login 1";
 
 /** @param state the login cannot be opened with another one */
 export const sealLogin = (seal: Seal, login: Login, state: string): string =>
-  seal.seal(JSON.stringify(login), `${LOGIN} ${state}`);
+  seal.seal(JSON.stringify(login), `${PURPOSE} ${state}`);
 
 export function openLogin(seal: Seal, sealed: string, state: string): Login | undefined {
-  const text = seal.open(sealed, `${LOGIN} ${state}`);
+  const text = seal.open(sealed, `${PURPOSE} ${state}`);
   return text === undefined ? undefined : (JSON.parse(text) as Login);
 }
