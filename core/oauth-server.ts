@@ -55,15 +55,14 @@ export class OAuthServer {
   constructor(init: OAuthServerInit, pointer: string) {
     const { options, url, member, timeoutMs, asker, clock } = init;
     const { issuer, allowHttp } = options;
-    const parse = (value: string, key: string): URL =>
-      parseRemoteUrl(value, allowHttp, "see the secret", `${pointer}/${key}`);
-    this.#url = url.value === undefined ? undefined : parse(url.value, url.key);
-    const base = issuer === undefined ? undefined : parse(issuer, "issuer");
+    const risk = "see the secret";
+    this.#url =
+      url.value === undefined
+        ? undefined
+        : parseRemoteUrl(url.value, allowHttp, risk, `${pointer}/${url.key}`);
+    const base = issuer === undefined ? undefined : parseIssuer(issuer, allowHttp, risk, `${pointer}/issuer`);
     if (this.#url === undefined && base === undefined) {
       throw new ConfigError(`Needs \`${url.key}\`, or \`issuer\` to find it by`, pointer, "CONFIG_VALUE");
-    }
-    if (base !== undefined && (base.search !== "" || base.hash !== "")) {
-      throw new ConfigError("An issuer has no query and no fragment", `${pointer}/issuer`, "CONFIG_VALUE");
     }
     if (this.#url === undefined && issuer !== undefined) {
       this.#discovery = new OAuthDiscovery({
@@ -130,6 +129,18 @@ export class OAuthClient {
     } as const;
     return this.#asker.ask(question, read);
   }
+}
+
+/**
+ * @param risk see {@link parseRemoteUrl}
+ * @throws ConfigError at `pointer`
+ */
+export function parseIssuer(issuer: string, allowHttp: boolean, risk: string, pointer: string): URL {
+  const url = parseRemoteUrl(issuer, allowHttp, risk, pointer);
+  if (url.search !== "" || url.hash !== "") {
+    throw new ConfigError("An issuer has no query and no fragment", pointer, "CONFIG_VALUE");
+  }
+  return url;
 }
 
 /** As RFC 6749 section 2.3.1 wants it, before it becomes base64. */

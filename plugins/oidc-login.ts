@@ -77,8 +77,7 @@ export const oidcLogin: Plugin<Options> = {
 };
 
 /** @throws ConfigError */
-function check({ callbackPath, logoutPath, parameters, issuer, idleTimeout, lifetime }: Options): void {
-  if (issuer === undefined) throw new ConfigError("Needs `issuer`", "/issuer", "CONFIG_VALUE");
+function check({ callbackPath, logoutPath, parameters, idleTimeout, lifetime }: Options): void {
   if (callbackPath === logoutPath) {
     throw new ConfigError("This is `callbackPath` already", "/logoutPath", "CONFIG_VALUE");
   }

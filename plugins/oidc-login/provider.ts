@@ -7,9 +7,8 @@ import { judgeByKeys } from "../../core/jwt/key-source.ts";
 import type { KeySet, TokenKeys } from "../../core/jwt/keys.ts";
 import { RemoteKeys } from "../../core/jwt/remote-keys.ts";
 import { type IssuerMetadata, OAuthDiscovery } from "../../core/oauth-discovery.ts";
-import { OAuthClient } from "../../core/oauth-server.ts";
+import { OAuthClient, parseIssuer } from "../../core/oauth-server.ts";
 import type { Clock, Host } from "../../core/plugin.ts";
-import { parseRemoteUrl } from "../../core/remote-url.ts";
 import { parseDuration } from "../../core/units.ts";
 import type { Options } from "./options.ts";
 
@@ -59,7 +58,7 @@ export class Provider {
   /** @throws ConfigError */
   constructor(options: Options, tokenKeys: TokenKeys, asker: Asker, host: Host) {
     const { issuer, allowHttp } = options;
-    const url = parseRemoteUrl(issuer, allowHttp, "log in as anybody", "/issuer");
+    const url = parseIssuer(issuer, allowHttp, "log in as anybody", "/issuer");
     const timeoutMs = parseDuration(options.timeout);
     this.#options = options;
     this.#tokenKeys = tokenKeys;

@@ -581,6 +581,7 @@ describe("an access token", () => {
 describe("options", () => {
   it.each([
     [{ issuer: "http://elsewhere.example" }, "in between can log in as anybody"],
+    [{ issuer: "https://login.example/?a" }, "no query"],
     [{ publicUrl: "https://app.example/path" }, "not an origin"],
     [{ publicUrl: "app.example" }, "not an origin"],
     [{ logoutPath: "/oauth2/callback" }, "`callbackPath` already"],

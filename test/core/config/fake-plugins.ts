@@ -5,6 +5,7 @@ import { auth } from "../../../plugins/auth.ts";
 import { limitSchema } from "../../../plugins/limit/schema.ts";
 import { csrf } from "../../../plugins/csrf.ts";
 import { oauth2Client } from "../../../plugins/oauth2-client.ts";
+import { oidcLogin } from "../../../plugins/oidc-login.ts";
 import { script } from "../../../plugins/script.ts";
 import { sign } from "../../../plugins/sign.ts";
 import { validate } from "../../../plugins/validate.ts";
@@ -119,6 +120,7 @@ const PLUGINS = [
   plugin("csrf", csrf.schema),
   plugin("validate", validate.schema),
   plugin("oauth2-client", oauth2Client.schema),
+  plugin("oidc-login", oidcLogin.schema, { guard: true }),
   plugin("respond", respond, { terminal: true }),
   script,
   plugin("sign", sign.schema),
