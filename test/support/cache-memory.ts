@@ -1,4 +1,5 @@
 /** A memory level with a clock and purges of its own. */
+import { seededRandom } from "../../bench/support/cache-traces.ts";
 import { createMemoryLevel, type MemoryLevelOptions } from "../../plugins/cache/memory/memory-level.ts";
 import type { FieldOf } from "../../plugins/cache/level.ts";
 import { PurgeTable } from "../../plugins/cache/purges.ts";
@@ -7,16 +8,6 @@ import { FakeClock } from "./harness.ts";
 
 /** A request without any fields. */
 export const noFields: FieldOf = () => ABSENT;
-
-/** Numbers that are the same each time. */
-export function seededRandom(seed: number): () => number {
-  return () => {
-    seed = (seed + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(seed ^ (seed >>> 15), 1 | seed);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 export function memoryLevel(rest: Partial<MemoryLevelOptions> = {}) {
   const purges = new PurgeTable();

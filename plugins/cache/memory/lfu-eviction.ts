@@ -3,7 +3,7 @@
  * for longest leaves it; it gets into the main part only if it came more often, lately, than all those together that
  * would have to go for it (Einziger, Eytan, Friedman and Manes 2021 for sizes that differ). So what comes once, a crawler
  * for example, displaces nothing. In the main part those that were used again are protected from those that were not.
- * How large the window is follows from which size gave more hits.
+ * How large the window is follows from which size gave more hits: large where what is new is asked for most.
  */
 import { KeyHash } from "../../../core/threads/key-hash.ts";
 import type { Eviction } from "./eviction.ts";
@@ -16,12 +16,12 @@ const PROTECTED = 2;
 
 /** Share of the bound that the window has: at the beginning and at least, and at most. */
 const LEAST_WINDOW_SHARE = 0.01;
-const MOST_WINDOW_SHARE = 0.5;
+const MOST_WINDOW_SHARE = 0.8;
 /** Share of the main part that is protected. */
 const PROTECTED_SHARE = 0.8;
 
 /** The window is changed after so many adds and uses for each slot, and never after fewer than that. */
-const SAMPLE = 10;
+const SAMPLE = 3;
 const LEAST_SAMPLE = 1000;
 /** By which share of the bound at first; each time a little less, until the hit ratio changes by so much. */
 const FIRST_STEP = 0.0625;

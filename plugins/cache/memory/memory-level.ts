@@ -120,7 +120,7 @@ class Memory implements BoundedMemoryLevel {
   }
 
   setBounds(bounds: MemoryBounds): void {
-    const { evict } = this.#bounds;
+    const { evict, variants } = this.#bounds;
     this.#bounds = bounds;
     if (evict === bounds.evict) {
       this.#eviction.setBound(bounds.maxBytes);
@@ -128,7 +128,9 @@ class Memory implements BoundedMemoryLevel {
       this.#eviction = createEviction(bounds.evict, bounds.maxBytes, this.#random);
       for (const key of this.#newest.keys()) for (const slot of this.#variants(key)) this.#eviction.add(slot);
     }
-    for (const key of this.#newest.keys()) this.#dropVariants(this.#variants(key));
+    if (bounds.variants < variants) {
+      for (const key of this.#newest.keys()) this.#dropVariants(this.#variants(key));
+    }
     this.#makeRoom();
   }
 

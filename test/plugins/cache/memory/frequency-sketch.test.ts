@@ -1,7 +1,7 @@
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { seededRandom } from "../../../../bench/support/cache-traces.ts";
 import { FrequencySketch } from "../../../../plugins/cache/memory/frequency-sketch.ts";
-import { seededRandom } from "../../../support/cache-memory.ts";
 
 describe("the sketch of how often hashes came", () => {
   it("never says too little, up to 15, also while it grows", () => {
