@@ -15,6 +15,7 @@ const BENCHES = [
   "restart",
   "shared-memory",
   "limit",
+  "cache-memory",
   "auth",
   "signatures",
   "script",

@@ -8,7 +8,7 @@ import { bytesOf, type Entry } from "../../plugins/cache/entry.ts";
 import type { EvictionName } from "../../plugins/cache/memory/create-eviction.ts";
 import { type BoundedMemoryLevel, createMemoryLevel } from "../../plugins/cache/memory/memory-level.ts";
 import { PurgeTable } from "../../plugins/cache/purges.ts";
-import { seededRandom } from "./cache-traces.ts";
+import { seededRandom, zipf } from "./cache-traces.ts";
 import { median } from "./stats.ts";
 
 /** What it prints: bytes of an entry, and CPU time in nanoseconds. */
@@ -18,19 +18,25 @@ export interface MemoryRun {
   readonly real: number;
   /** As the process has grown. */
   readonly resident: number;
-  /** One entry over and over; any of them; and one that is not there. */
+  /** A thousand pages in turn; pages as popular as on the web; the same in a `Map`; any of the pages; and those that are not there. */
   readonly hot: number;
+  readonly hit: number;
+  readonly map: number;
   readonly any: number;
   readonly miss: number;
   /** An entry for which another has to go. */
   readonly put: number;
 }
 
+const TIMED = ["hot", "hit", "map", "any", "miss", "put"] as const;
+type Timed = (typeof TIMED)[number];
+
 const [evict = "", ...numbers] = process.argv.slice(2);
 const [bodyBytes = 0, entries = 0, rounds = 0] = numbers.map(Number);
 
-/** Made anew each time, as those of requests are. */
-const keyOf = (page: number): string => `https example.com/articles/2026/${page}?view=full`;
+/** A text of its own each time, as those of requests are. */
+const keyOf = (page: number): string =>
+  Buffer.from(`https example.com/articles/2026/${page}?view=full`).toString("latin1");
 
 const HEAD = Buffer.from(
   "Content-Type: text/html; charset=utf-8\nContent-Length: 1024\nDate: Sat, 21 Nov 2026 18:16:18 GMT\n" +
@@ -45,7 +51,7 @@ function entryOf(page: number): Entry {
     const colon = HEAD.indexOf(": ", at);
     const end = HEAD.indexOf("\n", colon);
     const next = end < 0 ? HEAD.length : end;
-    headers.push(HEAD.latin1Slice(at, colon), HEAD.latin1Slice(colon + 2, next));
+    headers.push(HEAD.toString("latin1", at, colon), HEAD.toString("latin1", colon + 2, next));
     at = next + 1;
   }
   const now = Date.now();
@@ -54,7 +60,7 @@ function entryOf(page: number): Entry {
     url: `example.com/articles/2026/${page}?view=full`,
     status: 200,
     reason: "OK",
-    headers,
+    headers: headers.slice(),
     body: Buffer.from(new ArrayBuffer(bodyBytes)).fill(1),
     part: undefined,
     vary: ["accept-encoding", "gzip"],
@@ -98,25 +104,23 @@ async function weigh(): Promise<Memory> {
   return { real: heapUsed + external, resident: rss };
 }
 
-let found = 0;
 const fieldOf = (): string => "gzip";
+let found = 0;
 
-/** CPU time of each of so many calls, in nanoseconds, without what the other call takes. */
-function measure(count: number, call: (i: number) => unknown, less: (i: number) => unknown): number {
-  const timeOf = (measured: typeof call): number => {
-    const before = process.threadCpuUsage();
-    for (let i = 0; i < count; i++) if (measured(i) !== undefined) found++;
-    const { user, system } = process.threadCpuUsage(before);
-    return ((user + system) * 1000) / count;
-  };
-  return timeOf(call) - timeOf(less);
+/** CPU time of each call, in nanoseconds. */
+function measure<T>(values: readonly T[], call: (value: T) => unknown): number {
+  const before = process.threadCpuUsage();
+  for (const value of values) if (call(value) !== undefined) found++;
+  const { user, system } = process.threadCpuUsage(before);
+  return ((user + system) * 1000) / values.length;
 }
 
-const warm = create();
-for (let i = 0; i < 2000; i++) warm.put(entryOf(i));
-for (let i = 0; i < 200_000; i++) warm.find(keyOf(i % 3000), fieldOf);
-warm.close();
-
+{
+  const warm = create();
+  for (let i = 0; i < 2000; i++) warm.put(entryOf(i));
+  for (let i = 0; i < 2000; i++) warm.find(keyOf(i), fieldOf);
+  warm.close();
+}
 const before = await weigh();
 const level = create();
 for (let i = 0; i < entries; i++) level.put(entryOf(i));
@@ -124,40 +128,27 @@ const after = await weigh();
 const kept = level.entries;
 const counted = level.bytes / kept;
 
+// Keys whose hash is known: to find that out is not the level's.
 const random = seededRandom(2);
-const order = Uint32Array.from({ length: 200_000 }, () => random() * entries);
-const times = { hot: [] as number[], any: [] as number[], miss: [] as number[], put: [] as number[] };
+const popular = Array.from(zipf(200_000, entries), (page) => keyOf((page * 7919) % entries));
+const hot = Array.from({ length: 200_000 }, (_, i) => keyOf(i % 1000));
+const any = Array.from({ length: 200_000 }, () => keyOf(Math.floor(random() * entries)));
+const absent = Array.from({ length: 200_000 }, (_, i) => keyOf(-i));
+const map = new Map(Array.from({ length: entries }, (_, i) => [keyOf(i), i]));
+const times = { hot: [], hit: [], map: [], any: [], miss: [], put: [] } as Record<Timed, number[]>;
 let page = entries;
-for (let i = 0; i < rounds; i++) {
-  // The time that it takes to make a key is not the level's; that to hash it is.
-  times.hot.push(
-    measure(
-      200_000,
-      () => level.find(keyOf(7), fieldOf),
-      () => keyOf(7).length,
-    ),
-  );
-  times.any.push(
-    measure(
-      200_000,
-      (i) => level.find(keyOf(order[i]!), fieldOf),
-      (i) => keyOf(order[i]!).length,
-    ),
-  );
-  times.miss.push(
-    measure(
-      200_000,
-      (i) => level.find(keyOf(i + 1e9), fieldOf),
-      (i) => keyOf(i + 1e9).length,
-    ),
-  );
-  times.put.push(
-    measure(
-      5000,
-      () => level.put(entryOf(page++)),
-      () => entryOf(page++).key.length,
-    ),
-  );
+for (let i = -1; i < rounds; i++) {
+  const put = Array.from({ length: 5000 }, () => entryOf(page++));
+  const round = {
+    hot: measure(hot, (key) => level.find(key, fieldOf)),
+    hit: measure(popular, (key) => level.find(key, fieldOf)),
+    map: measure(popular, (key) => map.get(key)),
+    any: measure(any, (key) => level.find(key, fieldOf)),
+    miss: measure(absent, (key) => level.find(key, fieldOf)),
+    put: measure(put, (entry) => level.put(entry)),
+  };
+  if (i < 0) continue; // hashes were not known yet
+  for (const name of TIMED) times[name].push(round[name]);
 }
 level.close();
 
@@ -166,8 +157,11 @@ const run: MemoryRun = {
   real: (after.real - before.real) / kept,
   resident: (after.resident - before.resident) / kept,
   hot: median(times.hot),
+  hit: median(times.hit),
+  map: median(times.map),
   any: median(times.any),
   miss: median(times.miss),
   put: median(times.put),
 };
 console.log(JSON.stringify(run));
+if (found === 0) process.exitCode = 1;

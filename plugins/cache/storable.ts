@@ -168,5 +168,5 @@ function storedHeaders(headers: HeaderList, head: ReplyHead, times: Times): stri
     if (!NOT_STORED.has(lower) && !withheld.includes(lower)) stored.push(raw[i]!, raw[i + 1]!);
   }
   if (!head.hasDate) stored.push("Date", new Date(times.respondedAtMs).toUTCString());
-  return stored;
+  return stored.slice(); // without the room that arrays leave to grow
 }

@@ -1,5 +1,7 @@
 /** Which requests a stored response was chosen for (RFC 9111 section 4.1): the fields that Vary names, normalized. */
 import { type HeaderList, isHeaderName } from "../../core/headers.ts";
+import type { Entry } from "./entry.ts";
+import type { FieldOf } from "./level.ts";
 import { splitList } from "./lists.ts";
 
 /** The value of a field that a request does not have: absent is not the same as empty. No field can have it. */
@@ -33,6 +35,14 @@ export function varyValues(names: readonly string[], headers: HeaderList): strin
   const values: string[] = [];
   for (const name of names) values.push(name, normalizedField(headers, name));
   return values;
+}
+
+/** Whether an entry is for a request: it has what the one had that the entry was the reply to. */
+export function isFor({ vary }: Entry, fieldOf: FieldOf): boolean {
+  for (let i = 0; i < vary.length; i += 2) {
+    if (fieldOf(vary[i]!) !== vary[i + 1]) return false;
+  }
+  return true;
 }
 
 /**

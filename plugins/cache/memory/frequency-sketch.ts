@@ -4,14 +4,17 @@
  * It never says too little, but for the halving.
  */
 
-const COUNTERS_PER_WORD = 8;
 const MOST = 15;
 const LEAST_WORDS = 256;
 const MOST_WORDS = 2 ** 22;
 /** Counters are halved once so many came for each word. */
 const SAMPLE = 10;
-/** Each makes another hash of a hash: what it counts is the least of four counters. */
-const ROWS = [0x3c6ef372, 0x1b873593, 0x5851f42d, 0x27d4eb2f] as const;
+/** What counts a hash is the least of one counter of each row. All rows of a hash lie together: 64 bytes. */
+const ROWS = 4;
+const ROW_WORDS = 4;
+const BLOCK_WORDS = ROWS * ROW_WORDS;
+/** Makes another hash of a hash: where in their rows its counters are. */
+const SECOND = 0x3c6ef372;
 
 export class FrequencySketch {
   #words = new Int32Array(LEAST_WORDS);
@@ -22,35 +25,45 @@ export class FrequencySketch {
     while (hashes > this.#words.length && this.#words.length < MOST_WORDS) {
       const words = new Int32Array(2 * this.#words.length);
       words.set(this.#words);
-      words.set(this.#words, this.#words.length); // a hash finds its counters in either half
+      words.set(this.#words, this.#words.length); // a hash finds its block in either half
       this.#words = words;
     }
   }
 
   add(hash: number): void {
     const words = this.#words;
+    let row = this.#blockOf(hash);
+    let bits = mix(hash ^ SECOND);
     let counted = false;
-    for (let i = 0; i < ROWS.length; i++) {
-      const row = mix(hash ^ ROWS[i]!);
-      const word = row & (words.length - 1);
-      const shift = (row >>> 29) * (32 / COUNTERS_PER_WORD);
-      if (((words[word]! >>> shift) & MOST) === MOST) continue;
-      words[word]! += 1 << shift;
-      counted = true;
+    for (let i = 0; i < ROWS; i++) {
+      const word = row + (bits & 3);
+      const shift = bits & 28;
+      if (((words[word]! >>> shift) & MOST) !== MOST) {
+        words[word]! += 1 << shift;
+        counted = true;
+      }
+      row += ROW_WORDS;
+      bits >>>= 5;
     }
     if (counted && ++this.#came >= SAMPLE * words.length) this.#halve();
   }
 
   /** From 0 to 15. */
   estimate(hash: number): number {
-    const words = this.#words;
+    let row = this.#blockOf(hash);
+    let bits = mix(hash ^ SECOND);
     let least = MOST;
-    for (let i = 0; i < ROWS.length; i++) {
-      const row = mix(hash ^ ROWS[i]!);
-      const counter = (words[row & (words.length - 1)]! >>> ((row >>> 29) * (32 / COUNTERS_PER_WORD))) & MOST;
+    for (let i = 0; i < ROWS; i++) {
+      const counter = (this.#words[row + (bits & 3)]! >>> (bits & 28)) & MOST;
       if (counter < least) least = counter;
+      row += ROW_WORDS;
+      bits >>>= 5;
     }
     return least;
+  }
+
+  #blockOf(hash: number): number {
+    return Math.imul(mix(hash), BLOCK_WORDS) & (this.#words.length - 1);
   }
 
   #halve(): void {

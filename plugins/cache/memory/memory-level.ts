@@ -3,6 +3,7 @@ import type { Clock } from "../../../core/plugin.ts";
 import type { Entry } from "../entry.ts";
 import type { FieldOf, MemoryLevel, Purges } from "../level.ts";
 import { makeStale } from "../purges.ts";
+import { isFor } from "../vary.ts";
 import { createEviction, type EvictionName } from "./create-eviction.ts";
 import type { Eviction } from "./eviction.ts";
 import { Slot } from "./slot.ts";
@@ -219,14 +220,6 @@ class Memory implements BoundedMemoryLevel {
       this.evicted.size++;
     }
   }
-}
-
-/** Whether the request has what the one that it answered had, in the fields that it varies by. */
-function isFor({ vary }: Entry, fieldOf: FieldOf): boolean {
-  for (let i = 0; i < vary.length; i += 2) {
-    if (fieldOf(vary[i]!) !== vary[i + 1]) return false;
-  }
-  return true;
 }
 
 function haveSameFields({ vary }: Entry, other: Entry): boolean {

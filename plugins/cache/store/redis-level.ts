@@ -10,12 +10,13 @@ import {
 } from "../../../core/plugin.ts";
 import type { Entry } from "../entry.ts";
 import type { Claim, FieldOf, Purges, StoreLevel, Turn } from "../level.ts";
+import { isFor } from "../vary.ts";
 import { decodeEntry, encodeEntry, HEAD_BYTES } from "./entry-codec.ts";
 import { lifetimeOf } from "./lifetime.ts";
 import { Notes } from "./notes.ts";
 import type { PurgeLog } from "./purge-log.ts";
 import { ABANDON, CLAIM, DELETE, DROP, HELD, PUT, YOURS } from "./scripts.ts";
-import { DIGEST_LENGTH, digestOf, isFor, markerOf, readMarker, variantFor, variantOf } from "./store-keys.ts";
+import { DIGEST_LENGTH, digestOf, markerOf, readMarker, variantFor, variantOf } from "./store-keys.ts";
 import type { StoreStats } from "./store-stats.ts";
 
 /** Bodies that may be on their way: what a store that has become slow holds in memory. */

@@ -44,11 +44,3 @@ export function variantOf(vary: readonly string[]): string {
 export function variantFor(names: readonly string[], fieldOf: FieldOf): string {
   return variantOf(names.flatMap((name) => [name, fieldOf(name)]));
 }
-
-/** Whether an entry is for a request. */
-export function isFor({ vary }: Entry, fieldOf: FieldOf): boolean {
-  for (let i = 0; i < vary.length; i += 2) {
-    if (fieldOf(vary[i]!) !== vary[i + 1]) return false;
-  }
-  return true;
-}
