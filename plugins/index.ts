@@ -5,6 +5,7 @@ import { authorize } from "./authorize.ts";
 import { balance } from "./balance.ts";
 import { breaker } from "./breaker.ts";
 import { cache } from "./cache.ts";
+import { coalesce } from "./coalesce.ts";
 import { compress } from "./compress.ts";
 import { concurrency } from "./concurrency.ts";
 import { cors } from "./cors.ts";
@@ -33,6 +34,7 @@ const BUILT_IN: readonly Plugin[] = [
   balance,
   breaker,
   cache,
+  coalesce,
   compress,
   concurrency,
   cors,

@@ -221,11 +221,14 @@ describe("imports", () => {
     expect(offenders.filter((file) => !ASSEMBLY.includes(file))).toEqual([]);
   });
 
-  /** What some plugins have for all others: sending to upstreams, checking passwords, counting. */
+  /** What some plugins have for all others: sending to upstreams, checking passwords, waiting for each other, counting. */
   const FOR_ALL_PLUGINS = [
     "plugins/auth/passwords.ts",
     "plugins/balance/balancer.ts",
     "plugins/balance/options.ts",
+    "plugins/cache/coalescing.ts",
+    "plugins/cache/key.ts",
+    "plugins/cache/schema.ts",
     "plugins/limit/keys.ts",
     "plugins/limit/limiter.ts",
     "plugins/limit/open-limiters.ts",

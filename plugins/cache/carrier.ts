@@ -5,9 +5,7 @@ import {
   BytesBody,
   type Clock,
   type Exchange,
-  GatewayError,
   type Handler,
-  type HeaderList,
   type Log,
   type Reply,
 } from "../../core/plugin.ts";
@@ -17,20 +15,21 @@ import { askToValidate } from "./conditional.ts";
 import type { CacheCounts } from "./counts.ts";
 import type { Entry } from "./entry.ts";
 import { Fill, type FillBudget, type FillListener, type GivenUp } from "./fill.ts";
-import type { Flight } from "./flight.ts";
+import { type Flight, isForAllWaiting } from "./flight.ts";
 import type { Flights } from "./flights.ts";
 import { freshen } from "./freshen.ts";
-import { hostOf, type Keys } from "./key.ts";
+import { askedOf, EMPTY, passingHead, purgedUrl, tagsOf } from "./head.ts";
 import type { MemoryLevel, Purges } from "./level.ts";
 import type { CacheRequest } from "./request.ts";
 import { mayServeOnError } from "./reuse.ts";
 import type { CacheRules } from "./rules.ts";
 import { ttlSeconds } from "./serve.ts";
-import { type Asked, judgeStorable } from "./storable.ts";
+import { judgeStorable, type NotStoredReason } from "./storable.ts";
 import { announce } from "./targeted.ts";
-import { readVary, varyValues } from "./vary.ts";
+import { readVary } from "./vary.ts";
 
-const EMPTY = Buffer.alloc(0);
+/** Why a reply is not stored that says nothing about replies to others. */
+const ABOUT_REQUEST: ReadonlySet<NotStoredReason> = new Set(["request-no-store", "authorization"]);
 
 /** What a flight is for. */
 export interface Trip {
@@ -89,7 +88,8 @@ export class Carrier {
       const requestedAtMs = this.#clock.now();
       const reply = await this.#next(x);
       const times = { requestedAtMs, respondedAtMs: this.#clock.now() };
-      if (trip.stored !== undefined && reply.status === 304) this.#onValidated(flight, trip, reply, times);
+      if (trip.stored !== undefined && reply.status === 304)
+        this.#onValidated(flight, trip, reply, times, version);
       else if (reply.status < 500 || !this.#fallBack(flight, trip, reply.status)) {
         this.#onReply(flight, trip, reply, times, version, beganAt);
       } else discard(x, reply.body);
@@ -99,11 +99,12 @@ export class Carrier {
   }
 
   /** What is stored is still right. */
-  #onValidated(flight: Flight, trip: Trip, reply: Reply, times: Times): void {
+  #onValidated(flight: Flight, trip: Trip, reply: Reply, times: Times, version: number): void {
     discard(flight.x, reply.body);
     const { topic } = flight;
     const asked = askedOf(trip.asker, trip.request, this.#rules.keys);
-    const { entry, refusal } = freshen(trip.stored!, reply.headers, asked, times, this.#rules.freshness);
+    const stored = { ...trip.stored!, version }; // purges that were known do not concern it any more
+    const { entry, refusal } = freshen(stored, reply.headers, asked, times, this.#rules.freshness);
     const isStored = refusal === undefined && !this.#flights.isSpoiled(flight);
     if (isStored) {
       this.#level.put(entry);
@@ -133,8 +134,7 @@ export class Carrier {
   }
 
   #onFailure(flight: Flight, trip: Trip, error: unknown): void {
-    const isShared =
-      error instanceof GatewayError && error.status >= 500 && error.code !== "DEADLINE_EXCEEDED";
+    const isShared = isForAllWaiting(error);
     if (isShared && this.#fallBack(flight, trip, undefined)) return;
     if (trip.isRefresh) this.#onRefreshFailed(flight, error);
     flight.crash(error, isShared);
@@ -169,17 +169,19 @@ export class Carrier {
       return this.#stream(flight, reply, head, sent, maxBodyBytes, beganAt);
     }
     // What is there is out of date: the origin has something else now, or says that it is not to be stored.
-    if (stored !== undefined && reply.status < 500) this.#level.delete(flight.key);
+    if (stored !== undefined && reply.status < 500 && !ABOUT_REQUEST.has(judged.reason)) {
+      this.#level.delete(flight.key);
+    }
     const sent = { why, detail: judged.reason };
     if (judged.reason === "no-freshness" && reply.status >= 500 && !reply.headers.has("set-cookie")) {
       const vary = readVary(reply.headers.getJoined("vary"));
       if (vary !== undefined) {
-        const head = errorHead(reply, times, varyValues(vary, asked.headers), facts);
+        const head = passingHead(reply, asked, times, vary);
         return this.#stream(flight, reply, head, sent, -1, beganAt);
       }
     }
     this.#flights.mark(flight.topic);
-    this.#own(flight, reply, sent);
+    flight.landOwn({ kind: "own", reply, sent });
   }
 
   /** Gives a reply to all who wait, while it is stored, if it is. */
@@ -187,36 +189,8 @@ export class Carrier {
     const delivery = new Delivery(flight, head, beganAt, this.#level, this.#flights, this.#clock);
     const fill = new Fill(reply.body ?? new BytesBody(EMPTY), maxBytes, delivery, this.#budget);
     const status = fill.isKept || maxBytes < 0 ? sent : { ...sent, stored: false, detail: "too-large" };
-    flight.land({ kind: "stream", head, fill, reply, sent: status }, true);
-    if (!fill.isKept) flight.close();
-    // Those who waited open their readers as soon as this turn ends, and nothing may be let go before.
-    process.nextTick(beginFill, fill);
+    flight.landStream({ kind: "stream", head, fill, reply, sent: status });
   }
-
-  #own(flight: Flight, reply: Reply, sent: Sent): void {
-    const isWanted = flight.isLed;
-    flight.land({ kind: "own", reply, sent }, false);
-    if (isWanted) return;
-    discard(flight.x, reply.body);
-    flight.end();
-  }
-}
-
-/** A request, for those who judge its reply. */
-export function askedOf(x: Exchange, request: CacheRequest, keys: Keys): Asked {
-  const isKnown = request.isAuthorized || x.consumer !== undefined;
-  return {
-    method: x.method,
-    isKeyed: true,
-    url: urlOf(x),
-    headers: x.headers.clone(),
-    request,
-    isAuthorized: isKnown && !keys.separates(x),
-  };
-}
-
-function beginFill(fill: Fill): void {
-  fill.begin();
 }
 
 /** Stores what a flight brought. */
@@ -278,45 +252,4 @@ function prepare({ headers, method }: Exchange, stored: Entry | undefined, isMar
   if (isMarked || method === "HEAD" || headers.has("range")) return;
   headers.delete("if-none-match");
   headers.delete("if-modified-since");
-}
-
-/** What those get who wait for a reply that is an error: it is shared, not stored. */
-function errorHead(
-  reply: Reply,
-  times: Times,
-  vary: readonly string[],
-  facts: Pick<Entry, "key" | "status" | "reason" | "body" | "fillMs" | "version">,
-): Entry {
-  return {
-    ...facts,
-    ...times,
-    url: "",
-    headers: reply.headers.raw.slice(),
-    part: undefined,
-    vary,
-    tags: [],
-    initialAgeMs: 0,
-    freshMs: 0,
-    staleWhileRevalidateMs: 0,
-    staleIfErrorMs: 0,
-    mustRevalidate: true,
-    alwaysValidate: true,
-  };
-}
-
-export function urlOf({ scheme, authority, path, search }: Exchange): string {
-  return `${scheme}://${authority}${path}${search}`;
-}
-
-/** What purges by URL and prefix go by. */
-function purgedUrl(x: Exchange): string {
-  return hostOf(x) + x.originalPath + x.originalSearch;
-}
-
-function tagsOf(headers: HeaderList): string[] {
-  const tags = new Set<string>();
-  for (const tag of headers.getJoined("surrogate-key")?.split(/[\s,]+/) ?? []) if (tag !== "") tags.add(tag);
-  for (const tag of headers.getJoined("cache-tag")?.split(",") ?? [])
-    if (tag.trim() !== "") tags.add(tag.trim());
-  return [...tags];
 }

@@ -2,28 +2,42 @@
  * One request to the upstream that several exchanges may wait for. It is an exchange of its own, so that a client that
  * goes away does not spoil it for the others.
  */
-import type { Abortable, Exchange, Reply } from "../../core/plugin.ts";
+import { discard } from "../../core/discard.ts";
+import { type Abortable, type Exchange, GatewayError, type Reply } from "../../core/plugin.ts";
 import type { Sent } from "./cache-status.ts";
 import type { CacheResult } from "./counts.ts";
 import type { Entry } from "./entry.ts";
 import type { Fill } from "./fill.ts";
 import type { Flights } from "./flights.ts";
+import { openFor } from "./sharing.ts";
 
 /** What came of a flight, for those who wait for it. `sent` is what Cache-Status says about it. */
-export type Landing =
-  /** A stored response: found, validated, or good enough although the upstream failed. */
-  | { readonly kind: "entry"; readonly entry: Entry; readonly sent: Sent; readonly result: CacheResult }
-  /** A reply that all may have, its body still on its way: that of `head` is empty. */
-  | {
-      readonly kind: "stream";
-      readonly head: Entry;
-      readonly fill: Fill;
-      /** As it came, for the one who asked first. */
-      readonly reply: Reply;
-      readonly sent: Sent;
-    }
-  /** A reply for the one who asked first only. */
-  | { readonly kind: "own"; readonly reply: Reply; readonly sent: Sent };
+export type Landing = EntryLanding | StreamLanding | OwnLanding;
+
+/** A stored response: found, validated, or good enough although the upstream failed. */
+export interface EntryLanding {
+  readonly kind: "entry";
+  readonly entry: Entry;
+  readonly sent: Sent;
+  readonly result: CacheResult;
+}
+
+/** A reply that all may have, its body still on its way: that of `head` is empty. */
+export interface StreamLanding {
+  readonly kind: "stream";
+  readonly head: Entry;
+  readonly fill: Fill;
+  /** As it came, for the one who asked first. */
+  readonly reply: Reply;
+  readonly sent: Sent;
+}
+
+/** A reply for the one who asked first only. */
+export interface OwnLanding {
+  readonly kind: "own";
+  readonly reply: Reply;
+  readonly sent: Sent;
+}
 
 /** Somebody who waits for a flight's head. */
 class Rider implements Abortable {
@@ -62,6 +76,10 @@ class Rider implements Abortable {
   giveUp(): void {
     if (this.#flight.leave(this, undefined)) this.settle(undefined);
   }
+}
+
+function beginFill(fill: Fill): void {
+  fill.begin();
 }
 
 function onWaited(rider: Rider): void {
@@ -152,6 +170,22 @@ export class Flight {
     for (const rider of this.#takeRiders()) rider.settle(isShared ? landing : undefined);
   }
 
+  /** Gives a reply to all who wait; its body begins once each of them has had its turn. */
+  landStream(landing: StreamLanding): void {
+    this.land(landing, true);
+    // Those who waited open their readers when this turn ends, and nothing may be let go before.
+    process.nextTick(beginFill, landing.fill);
+  }
+
+  /** Gives a reply to the one whose request it was; nobody else may have it. */
+  landOwn(landing: OwnLanding): void {
+    const isWanted = this.isLed;
+    this.land(landing, false);
+    if (isWanted) return;
+    discard(this.x, landing.reply.body);
+    this.end();
+  }
+
   /** There will be no head. */
   crash(error: unknown, isShared: boolean): void {
     this.close();
@@ -210,4 +244,19 @@ export function learn(x: Exchange, from: Exchange): void {
   x.attempts += from.attempts;
   if (from.upstreamMs >= 0) x.upstreamMs = Math.max(0, x.upstreamMs) + from.upstreamMs;
   if (from.failureHeaders !== undefined) x.failureHeaders = from.failureHeaders.clone();
+}
+
+/** The reply of a flight, for the one whose request it was. */
+export function takeReply(x: Exchange, flight: Flight, landing: StreamLanding | OwnLanding): Reply {
+  const { reply } = landing;
+  if (landing.kind === "own") {
+    x.onEnd(flight);
+    x.onAbort(flight.x);
+  } else if (reply.body !== null) reply.body = openFor(x, landing.fill);
+  return reply;
+}
+
+/** Whether a failure is that of whoever would be asked for all who wait. */
+export function isForAllWaiting(error: unknown): boolean {
+  return error instanceof GatewayError && error.status >= 500 && error.code !== "DEADLINE_EXCEEDED";
 }

@@ -2,7 +2,6 @@
 import { createHash } from "node:crypto";
 import { discard } from "../../core/discard.ts";
 import {
-  type Body,
   type Clock,
   type Exchange,
   GatewayError,
@@ -13,14 +12,15 @@ import {
 } from "../../core/plugin.ts";
 import { ageMs } from "./age.ts";
 import { addStatus, type Forwarded, hit, sent } from "./cache-status.ts";
-import { askedOf, Carrier, urlOf } from "./carrier.ts";
+import { Carrier } from "./carrier.ts";
 import { describesSame, freshen } from "./freshen.ts";
 import { isNotModified, notModifiedHeaders } from "./conditional.ts";
 import type { CacheCounts } from "./counts.ts";
 import type { Entry } from "./entry.ts";
-import type { Fill, FillBudget } from "./fill.ts";
-import { Flight, forkFor, type Landing, learn } from "./flight.ts";
+import type { FillBudget } from "./fill.ts";
+import { Flight, forkFor, type Landing, learn, takeReply } from "./flight.ts";
 import { Flights } from "./flights.ts";
+import { askedOf, urlOf } from "./head.ts";
 import { invalidatedUrls, isUnsafe } from "./invalidation.ts";
 import type { FieldOf, MemoryLevel, Purges } from "./level.ts";
 import { makeStale } from "./purges.ts";
@@ -28,6 +28,7 @@ import { type CacheRequest, readRequest, SILENT } from "./request.ts";
 import { judgeReuse } from "./reuse.ts";
 import type { CacheRules } from "./rules.ts";
 import { notModified, replyFrom, ttlSeconds, wholeReply } from "./serve.ts";
+import { fits, mayShare, openFor, topicOf } from "./sharing.ts";
 import { normalizedField } from "./vary.ts";
 
 /** Largest body of a POST that is looked up. */
@@ -56,6 +57,7 @@ export class CacheStage {
   readonly #next: Handler;
   readonly #rules: CacheRules;
   readonly #level: MemoryLevel;
+  readonly #purges: Purges;
   readonly #counts: CacheCounts;
   readonly #flights: Flights;
   readonly #carrier: Carrier;
@@ -70,6 +72,7 @@ export class CacheStage {
     this.#next = next;
     this.#rules = rules;
     this.#level = kept.level;
+    this.#purges = kept.purges;
     this.#counts = kept.counts;
     this.#clock = clock;
     this.#random = host.random;
@@ -177,9 +180,7 @@ export class CacheStage {
   /** The reply to another request, if it is for this one too. */
   #share({ x, request }: Wanted, landing: Exclude<Landing, { kind: "own" }>): Reply | undefined {
     const entry = landing.kind === "stream" ? landing.head : landing.entry;
-    for (let i = 0; i < entry.vary.length; i += 2) {
-      if (normalizedField(x.headers, entry.vary[i]!) !== entry.vary[i + 1]) return undefined;
-    }
+    if (!fits(entry, x.headers)) return undefined;
     const nowMs = this.#clock.now();
     const status = sent({ ...landing.sent, collapsed: true });
     let reply: Reply | undefined;
@@ -224,12 +225,12 @@ export class CacheStage {
     const { reply } = landing;
     addStatus(reply.headers, status);
     if (landing.kind === "stream") {
-      if (isNotModified(landing.head, request, nowMs)) return notModified(landing.head, nowMs, status);
-      reply.body = openFor(x, landing.fill);
-      return reply;
+      const { head } = landing;
+      return isNotModified(head, request, nowMs)
+        ? notModified(head, nowMs, status)
+        : takeReply(x, flight, landing);
     }
-    x.onEnd(flight);
-    x.onAbort(flight.x);
+    takeReply(x, flight, landing);
     const facts = { status: reply.status, headers: reply.headers.raw, respondedAtMs: nowMs };
     if (x.method !== "GET" || !isNotModified(facts, request, nowMs)) return reply;
     discard(flight.x, reply.body);
@@ -239,6 +240,7 @@ export class CacheStage {
   /** What comes back says whether what is stored is still right (RFC 9111 section 4.3.5). */
   async #askHead({ x, request, key, why }: Wanted): Promise<Reply> {
     const asked = askedOf(x, request, this.#rules.keys);
+    const { version } = this.#purges;
     const requestedAtMs = this.#clock.now();
     const reply = await this.#next(x);
     const times = { requestedAtMs, respondedAtMs: this.#clock.now() };
@@ -250,7 +252,7 @@ export class CacheStage {
         this.#level.put(makeStale(entry, times.respondedAtMs));
       } else {
         const { freshness } = this.#rules;
-        const freshened = freshen(entry, reply.headers, asked, times, freshness);
+        const freshened = freshen({ ...entry, version }, reply.headers, asked, times, freshness);
         if (freshened.refusal === undefined) this.#level.put(freshened.entry);
         else this.#level.delete(key);
       }
@@ -310,24 +312,4 @@ export class CacheStage {
 function withoutDirectives(request: CacheRequest): CacheRequest {
   const { isAuthorized, ifNoneMatch, ifModifiedSince, hasPrecondition, range, ifRange } = request;
   return { ...SILENT, isAuthorized, ifNoneMatch, ifModifiedSince, hasPrecondition, range, ifRange };
-}
-
-/** What requests that wait for the same reply have in common. */
-function topicOf(key: string, headers: HeaderList, vary: readonly string[]): string {
-  let topic = key;
-  for (let i = 0; i < vary.length; i += 2) topic += `\n${vary[i]}=${normalizedField(headers, vary[i]!)}`;
-  return topic;
-}
-
-/** True when a request may be answered by a reply that was asked for by another a moment ago. */
-function mayShare(request: CacheRequest): boolean {
-  if (request === SILENT) return true;
-  const { noStore, noCache, maxAgeMs, minFreshMs, range } = request;
-  return !noStore && !noCache && maxAgeMs === undefined && minFreshMs === undefined && range === undefined;
-}
-
-function openFor(x: Exchange, fill: Fill): Body {
-  const reader = fill.open();
-  x.onEnd(reader);
-  return reader;
 }

@@ -1,0 +1,48 @@
+/**
+ * Sends one of any number of the same requests that come at the same time, and gives its reply to all. Keeps nothing.
+ *
+ * Stands below what decides who may pass (`auth`, `limit`) and above `retry`, `breaker` and what sends; not together
+ * with `cache`, which does it too. It calls next for GET and HEAD on an exchange of its own, for everything else as it
+ * came. Those who wait get the reply only if their credentials (Authorization, Cookie, consumer) are the same or a
+ * shared cache might store it, if their fields of Vary are the same, and never if it sets a cookie or says `no-store`;
+ * Cache-Status says `collapsed`. Otherwise they are sent themselves. Failures of the upstream go to all who wait.
+ */
+import { OptionBounds } from "../core/option-bounds.ts";
+import { ConfigError, type FromSchema, type JsonSchema, type Plugin, type Problem } from "../core/plugin.ts";
+import { CoalesceCounts, Coalescing } from "./cache/coalescing.ts";
+import { keyOption, Keys } from "./cache/key.ts";
+import { waitProperties } from "./cache/schema.ts";
+
+const schema = {
+  type: "object",
+  description: "Sends one of any number of the same requests that come at the same time.",
+  properties: { key: keyOption, ...waitProperties },
+  additionalProperties: false,
+} as const satisfies JsonSchema;
+
+export const coalesce: Plugin<FromSchema<typeof schema>> = {
+  name: "coalesce",
+  schema,
+  harmAboveAuth: () => "would give strangers what others have asked for",
+  build(options, host) {
+    const { route, stage, metrics } = host;
+    const problems: Problem[] = [];
+    const patience = {
+      waitMs: new OptionBounds(options, "", problems).wait("wait"),
+      waiting: options.waiting,
+    };
+    if (problems.length > 0) throw new ConfigError(problems);
+    const keys = new Keys(options.key);
+    const counts = host.keep(`coalesce ${route} ${stage}`, () => new CoalesceCounts());
+    metrics.collect(
+      "sluice_coalesce_requests_total",
+      "Requests that might have got the reply to another, by what became of them.",
+      "counter",
+      () => Object.entries(counts.requests).map(([result, count]) => [{ route, stage, result }, count]),
+    );
+    return (next) => {
+      const coalescing = new Coalescing(next, keys, patience, counts, host);
+      return (x) => coalescing.handle(x);
+    };
+  },
+};
