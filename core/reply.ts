@@ -47,7 +47,7 @@ export function textReply(
 
 /**
  * A failure as a problem+json reply (RFC 9457).
- * @param more headers that stages want on it, such as an exchange's `failureHeaders`; they win, and Vary is joined
+ * @param more headers that stages want on it, such as an exchange's `failureHeaders`; they win; Vary is joined, and each cookie is set
  */
 export function problemReply(error: GatewayError, requestId?: string, more?: HeaderList): Reply {
   const body = problemBody(error.code, error.detail, requestId, error.members);
@@ -61,7 +61,8 @@ function mergeHeaders(headers: HeaderList, more: HeaderList): void {
   for (let i = 0; i < more.raw.length; i += 2) {
     const name = more.raw[i]!.toLowerCase();
     const value = more.raw[i + 1]!;
-    if (name !== "vary") headers.set(name, value);
+    if (name === "set-cookie") headers.append(name, value);
+    else if (name !== "vary") headers.set(name, value);
     else for (const member of listMembers(value)) headers.addMember(name, member);
   }
 }

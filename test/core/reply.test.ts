@@ -56,6 +56,13 @@ describe("problemReply", () => {
     expect(await bodyText(problemReply(error))).not.toContain("secret");
   });
 
+  it("takes more cookies, beside its own", () => {
+    const error = new GatewayError("INTERNAL", { headers: ["set-cookie", "a=1"] });
+    const more = headerList(["Set-Cookie", "b=2", "set-cookie", "c=3"]);
+    const { headers } = problemReply(error, undefined, more);
+    expect(headers.getAll("set-cookie")).toEqual(["a=1", "b=2", "c=3"]);
+  });
+
   it("takes more headers, which win; Vary is joined", () => {
     const error = new GatewayError("IP_DENIED", { headers: ["x-a", "1", "vary", "Accept"] });
     const more = headerList(["X-A", "2", "Vary", "Origin, accept", "x-b", "3"]);
