@@ -85,6 +85,15 @@ describe("the second level in Redis", () => {
     expect(await keys()).toHaveLength(1);
   });
 
+  it("gives no request what is for another, wherever it lies", async () => {
+    const { level, entry } = await join();
+    await level.put(entry({ vary: ["x", "1"] }));
+    const [marker = "", variant = ""] = await keys();
+    await server.ask("rename", variant, marker);
+    expect(await level.find(KEY, fields({ x: "2" }))).toBeUndefined();
+    expect(await level.find(KEY, fields({ x: "1" }))).toBeDefined();
+  });
+
   it("keeps a number of variants: the oldest goes", async () => {
     const { level, entry } = await join({ variants: 3 });
     for (let i = 0; i < 5; i++) await level.put(entry({ vary: ["x", String(i)] }));
@@ -218,6 +227,17 @@ describe("the second level in Redis", () => {
         )
         .toBe("hello");
       expect(log.lines.map(({ message }) => message)).toContain("back");
+    });
+
+    it("is not used with a password that is wrong, and nobody is told that", async () => {
+      const locked = using.use(await startRedis("--requirepass", "right"));
+      const url = locked.url.replace("redis://", "redis://:hunter2@");
+      const gateway = await joinCache(using, redisAt(url));
+      await gateway.level.put(gateway.entry());
+      expect(await gateway.level.find(KEY, noFields)).toBeUndefined();
+      expect(await gateway.level.claim(KEY, noFields, 5000)).toEqual({ entry: undefined, turn: undefined });
+      expect(gateway.stats).toMatchObject({ lookups: { skipped: 2 }, writes: { failed: 1 } });
+      expect(JSON.stringify(gateway.log.lines)).not.toContain("hunter2");
     });
 
     it("costs a request no more than its timeout while it is slow", async () => {
