@@ -203,6 +203,22 @@ describe("what goes when there is no room", () => {
     expect(often.filter((found) => found > 0).length).toBeGreaterThan(140);
   });
 
+  it("is what is new, by lfu, unless it came more often than what would go for it", () => {
+    const { level } = memoryLevel({ ...roomFor(100), evict: "lfu" });
+    for (let i = 0; i < 100; i++) level.put(named(String.fromCharCode(1000 + i)));
+    for (const [key, uses] of [
+      ["a", 5],
+      ["b", 0],
+      ["c", 5],
+      ["d", 0],
+      ["e", 0],
+    ] as const) {
+      level.put(named(key));
+      for (let i = 0; i < uses; i++) level.find(key, noFields);
+    }
+    expect(keysOf(level, "abcd")).toBe("ac");
+  });
+
   const { maxBytes } = roomFor(6);
   const KEYS = [..."abcdefgh"];
   const step = fc.record({
