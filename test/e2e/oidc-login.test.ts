@@ -98,7 +98,7 @@ routes:
   // A login, by the scheme and the host that the proxy tells of.
   gateway = first.url;
   expect(await ask()).toBe(401);
-  oidc.accessTokenSeconds = 5;
+  oidc.accessTokenSeconds = 8;
   const page = await browser.open(`${APP}/a?b=c`);
   expect([page.status, page.url]).toEqual([200, `${APP}/a?b=c`]);
   expect(last()).toMatchObject({ "x-consumer-name": "alice", "x-consumer-roles": "user" });
@@ -130,7 +130,7 @@ routes:
     for (const status of await Promise.all(Array.from({ length: 4 }, () => ask()))) statuses.add(status);
     return last()["authorization"] !== token && cookies.get(NAME) !== sealed;
   };
-  await expect.poll(renewed, { timeout: 8000, interval: 50 }).toBe(true);
+  await expect.poll(renewed, { timeout: 15_000, interval: 50 }).toBe(true);
   expect([...statuses]).toEqual([200]);
   expect(oidc.count("POST /token")).toBe(asked + 1);
 
