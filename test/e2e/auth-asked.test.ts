@@ -2,8 +2,9 @@
 import type { RequestListener } from "node:http";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { TempFolder } from "../core/config/temp-folder.ts";
-import { runCli, startCli } from "../support/cli.ts";
+import { startCli } from "../support/cli.ts";
 import { type FakeOAuthServer, startOAuthServer } from "../support/oauth-server.ts";
+import { stopAndShow } from "../support/shown.ts";
 import { startUpstream, type TestUpstream } from "../support/upstream.ts";
 
 const SECRET = "planted-secret-of-the-gateway";
@@ -106,15 +107,8 @@ routes:
   expect(await ask("/introspection/", "planted-of-bob")).toBe(503);
   expect(upstream.seen).toHaveLength(letIn);
 
-  for (const page of ["/metrics", "/admin/config", "/admin/stats", "/admin/threads"]) {
-    shown.push(await (await fetch(cli.adminUrl + page)).text());
-  }
-  for (const args of [["check"], ["dump"], ["dump", "--effective"], ["check", "--format", "json"]]) {
-    shown.push(await runCli([...args, "--config", config], { env }));
-  }
   expect(cli.lines.map((line) => line["consumer"])).toContain("bob");
-  await cli.stop();
-  shown.push(cli.lines, cli.complaint);
+  shown.push(...(await stopAndShow(cli, config, env)));
   const text = JSON.stringify(shown);
   expect(text).toContain("sluice_auth_introspections_total");
   expect(text).toContain("the server that auth forwards to cannot be asked");

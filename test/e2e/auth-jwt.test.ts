@@ -1,7 +1,8 @@
 /** Tokens through the real command line: keys that are down, come, rotate and go, and that no secret is ever shown. */
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { TempFolder } from "../core/config/temp-folder.ts";
-import { runCli, startCli } from "../support/cli.ts";
+import { startCli } from "../support/cli.ts";
+import { stopAndShow } from "../support/shown.ts";
 import { encode, jwkOf, keyPair, makeToken } from "../support/tokens.ts";
 import { startUpstream, type TestUpstream } from "../support/upstream.ts";
 
@@ -130,14 +131,8 @@ it("lets in whom issuers vouch for, through outages and new keys, and shows no s
   expect(await ask(makeToken({ alg: "HS256" }, SECOND, SECRET))).toBe(401);
   expect(upstream.seen).toHaveLength(13);
 
-  const pages = ["/metrics", "/admin/config", "/admin/stats", "/admin/threads"];
-  for (const page of pages) shown.push(await (await fetch(cli.adminUrl + page)).text());
-  for (const args of [["check"], ["dump"], ["dump", "--effective"], ["check", "--format", "json"]]) {
-    shown.push(await runCli([...args, "--config", config], { env }));
-  }
   expect(cli.lines.map((line) => line["consumer"])).toContain("alice");
-  await cli.stop();
-  shown.push(cli.lines, cli.complaint);
+  shown.push(...(await stopAndShow(cli, config, env)));
   const text = JSON.stringify(shown);
   expect(text).toContain('sluice_auth_jwks_fetches_total{host=\\"');
   expect(text).not.toContain(SECRET);

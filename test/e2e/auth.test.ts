@@ -6,7 +6,8 @@ import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { TempFolder } from "../core/config/temp-folder.ts";
-import { runCli, startCli } from "../support/cli.ts";
+import { startCli } from "../support/cli.ts";
+import { stopAndShow } from "../support/shown.ts";
 
 const SECRET = "planted-key-of-the-mobile-app";
 const LATER = "planted-key-that-comes-later";
@@ -102,15 +103,9 @@ it("lets in whom it knows, tells the upstream who it is, and shows no key to any
   await cli.logged((line) => line["code"] === "CONFIG_DUPLICATE_NAME");
   expect(await status("/h", { "x-api-key": SECRET })).toBe(200);
 
-  const pages = ["/metrics", "/admin/config", "/admin/stats", "/admin/threads", "/admin/limits"];
-  for (const page of pages) shown.push(await (await fetch(cli.adminUrl + page)).text());
-  for (const args of [["check"], ["dump"], ["dump", "--effective"], ["check", "--format", "json"]]) {
-    shown.push(await runCli([...args, "--config", config], { env }));
-  }
   const access = cli.lines.filter((line) => typeof line["status"] === "number");
   expect(access.map((line) => line["consumer"])).toContain("mobile");
-  await cli.stop();
-  shown.push(cli.lines, cli.complaint);
+  shown.push(...(await stopAndShow(cli, config, env)));
   const text = JSON.stringify(shown);
   expect(text).toContain("sluice_auth_requests_total");
   for (const key of [SECRET, LATER, WRONG]) expect(text).not.toContain(key);

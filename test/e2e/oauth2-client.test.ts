@@ -2,8 +2,9 @@
 import { readFileSync } from "node:fs";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { TempFolder } from "../core/config/temp-folder.ts";
-import { runCli, startCli } from "../support/cli.ts";
+import { startCli } from "../support/cli.ts";
 import { type FakeOAuthServer, startOAuthServer } from "../support/oauth-server.ts";
+import { stopAndShow } from "../support/shown.ts";
 import { startUpstream, type TestUpstream } from "../support/upstream.ts";
 
 const SECRET = "planted-secret-of-the-gateway";
@@ -77,14 +78,7 @@ routes:
   await change("scope: read", "scope: write");
   expect(await ask()).toBe("503");
 
-  for (const page of ["/metrics", "/admin/config", "/admin/stats", "/admin/threads"]) {
-    shown.push(await (await fetch(cli.adminUrl + page)).text());
-  }
-  for (const args of [["check"], ["dump"], ["dump", "--effective"], ["check", "--format", "json"]]) {
-    shown.push(await runCli([...args, "--config", config], { env }));
-  }
-  await cli.stop();
-  shown.push(cli.lines, cli.complaint);
+  shown.push(...(await stopAndShow(cli, config, env)));
   const text = JSON.stringify(shown);
   expect(text).toContain("sluice_oauth2_client_token_requests_total");
   expect(text).toContain("the answer has status 401: invalid_client");
