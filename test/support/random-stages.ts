@@ -53,6 +53,7 @@ const tableOf = (tokenUrl: string): Table => ({
     fallback: fc.oneof(fc.constant({ body: "sorry" }), fc.record({ upstream })),
     fallbackOn: pick(["open"], ["failure"], ["open", "failure"]),
   }),
+  coalesce: fc.constant({}),
   compress: some({ minSize: pick("0B", "1KB") }),
   concurrency: fc.record({
     by: fc.oneof(pick("route", { upstream: "api" }), key),

@@ -180,7 +180,7 @@ const anyCase = (tokenUrl: string): fc.Arbitrary<Case> =>
 
 /** What must not stand above `auth`, by the documentation. */
 const isForKnown = ({ plugin, fallback }: StageSpec): boolean =>
-  ["cache", "mirror", "oauth2-client"].includes(plugin) ||
+  ["cache", "coalesce", "mirror", "oauth2-client"].includes(plugin) ||
   (plugin === "breaker" && fallback !== undefined && "upstream" in (fallback as object));
 
 const WHEN = { always: {}, private: { when: { path: "/private/*" } }, post: { when: { method: "POST" } } };
