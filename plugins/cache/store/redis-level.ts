@@ -55,6 +55,7 @@ type Answer<T> = { readonly value: T } | "away" | "refused" | "unavailable";
 /** An entry on its way. */
 interface Write {
   readonly key: string;
+  readonly over: PromiseWithResolvers<void>;
   isOff: boolean;
 }
 
@@ -129,7 +130,10 @@ export class RedisLevel implements StoreLevel {
   }
 
   async delete(key: string): Promise<void> {
-    for (const write of this.#writes) if (write.key === key) write.isOff = true;
+    // A script that Redis does not know yet is sent twice, so that calls may change places.
+    const own = [...this.#writes].filter((write) => write.key === key);
+    for (const write of own) write.isOff = true;
+    await Promise.all(own.map(({ over }) => over.promise));
     const name = this.#nameOf(key);
     await this.#ask(name, () => this.#options.store.run(DELETE, [name], []));
   }
@@ -141,7 +145,7 @@ export class RedisLevel implements StoreLevel {
     const ttlMs = lifetimeOf(entry, clock.now());
     if (entry.part !== undefined || ttlMs <= 0) return "unfit";
     if (this.#bytesUnderWay > 0 && this.#bytesUnderWay + bytes > MOST_BYTES_UNDER_WAY) return "unavailable";
-    const write: Write = { key: entry.key, isOff: false };
+    const write: Write = { key: entry.key, over: Promise.withResolvers(), isOff: false };
     this.#writes.add(write);
     this.#bytesUnderWay += bytes;
     try {
@@ -162,6 +166,7 @@ export class RedisLevel implements StoreLevel {
       return "stored";
     } finally {
       this.#writes.delete(write);
+      write.over.resolve();
       this.#bytesUnderWay -= bytes;
     }
   }

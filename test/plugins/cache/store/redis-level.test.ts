@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { Entry } from "../../../../plugins/cache/entry.ts";
 import type { Purge } from "../../../../plugins/cache/level.ts";
@@ -118,6 +119,13 @@ describe("the second level in Redis", () => {
     const written = level.put(entry({ vary: ["x", "c"], body: Buffer.alloc(100_000, "abc") }));
     await level.delete(KEY);
     await written;
+    expect(await keys()).toEqual([]);
+    await server.ask("script", "flush");
+    await level.delete(KEY);
+    const sent = level.put(entry());
+    await setImmediate();
+    await level.delete(KEY);
+    await sent;
     expect(await keys()).toEqual([]);
   });
 
