@@ -20,6 +20,7 @@ import type { Flights } from "./flights.ts";
 import { freshen } from "./freshen.ts";
 import { askedOf, EMPTY, passingHead, purgedUrl, tagsOf } from "./head.ts";
 import type { MemoryLevel, Purges } from "./level.ts";
+import { joinPart } from "./parts.ts";
 import type { CacheRequest } from "./request.ts";
 import { mayServeOnError } from "./reuse.ts";
 import type { CacheRules } from "./rules.ts";
@@ -163,7 +164,7 @@ export class Carrier {
       version,
     };
     if (judged.isStorable) {
-      const { isStorable: _, bodyBytes: __, ...said } = judged;
+      const { isStorable: _, ...said } = judged;
       const head = { ...said, ...facts, url: purgedUrl(trip.asker), tags: tagsOf(reply.headers) };
       const sent = { why, stored: true, ttlSeconds: ttlSeconds(head, times.respondedAtMs) };
       return this.#stream(flight, reply, head, sent, maxBodyBytes, beganAt);
@@ -186,7 +187,7 @@ export class Carrier {
 
   /** Gives a reply to all who wait, while it is stored, if it is. */
   #stream(flight: Flight, reply: Reply, head: Entry, sent: Sent, maxBytes: number, beganAt: number): void {
-    const delivery = new Delivery(flight, head, beganAt, this.#level, this.#flights, this.#clock);
+    const delivery = new Delivery(flight, head, beganAt, this.#level, this.#flights, this.#clock, maxBytes);
     const fill = new Fill(reply.body ?? new BytesBody(EMPTY), maxBytes, delivery, this.#budget);
     const status = fill.isKept || maxBytes < 0 ? sent : { ...sent, stored: false, detail: "too-large" };
     flight.landStream({ kind: "stream", head, fill, reply, sent: status });
@@ -201,6 +202,7 @@ class Delivery implements FillListener {
   readonly #level: MemoryLevel;
   readonly #flights: Flights;
   readonly #clock: Clock;
+  readonly #maxBytes: number;
 
   constructor(
     flight: Flight,
@@ -209,6 +211,7 @@ class Delivery implements FillListener {
     level: MemoryLevel,
     flights: Flights,
     clock: Clock,
+    maxBytes: number,
   ) {
     this.#flight = flight;
     this.#head = head;
@@ -216,6 +219,7 @@ class Delivery implements FillListener {
     this.#level = level;
     this.#flights = flights;
     this.#clock = clock;
+    this.#maxBytes = maxBytes;
   }
 
   onFilled(body: Buffer): void {
@@ -225,7 +229,10 @@ class Delivery implements FillListener {
     if (this.#flights.isSpoiled(flight)) return;
     this.#flights.unmark(flight.topic);
     const fillMs = this.#clock.monotonic() - this.#beganAt;
-    this.#level.put({ ...head, headers: withLength(head, body.length), body, fillMs });
+    const filled = { ...head, headers: withLength(head, body.length), body, fillMs };
+    const entry =
+      head.part === undefined ? filled : joinPart(filled, this.#level.peek(head.key), this.#maxBytes);
+    if (entry !== undefined) this.#level.put(entry);
   }
 
   onGivenUp(reason: GivenUp): void {

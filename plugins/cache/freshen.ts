@@ -32,23 +32,17 @@ export function freshen(
   rules: FreshnessRules,
 ): Freshened {
   const merged = mergeHeaders(entry.headers, headers);
-  const judged = judgeStorable(
-    asked.method === "HEAD" ? { ...asked, isKeyed: true } : asked,
-    entry.part === undefined ? entry.status : 200,
-    merged,
-    times,
-    rules,
-  );
+  const judged = judgeStorable(asked, entry.part === undefined ? entry.status : 200, merged, times, rules);
   if (!judged.isStorable) {
     merged.delete("age");
     return { entry: { ...entry, headers: merged.raw }, refusal: judged.reason };
   }
-  const { isStorable: _, bodyBytes: __, part: ___, ...said } = judged;
+  const { isStorable: _, part: __, ...said } = judged;
   return { entry: { ...entry, ...said }, refusal: undefined };
 }
 
 /** Each field that came takes the place of what is there (section 3.2). */
-function mergeHeaders(stored: readonly string[], headers: HeaderList): HeaderList {
+export function mergeHeaders(stored: readonly string[], headers: HeaderList): HeaderList {
   const merged = new HeaderList(stored.slice());
   const came = headers.raw;
   merged.delete("date"); // without a new one, it is as if it had been told now

@@ -14,9 +14,6 @@ export const EMPTY = Buffer.alloc(0);
 export function askedOf(x: Exchange, request: CacheRequest, keys: Keys): Asked {
   const isKnown = request.isAuthorized || x.consumer !== undefined;
   return {
-    method: x.method,
-    isKeyed: true,
-    url: urlOf(x),
     headers: x.headers.clone(),
     request,
     isAuthorized: isKnown && !keys.separates(x),

@@ -24,14 +24,14 @@ const CONTENT_RANGE = /^bytes (\d+)-(\d+)\/(\d+)$/i;
 export function readPart(
   contentRange: string | undefined,
   contentLength: string | undefined,
-): { first: number; length: number; total: number } | undefined {
+): { first: number; total: number } | undefined {
   const match = CONTENT_RANGE.exec(contentRange ?? "");
   if (match === null) return undefined;
   const [first, last, total] = [Number(match[1]), Number(match[2]), Number(match[3])] as const;
   const length = last - first + 1;
   if (length < 1 || last >= total || !Number.isSafeInteger(total)) return undefined;
   if (contentLength !== undefined && Number(contentLength) !== length) return undefined;
-  return { first, length, total };
+  return { first, total };
 }
 
 /**

@@ -22,7 +22,6 @@ export interface ReplyHead {
   readonly setsCookie: boolean;
   readonly contentRange: string | undefined;
   readonly contentLength: string | undefined;
-  readonly contentLocation: string | undefined;
 }
 
 const DELTA_SECONDS = /^\d+$/;
@@ -48,7 +47,6 @@ export function readReplyHead(headers: HeaderList, times: Times, ignoresCacheCon
     setsCookie: headers.has("set-cookie"),
     contentRange: headers.get("content-range"),
     contentLength: headers.get("content-length"),
-    contentLocation: headers.get("content-location"),
   };
 }
 

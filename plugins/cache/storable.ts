@@ -10,11 +10,6 @@ import { readVary, varyValues } from "./vary.ts";
 
 /** The request that a reply is for. */
 export interface Asked {
-  readonly method: string;
-  /** Its replies are stored like those to GET: it is GET, or the key tells its bodies apart. */
-  readonly isKeyed: boolean;
-  /** Absolute. */
-  readonly url: string;
   /** As it was sent, for what Vary names. */
   readonly headers: HeaderList;
   readonly request: CacheRequest;
@@ -39,13 +34,10 @@ export interface Storable
     | "alwaysValidate"
   > {
   readonly isStorable: true;
-  /** Bytes that its body must have to be whole; undefined when its head does not say. */
-  readonly bodyBytes: number | undefined;
 }
 
 /** Why a reply is not stored; told in Cache-Status. */
 export type NotStoredReason =
-  | "method"
   | "request-no-store"
   | "status"
   | "no-store"
@@ -89,10 +81,7 @@ export function judgeStorable(
   const ageMs = initialAgeMs(times, head.dateMs, head.ageMs ?? 0);
   const freshness = freshnessOf(status, head, times, ageMs, rules);
   if (freshness === undefined) return refuse("no-freshness");
-  if (!freshness.isExplicit) {
-    if (head.setsCookie) return refuse("set-cookie");
-    if (!asked.isKeyed) return refuse("method");
-  }
+  if (!freshness.isExplicit && head.setsCookie) return refuse("set-cookie");
   const { directives } = head;
   const mayBeStale = !directives.noCache && !directives.mustRevalidate && !directives.proxyRevalidate;
   // s-maxage forbids stale use like proxy-revalidate (section 5.2.2.10), unless the reply itself says otherwise.
@@ -100,8 +89,7 @@ export function judgeStorable(
   const storable: Storable = {
     isStorable: true,
     headers: storedHeaders(headers, head, times),
-    part: part && { first: part.first, total: part.total },
-    bodyBytes: part?.length ?? readLength(head.contentLength),
+    part,
     vary: varyValues(vary, asked.headers),
     ...times,
     initialAgeMs: ageMs,
@@ -116,10 +104,6 @@ export function judgeStorable(
   return isReusable(storable, head) ? storable : refuse("not-reusable");
 }
 
-function readLength(contentLength: string | undefined): number | undefined {
-  return contentLength === undefined ? undefined : Number(contentLength);
-}
-
 function refuse(reason: NotStoredReason): NotStorable {
   return { isStorable: false, reason };
 }
@@ -131,7 +115,6 @@ function refusalOf(
   rules: FreshnessRules,
 ): NotStoredReason | undefined {
   const { directives } = head;
-  if (!asked.isKeyed && !isForGet(asked, head)) return "method";
   if (asked.request.noStore && !rules.ignoreCacheControl) return "request-no-store";
   if (status < 200 || status === 304) return "status";
   if (directives.mustUnderstand) {
@@ -141,13 +124,6 @@ function refusalOf(
   const isShared = directives.isPublic || directives.mustRevalidate || directives.sMaxAgeMs !== undefined;
   if (asked.isAuthorized && !isShared) return "authorization";
   return undefined;
-}
-
-/** A reply to POST that is what a GET of the same URL would bring (RFC 9110 section 9.3.3). */
-function isForGet(asked: Asked, head: ReplyHead): boolean {
-  if (asked.method !== "POST" || head.contentLocation === undefined) return false;
-  const url = URL.parse(head.contentLocation, asked.url);
-  return url !== null && url.href === new URL(asked.url).href;
 }
 
 /** What can neither be used as it is, now or when the upstream fails, nor validated, would only take room. */

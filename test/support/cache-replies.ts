@@ -33,9 +33,6 @@ export function askedWith(lines: readonly string[] = [], more: Partial<Asked> = 
   const headers = headersOf(...lines);
   const request = readRequest(headers);
   return {
-    method: "GET",
-    isKeyed: true,
-    url: "http://example.com/a?b",
     headers,
     request,
     isAuthorized: request.isAuthorized,
@@ -70,6 +67,6 @@ export function verdict(lines: readonly string[], asking: Asking = {}): number |
 export function storedAs(lines: readonly string[], body = "0123456789", asking: Asking = {}): Entry {
   const judged = judge(lines, asking);
   if (!judged.isStorable) throw new Error(`not stored: ${judged.reason}`);
-  const { isStorable: _, bodyBytes: __, ...said } = judged;
+  const { isStorable: _, ...said } = judged;
   return entryOf({ ...said, status: asking.status ?? 200, body: Buffer.from(body) });
 }

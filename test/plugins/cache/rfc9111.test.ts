@@ -32,7 +32,7 @@ function decided(
   for (let i = 0; i < judged.vary.length; i += 2) {
     if (normalizedField(headers, judged.vary[i]!) !== judged.vary[i + 1]) return "not for this request";
   }
-  const { isStorable: _, bodyBytes: __, ...said } = judged;
+  const { isStorable: _, ...said } = judged;
   const reuse = judgeReuse(entryOf(said), readRequest(headers), NOW + seconds * 1000, false);
   if (reuse === "refresh") return "use, and validate behind";
   return reuse === "use" ? "use" : "validate";
