@@ -292,6 +292,7 @@ describe("imports", () => {
     ["fastify", ["core/server.ts"]],
     ["undici", ["core/upstream/pool.ts"]],
     ["ajv", ["core/config/validate.ts", "plugins/validate/schema.ts"]], // of configurations, of requests
+    ["bcrypt", ["plugins/auth/bcrypt.ts"]],
     ["pino", ["core/observe/log.ts"]],
     ["pino-pretty", ["core/observe/log.ts"]],
     ["prom-client", ["core/observe/metrics.ts"]],

@@ -8,13 +8,16 @@ import {
   type HeaderList,
   type Host,
 } from "../../core/plugin.ts";
+import { loadBcrypt, noBcrypt } from "./bcrypt.ts";
 import { headerPlace } from "./credential.ts";
-import { parseHtpasswd } from "./htpasswd.ts";
+import { type ListedHash, parseHtpasswd } from "./htpasswd.ts";
 import type { Finding, Method } from "./method.ts";
 import { Passwords } from "./passwords.ts";
 
 /** Longer ones are not looked at. */
 const MOST_CHARS = 1024;
+/** Hashes by bcrypt that are less work are told of; `htpasswd` makes them with 5 unless told otherwise. */
+const USUAL_COST = 10;
 const IS_BASE64 = /^[A-Za-z0-9+/]+={0,2}$/;
 const CONTROL = /\p{Cc}/u;
 
@@ -38,14 +41,17 @@ export const basicOptions = {
 
 type Options = FromSchema<typeof basicOptions>;
 
+type ListedUser = Omit<User, "passwordHash"> & { readonly passwordHash: ListedHash };
+
 /** @throws ConfigError at `pointer` */
-export function createBasic({ keep, htpasswd }: Options, pointer: string, host: Host): Method {
+export async function createBasic({ keep, htpasswd }: Options, pointer: string, host: Host): Promise<Method> {
   const { consumers, clock } = host;
   const passwords = host.keep("auth passwords", () => new Passwords());
   const listed = listUsers(htpasswd ?? "", `${pointer}/htpasswd`, host);
-  const anybody: User | undefined = listed.values().next().value ?? consumers.anyUser();
+  await prepareBcrypt(listed, pointer, host);
+  const anybody: ListedUser | undefined = listed.values().next().value ?? consumers.anyUser();
   // So that names which nobody has take as long as those which somebody has.
-  const nobody = noPassword(anybody?.passwordHash);
+  const nobody = noPasswordLike(anybody?.passwordHash);
   const challenge = 'Basic realm="sluice", charset="UTF-8"';
   return {
     name: "basic",
@@ -66,8 +72,8 @@ export function createBasic({ keep, htpasswd }: Options, pointer: string, host: 
 }
 
 /** Users of a file: as consumers of the configuration where there are some of their names. */
-function listUsers(text: string, pointer: string, { consumers }: Host): Map<string, User> {
-  const users = new Map<string, User>();
+function listUsers(text: string, pointer: string, { consumers }: Host): Map<string, ListedUser> {
+  const users = new Map<string, ListedUser>();
   for (const [name, passwordHash] of parseHtpasswd(text, pointer)) {
     if (consumers.user(name) !== undefined) {
       throw new ConfigError(`A consumer has the name ${name} already`, pointer, "CONFIG_DUPLICATE_NAME");
@@ -76,6 +82,30 @@ function listUsers(text: string, pointer: string, { consumers }: Host): Map<stri
     users.set(name, { consumer, passwordHash, expiresAt: Number.POSITIVE_INFINITY });
   }
   return users;
+}
+
+/** Loads what looks at bcrypt, if anybody has it, and tells once where it is too easy to try out. */
+async function prepareBcrypt(
+  users: ReadonlyMap<string, ListedUser>,
+  pointer: string,
+  host: Host,
+): Promise<void> {
+  const costs = [...users.values()].flatMap(({ passwordHash }) =>
+    "text" in passwordHash ? [passwordHash.cost] : [],
+  );
+  if (costs.length === 0) return;
+  await loadBcrypt();
+  const weak = costs.filter((cost) => cost < USUAL_COST).length;
+  if (weak > 0 && host.shared.thread === 0) {
+    host.log.warn(
+      { route: host.route, stage: host.stage, pointer, weak },
+      "htpasswd has bcrypt hashes of a cost below 10",
+    );
+  }
+}
+
+function noPasswordLike(hash: ListedHash | undefined): ListedHash {
+  return hash !== undefined && "text" in hash ? noBcrypt(hash) : noPassword(hash);
 }
 
 /** What follows the scheme; empty when there are two headers, so that nobody can tell which counts. */

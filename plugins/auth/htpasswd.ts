@@ -2,10 +2,14 @@
 import { parsePasswordHash, type PasswordHash } from "../../core/password-hash.ts";
 import { ConfigError, type Problem } from "../../core/plugin.ts";
 import { isPlainText, MOST_NAME_CHARS } from "../../core/naming.ts";
+import { type BcryptHash, parseBcrypt } from "./bcrypt.ts";
+
+export type ListedHash = PasswordHash | BcryptHash;
 
 /** Hashes that others make, and why they do not count here. */
 const OTHERS: readonly (readonly [RegExp, string])[] = [
-  [/^\$2[abxy]?\$/, "bcrypt, which is not supported"],
+  [/^\$2x\$/, "bcrypt by a program with an error, `$2x$`"],
+  [/^\$2[aby]?\$/, "bcrypt that cannot be read, or has a cost below 4 or above 14"],
   [/^\$(?:apr1|1)\$/, "MD5, which is too weak"],
   [/^\{S?SHA\}/i, "SHA-1, which is too weak"],
   [/^\$[56]\$/, "SHA-2 crypt, which is not supported"],
@@ -16,8 +20,8 @@ const OTHERS: readonly (readonly [RegExp, string])[] = [
  * @returns hashes by names, normalized
  * @throws ConfigError with each line that does not count, by its number
  */
-export function parseHtpasswd(text: string, pointer: string): Map<string, PasswordHash> {
-  const hashes = new Map<string, PasswordHash>();
+export function parseHtpasswd(text: string, pointer: string): Map<string, ListedHash> {
+  const hashes = new Map<string, ListedHash>();
   const problems: Problem[] = [];
   for (const [i, line] of text.split(/\r?\n/).entries()) {
     if (/^\s*(?:#|$)/.test(line)) continue;
@@ -31,13 +35,13 @@ export function parseHtpasswd(text: string, pointer: string): Map<string, Passwo
 }
 
 /** @returns what is wrong, without anything of the hash */
-function addLine(line: string, hashes: Map<string, PasswordHash>): string | undefined {
+function addLine(line: string, hashes: Map<string, ListedHash>): string | undefined {
   const colon = line.indexOf(":");
   const name = line.slice(0, Math.max(colon, 0)).normalize("NFC");
   if (!isPlainText(name, MOST_NAME_CHARS)) return "it is not `name:hash`";
   if (hashes.has(name)) return `the name ${name} is there already`;
   const text = line.slice(colon + 1);
-  const hash = parsePasswordHash(text);
+  const hash = parsePasswordHash(text) ?? parseBcrypt(text);
   if (hash !== undefined) {
     hashes.set(name, hash);
     return undefined;

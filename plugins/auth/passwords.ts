@@ -6,6 +6,7 @@ import { hash, randomBytes } from "node:crypto";
 import type { User } from "../../core/consumers.ts";
 import { isPassword, type PasswordHash } from "../../core/password-hash.ts";
 import type { Clock } from "../../core/plugin.ts";
+import { type BcryptHash, isBcryptPassword } from "./bcrypt.ts";
 import type { Finding } from "./method.ts";
 import { Recent } from "../../core/recent.ts";
 
@@ -28,8 +29,8 @@ export class Passwords {
   identify(
     username: string,
     password: string,
-    user: User | undefined,
-    expected: PasswordHash,
+    user: Pick<User, "consumer" | "expiresAt"> | undefined,
+    expected: PasswordHash | BcryptHash,
     clock: Clock,
   ): Finding | Promise<Finding> {
     const findingOf = (isRight: boolean): Finding =>
@@ -40,8 +41,14 @@ export class Passwords {
   }
 
   /** @returns undefined when too many wait */
-  #check(username: string, password: string, expected: PasswordHash): boolean | Promise<boolean> | undefined {
-    const parts = [this.#secret, expected.hash.toString("hex"), username, password];
+  #check(
+    username: string,
+    password: string,
+    expected: PasswordHash | BcryptHash,
+  ): boolean | Promise<boolean> | undefined {
+    const isBcrypt = "text" in expected;
+    const id = isBcrypt ? expected.text : expected.hash.toString("hex");
+    const parts = [this.#secret, id, username, password];
     const key = hash("sha256", JSON.stringify(parts), "base64url");
     if (this.#right.get(key)) return true;
     if (this.#wrong.get(key)) return false;
@@ -49,7 +56,7 @@ export class Passwords {
     if (pending !== undefined) return pending;
     if (this.#pending.size >= MOST_WAITING) return undefined;
     const result = this.#last
-      .then(() => isPassword(password, expected))
+      .then(() => (isBcrypt ? isBcryptPassword(password, expected) : isPassword(password, expected)))
       .then((isRight) => {
         (isRight ? this.#right : this.#wrong).set(key, true);
         return isRight;

@@ -6,6 +6,8 @@ import { hashOf } from "../support/passwords.ts";
 
 const PASSWORD = "planted pässword of alice";
 const LISTED = "planted password of a file";
+/** Of "myPassword", by `htpasswd -B`: from Apache's page on password formats. */
+const APACHE = "$2y$05$c4WoMPo3SXsafkva.HHa6uXQZWr7oboPiC2bT/r7q1BB8I2s0BRqC";
 const WRONG = "planted password of nobody";
 
 let folder: TempFolder;
@@ -20,7 +22,7 @@ it("lets in who has the password, and shows neither it nor its hash to anybody",
   expect(made).toEqual({ status: 0, stdout: expect.stringMatching(/^\$scrypt\$\S+\n$/), stderr: "" });
   const [hash = ""] = made.stdout.split("\n");
   const listed = hashOf(LISTED); // cheaper than those of the command
-  folder.write("users.htpasswd", `# staff\nstaff:${listed}\n`);
+  folder.write("users.htpasswd", `# staff\nstaff:${listed}\napache:${APACHE}\n`);
 
   const config = folder.write(
     "sluice.yaml",
@@ -55,6 +57,8 @@ routes:
 
   // Names of a file hold from the moment on that it is saved.
   expect(await ask(LISTED, "staff", "/file")).toBe("staff");
+  expect(await ask("myPassword", "apache", "/file")).toBe("apache");
+  expect(await ask("mypassword", "apache", "/file")).toBe("401");
   expect(await ask(LISTED, "later", "/file")).toBe("401");
   folder.write("users.htpasswd", `later:${listed}\n`);
   await cli.logged((line) => line["msg"] === "configuration activated" && line["generation"] === 2);
@@ -81,6 +85,7 @@ routes:
     WRONG,
     LISTED,
     "05$planted",
+    APACHE.slice(7),
     listed.split("$").at(-1)!,
     hash,
     hash.split("$").at(-1)!,

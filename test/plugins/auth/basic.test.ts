@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { Consumers } from "../../../core/consumers.ts";
 import { ConfigError, type Exchange, GatewayError, type Handler, textReply } from "../../../core/plugin.ts";
+import { createSharedMemory, SharedMemory } from "../../../core/threads/shared-memory.ts";
 import { auth } from "../../../plugins/auth.ts";
 import { buildStage, exchange, FakeHost, type RequestInit } from "../../support/harness.ts";
 import { hashOf } from "../../support/passwords.ts";
@@ -20,6 +21,9 @@ const userOf = (more: object = {}) =>
       passwords: [{ id: "alice", username: "alice", passwordHash, ...more }],
     },
   ]);
+
+/** Of "myPassword", from Apache's page on password formats. */
+const BCRYPT = "$2y$05$c4WoMPo3SXsafkva.HHa6uXQZWr7oboPiC2bT/r7q1BB8I2s0BRqC";
 
 const build = (options: object = { methods: ["basic"] }): Promise<Handler> =>
   buildStage(
@@ -143,9 +147,34 @@ describe("a file of names and passwords", () => {
     expect(seen?.consumer).toEqual({ name: "Alice", roles: ["user"], credential: "Alice" });
   });
 
+  it("may have hashes by bcrypt, as `htpasswd -B` makes them, beside others", async () => {
+    const to = await build(file(`apache:${BCRYPT}\nother:${another}`));
+    expect(await ask(basic("apache:myPassword"), to)).toBe("200 apache");
+    expect(await ask(basic("other:another"), to)).toBe("200 other");
+    for (const wrong of ["apache:mypassword", "apache:another", "other:myPassword", "nobody:myPassword"]) {
+      expect(await ask(basic(wrong), to)).toBe(REFUSED);
+    }
+    expect(() => to(exchange(basic("apache:mypassword")))).toThrow(GatewayError);
+    expect(to(exchange(basic("apache:myPassword")))).not.toBeInstanceOf(Promise);
+  });
+
+  it("is told of where hashes are too easy to try out, by one of all threads", async () => {
+    await build(file(`one:${BCRYPT}\ntwo:${BCRYPT}\nthree:${BCRYPT.replace("$05$", "$10$")}`));
+    expect(host.log.lines).toEqual([
+      {
+        level: "warn",
+        fields: expect.objectContaining({ weak: 2 }),
+        message: expect.stringContaining("below 10"),
+      },
+    ]);
+    host.shared = new SharedMemory(createSharedMemory(2), 1);
+    await build(file(`one:${BCRYPT}`));
+    expect(host.log.lines).toHaveLength(1);
+  });
+
   it("is refused with each line that does not count, and without its hash", async () => {
     const lines = [
-      "one:$2y$05$c4WoMPo3SXsafkva.HHa6uXQZWr7oboPiC2bT/r7q1BB8I2s0BRqC",
+      "one:$2y$15$c4WoMPo3SXsafkva.HHa6uXQZWr7oboPiC2bT/r7q1BB8I2s0BRqC",
       "two:$apr1$Mk9D5x5p$planted",
       "three:{SHA}planted",
       "four:$6$planted$planted",
@@ -161,7 +190,9 @@ describe("a file of names and passwords", () => {
     expect(error).toBeInstanceOf(ConfigError);
     expect(error.message).not.toContain("planted");
     expect(error.message.split("\n")).toEqual([
-      expect.stringMatching(/^Line 1 of the file: the hash of one is bcrypt, .*`sluice hash-password`/),
+      expect.stringMatching(
+        /^Line 1 of the file: the hash of one is bcrypt that cannot be read, or has a cost below 4 or above 14; .*`sluice hash-password`/,
+      ),
       expect.stringMatching(/^Line 2 .* of two is MD5/),
       expect.stringMatching(/^Line 3 .* of three is SHA-1/),
       expect.stringMatching(/^Line 4 .* of four is SHA-2 crypt/),
@@ -189,15 +220,20 @@ it("answers at once what it has looked at before, right or wrong", async () => {
   expect(() => handler(exchange(wrong))).toThrow(GatewayError);
 });
 
-it("takes as long for names that nobody has", async () => {
+it.each([
+  ["scrypt", "basic"],
+  ["bcrypt", { basic: { htpasswd: `alicia:${BCRYPT.replace("$05$", "$10$")}` } }],
+])("takes as long for names that nobody has, by %s", async (kind, method) => {
+  const to = await build({ methods: [method] });
   const time = async (name: string): Promise<number> => {
     const start = performance.now();
-    await ask(basic(`${name}:${Math.random()}`));
+    await ask(basic(`${name}:${Math.random()}`), to);
     return performance.now() - start;
   };
   const best = async (name: string): Promise<number> =>
     Math.min(await time(name), await time(name), await time(name), await time(name));
-  expect((await best("nobody")) / (await best("alice"))).toBeGreaterThan(0.4);
+  const known = await best(kind === "scrypt" ? "alice" : "alicia");
+  expect((await best("nobody")) / known).toBeGreaterThan(0.4);
 });
 
 it("has a bounded number wait, and says that it cannot tell for the others", async () => {
