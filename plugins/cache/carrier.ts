@@ -117,7 +117,8 @@ export class Carrier {
     if (trip.isRefresh) this.#counts.refreshes.ok++;
     const ttl = ttlSeconds(entry, times.respondedAtMs);
     const sent = { why: trip.why, status: 304, ttlSeconds: ttl, stored: isStored, detail: refusal };
-    flight.land({ kind: "entry", entry, sent, result: "revalidated" }, refusal === undefined);
+    const cookies = reply.headers.getAll("set-cookie");
+    flight.land({ kind: "entry", entry, sent, result: "revalidated", cookies }, refusal === undefined);
     flight.end();
   }
 

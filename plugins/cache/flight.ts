@@ -20,6 +20,8 @@ export interface EntryLanding {
   readonly entry: Entry;
   readonly sent: Sent;
   readonly result: CacheResult;
+  /** That the upstream set when it said that it is still right: for the one who asked first. */
+  readonly cookies?: readonly string[];
 }
 
 /** A reply that all may have, its body still on its way: that of `head` is empty. */

@@ -220,14 +220,15 @@ export class CacheStage {
     const status = sent(landing.sent);
     if (landing.kind === "entry") {
       // What it was asked to validate is whole: some reply can be made of it.
-      return replyFrom(landing.entry, x, request, nowMs, status)!;
+      const made = replyFrom(landing.entry, x, request, nowMs, status)!;
+      return withCookies(made, landing.cookies ?? []);
     }
     const { reply } = landing;
     addStatus(reply.headers, status);
     if (landing.kind === "stream") {
       const { head } = landing;
       return isNotModified(head, request, nowMs)
-        ? notModified(head, nowMs, status)
+        ? withCookies(notModified(head, nowMs, status), reply.headers.getAll("set-cookie"))
         : takeReply(x, flight, landing);
     }
     takeReply(x, flight, landing);
@@ -312,4 +313,10 @@ export class CacheStage {
 function withoutDirectives(request: CacheRequest): CacheRequest {
   const { isAuthorized, ifNoneMatch, ifModifiedSince, hasPrecondition, range, ifRange } = request;
   return { ...SILENT, isAuthorized, ifNoneMatch, ifModifiedSince, hasPrecondition, range, ifRange };
+}
+
+/** Cookies are not stored, but are for the one whose request has brought them. */
+function withCookies(reply: Reply, cookies: readonly string[]): Reply {
+  for (const cookie of cookies) reply.headers.append("set-cookie", cookie);
+  return reply;
 }

@@ -77,6 +77,22 @@ describe("a cache", () => {
     expect(asked).toHaveLength(2);
   });
 
+  it("gives the cookies that an upstream sets to the one who asked, and to nobody else", async () => {
+    const said = { "cache-control": "max-age=60", etag: '"1"', "set-cookie": "a=1" };
+    const { get, upstream, host } = await cached({}, () => reply(200, said, "text"));
+    const cookies = async (headers = {}) => (await get("/", { headers })).got.headers.getAll("set-cookie");
+    expect(await cookies()).toEqual(["a=1"]);
+    expect(await cookies()).toEqual([]);
+    host.clock.advance(61_000);
+    upstream.answer = () => reply(304, { ...said, "set-cookie": "a=2" });
+    expect(await cookies()).toEqual(["a=2"]);
+    expect(await cookies()).toEqual([]);
+    host.clock.advance(61_000);
+    upstream.answer = () => reply(200, { ...said, "set-cookie": "a=3" }, "text");
+    expect(await cookies({ "if-none-match": '"1"' })).toEqual(["a=3"]);
+    expect(await cookies()).toEqual([]);
+  });
+
   it("says why a reply is not stored", async () => {
     const { get, asked } = await cached({}, () =>
       reply(200, { "cache-control": "private, max-age=60" }, "mine"),
