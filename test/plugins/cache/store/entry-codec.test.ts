@@ -90,6 +90,16 @@ describe("an entry as a store has it", () => {
     expect(bytes.subarray(-dense.length)).toEqual(dense);
   });
 
+  it("is the same with a large body, which is compressed aside", async () => {
+    const entry = entryOf({ body: Buffer.alloc(300_000, "a line of text\n") });
+    const bytes = await encodeEntry(entry, 1000);
+    expect(bytes.length).toBeLessThan(1000);
+    const read = await decodeEntry(bytes, entry.key);
+    expect(read!.body.equals(entry.body)).toBe(true);
+    bytes[bytes.length - 1]! ^= 1;
+    expect(await decodeEntry(bytes, entry.key)).toBeUndefined();
+  });
+
   it("takes few bytes beside its texts, and a body holds nothing else in memory", async () => {
     const entry = entryOf({
       key: "k".repeat(500),
