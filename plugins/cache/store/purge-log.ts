@@ -208,8 +208,8 @@ export class PurgeLog {
       this.#isToReadAgain = false;
       const [readAt, sinks, last] = [this.#clock.monotonic(), this.#sinks, this.#last];
       const items = await this.#store.run(READ, [KEY], [last ?? 0]).catch(() => undefined);
-      if (items === undefined) return;
-      this.#apply((items as string[]).map(readRecord), last);
+      if (!Array.isArray(items) || items.length === 0) return; // no answer, or none of a Redis
+      this.#apply(items.map(String).map(readRecord), last);
       if (sinks === this.#sinks) this.#readAt = readAt;
       else this.#last = undefined;
       this.#isToReadAgain ||= sinks !== this.#sinks;
