@@ -1,5 +1,5 @@
 /** Which requests a stored response was chosen for (RFC 9111 section 4.1): the fields that Vary names, normalized. */
-import { type HeaderList, isHeaderName } from "../../core/headers.ts";
+import { type HeaderList, isHeaderName, isSameName } from "../../core/headers.ts";
 import type { Entry } from "./entry.ts";
 import type { FieldOf } from "./level.ts";
 import { splitList } from "./lists.ts";
@@ -50,17 +50,20 @@ export function isFor({ vary }: Entry, fieldOf: FieldOf): boolean {
  * @param name in lower case
  */
 export function normalizedField(headers: HeaderList, name: string): string {
-  const value = headers.get(name);
+  const { raw } = headers;
+  let value: string | undefined;
+  for (let i = 0; i < raw.length; i += 2) {
+    if (!isSameName(raw[i]!, name)) continue;
+    value = value === undefined ? raw[i + 1]! : `${value}, ${raw[i + 1]!}`;
+  }
   if (value === undefined) return ABSENT;
   switch (name) {
     case "accept-encoding":
     case "accept-language":
     case "accept-charset":
-      return normalizedPreferences(headers.getJoined(name)!);
-    default: {
-      const joined = headers.getJoined(name)!;
-      return joined.includes(",") ? splitList(joined).join(",") : joined.trim();
-    }
+      return normalizedPreferences(value);
+    default:
+      return value.includes(",") ? splitList(value).join(",") : value.trim();
   }
 }
 
