@@ -3,20 +3,24 @@
  *
  * Stands below what decides who may pass (`auth`, `authorize`, `limit`) and what makes replies for one client only
  * (`cors`), and above `retry`, `breaker` and what sends. It calls next for what it cannot answer, on an exchange of its
- * own: once for any number of requests with the same key that come meanwhile. Every reply says in Cache-Status
- * (RFC 9211) what the cache did. Without options it does what the RFCs say and keeps 64 MB in memory; `ttl`, `statuses`
- * and `ignoreCacheControl` say more than upstreams do. A client that goes away does not stop what is being stored.
- * When the upstream fails, what is stale is used where the reply or `staleIfError` allows it; else the failure goes to
- * all who wait, and is not stored.
+ * own: once for any number of requests with the same key that come meanwhile, on whichever thread, and with `store` at
+ * whichever gateway. Every reply says in Cache-Status (RFC 9211) what the cache did. Without options it does what the
+ * RFCs say and keeps 64 MB in memory; `ttl`, `statuses` and `ignoreCacheControl` say more than upstreams do. A client
+ * that goes away does not stop what is being stored. When the upstream fails, what is stale is used where the reply or
+ * `staleIfError` allows it; else the failure goes to all who wait, and is not stored. Without its store it does what it
+ * can in memory.
  */
-import type { Plugin } from "../core/plugin.ts";
-import { CacheCounts } from "./cache/counts.ts";
+import type { Host, Plugin } from "../core/plugin.ts";
+import { parseSize } from "../core/units.ts";
 import { FillBudget } from "./cache/fill.ts";
-import { createMemoryLevel } from "./cache/memory/memory-level.ts";
-import { PurgeTable } from "./cache/purges.ts";
+import { KeptCache } from "./cache/kept.ts";
+import type { StoreLevel } from "./cache/level.ts";
+import { Levels } from "./cache/levels.ts";
+import type { PurgeTable } from "./cache/purges.ts";
 import { compileRules } from "./cache/rules.ts";
 import { type Options, schema } from "./cache/schema.ts";
 import { CacheStage } from "./cache/stage.ts";
+import { openStoreLevel } from "./cache/store/open-store-level.ts";
 
 export const cache: Plugin<Options> = {
   name: "cache",
@@ -24,21 +28,31 @@ export const cache: Plugin<Options> = {
   harmAboveAuth: () => "would give strangers what is stored for others",
   build(options, host) {
     const { route, stage, clock, shared } = host;
-    const rules = compileRules(options, shared.threads);
+    const { threads } = shared;
+    const rules = compileRules(options, threads);
+    const { memory: bounds, patience } = rules;
     // What is stored outlives reloads: it belongs to the route and the stage, not to the options.
-    const kept = host.keep(`cache ${route} ${stage}`, () => {
-      const purges = new PurgeTable();
-      const random = (): number => host.random();
-      const level = createMemoryLevel({ ...rules.memory, purges, clock, random });
-      return { level, purges, counts: new CacheCounts(), close: () => level.close() };
-    });
-    kept.level.setBounds(rules.memory);
-    kept.counts.collect(host);
+    const topic = `cache ${route} ${stage}`;
+    const random = (): number => host.random();
+    const kept = host.keep(topic, () => new KeptCache(topic, bounds, patience, { clock, shared, random }));
+    const { memory, purges, neighbours, flights, counts } = kept;
+    memory.setBounds(bounds);
+    flights.patience = patience;
+    counts.collect(host);
+    const store = options.store === undefined ? undefined : openStore(options, options.store, purges, host);
+    const { waitMs } = patience;
+    const levels = new Levels({ memory, purges, neighbours, store, threads, waitMs, clock });
     // Bodies on their way may take as much again.
-    const budget = new FillBudget(rules.memory.maxBytes);
+    const budget = new FillBudget(bounds.maxBytes);
     return (next) => {
-      const served = new CacheStage(next, rules, kept, budget, host);
+      const served = new CacheStage(next, rules, levels, flights, counts, budget, host);
       return (x) => served.handle(x);
     };
   },
 };
+
+function openStore(options: Options, store: string, purges: PurgeTable, host: Host): StoreLevel {
+  const { strategy, variants } = options;
+  const compressAbove = parseSize(options.compressAbove);
+  return openStoreLevel({ store, strategy, compressAbove, variants, purges }, host).level;
+}

@@ -6,7 +6,8 @@ export type Forwarded = "bypass" | "method" | "uri-miss" | "vary-miss" | "stale"
 
 /** How a request that was sent on came to its reply. */
 export interface Sent {
-  readonly why: Forwarded;
+  /** `hit` when it turned out that somebody else has it. */
+  readonly why: Forwarded | "hit";
   /** Status of the upstream's reply where the client's is another. */
   readonly status?: number | undefined;
   readonly stored?: boolean;
@@ -24,7 +25,7 @@ export function hit(ttlSeconds: number, detail?: string): string {
 
 /** A reply that came from the upstream, or with its help. */
 export function sent({ why, status, stored, collapsed, ttlSeconds, detail }: Sent): string {
-  let text = `sluice; fwd=${why}`;
+  let text = why === "hit" ? "sluice; hit" : `sluice; fwd=${why}`;
   if (status !== undefined) text += `; fwd-status=${status}`;
   if (ttlSeconds !== undefined) text += `; ttl=${ttlSeconds}`;
   if (stored) text += "; stored";

@@ -1,6 +1,5 @@
 /** Sends what the cache cannot answer, and makes stored responses of the replies. */
 import { discard } from "../../core/discard.ts";
-import { isSameName } from "../../core/headers.ts";
 import {
   BytesBody,
   type Clock,
@@ -14,13 +13,13 @@ import type { Forwarded, Sent } from "./cache-status.ts";
 import { askToValidate } from "./conditional.ts";
 import type { CacheCounts } from "./counts.ts";
 import type { Entry } from "./entry.ts";
-import { Fill, type FillBudget, type FillListener, type GivenUp } from "./fill.ts";
+import { Delivery } from "./delivery.ts";
+import { Fill, type FillBudget } from "./fill.ts";
 import { type Flight, isForAllWaiting } from "./flight.ts";
 import type { Flights } from "./flights.ts";
 import { freshen } from "./freshen.ts";
 import { askedOf, EMPTY, passingHead, purgedUrl, tagsOf } from "./head.ts";
-import type { MemoryLevel, Purges } from "./level.ts";
-import { joinPart } from "./parts.ts";
+import type { Found, Levels } from "./levels.ts";
 import type { CacheRequest } from "./request.ts";
 import { mayServeOnError } from "./reuse.ts";
 import type { CacheRules } from "./rules.ts";
@@ -47,8 +46,7 @@ export interface Trip {
 export class Carrier {
   readonly #next: Handler;
   readonly #rules: CacheRules;
-  readonly #level: MemoryLevel;
-  readonly #purges: Purges;
+  readonly #levels: Levels;
   readonly #flights: Flights;
   readonly #counts: CacheCounts;
   readonly #clock: Clock;
@@ -58,8 +56,7 @@ export class Carrier {
   constructor(parts: {
     next: Handler;
     rules: CacheRules;
-    level: MemoryLevel;
-    purges: Purges;
+    levels: Levels;
     flights: Flights;
     counts: CacheCounts;
     clock: Clock;
@@ -68,8 +65,7 @@ export class Carrier {
   }) {
     this.#next = parts.next;
     this.#rules = parts.rules;
-    this.#level = parts.level;
-    this.#purges = parts.purges;
+    this.#levels = parts.levels;
     this.#flights = parts.flights;
     this.#counts = parts.counts;
     this.#clock = parts.clock;
@@ -79,24 +75,44 @@ export class Carrier {
 
   /** Brings a flight to its landing; never fails by itself. */
   async fly(flight: Flight, trip: Trip): Promise<void> {
-    const { x } = flight;
-    const version = this.#purges.version;
-    const beganAt = this.#clock.monotonic();
+    const { asker, request, stored, why } = trip;
+    const isMarked = this.#flights.isMarked(flight.topic);
     try {
-      const isMarked = this.#flights.isMarked(flight.topic);
-      prepare(x, trip.stored, isMarked);
-      announce(x.headers);
-      const requestedAtMs = this.#clock.now();
-      const reply = await this.#next(x);
-      const times = { requestedAtMs, respondedAtMs: this.#clock.now() };
-      if (trip.stored !== undefined && reply.status === 304)
-        this.#onValidated(flight, trip, reply, times, version);
-      else if (reply.status < 500 || !this.#fallBack(flight, trip, reply.status)) {
-        this.#onReply(flight, trip, reply, times, version, beganAt);
-      } else discard(x, reply.body);
+      let found: Found | undefined;
+      if (this.#levels.hasOthers && !isMarked && why !== "request") {
+        found = await this.#levels.findElsewhere(flight, asker, request, stored);
+      }
+      if (found?.isUsable) this.#onFound(flight, found);
+      else if (flight.isUnwanted) flight.end();
+      else await this.#send(flight, found === undefined ? trip : { ...trip, stored: found.entry }, isMarked);
     } catch (error) {
       this.#onFailure(flight, trip, error);
     }
+  }
+
+  /** Somebody else has it. */
+  #onFound(flight: Flight, { entry, from }: Found): void {
+    const ttl = ttlSeconds(entry, this.#clock.now());
+    flight.onStored(entry);
+    const sent = { why: "hit", ttlSeconds: ttl, detail: from } as const;
+    flight.land({ kind: "entry", entry, sent, result: "hit" }, true);
+    flight.end();
+  }
+
+  async #send(flight: Flight, trip: Trip, isMarked: boolean): Promise<void> {
+    const { x } = flight;
+    const { version } = this.#levels.purges;
+    const beganAt = this.#clock.monotonic();
+    prepare(x, trip.stored, isMarked);
+    announce(x.headers);
+    const requestedAtMs = this.#clock.now();
+    const reply = await this.#next(x);
+    const times = { requestedAtMs, respondedAtMs: this.#clock.now() };
+    if (trip.stored !== undefined && reply.status === 304) {
+      this.#onValidated(flight, trip, reply, times, version);
+    } else if (reply.status < 500 || !this.#fallBack(flight, trip, reply.status)) {
+      this.#onReply(flight, trip, reply, times, version, beganAt);
+    } else discard(x, reply.body);
   }
 
   /** What is stored is still right. */
@@ -108,10 +124,10 @@ export class Carrier {
     const { entry, refusal } = freshen(stored, reply.headers, asked, times, this.#rules.freshness);
     const isStored = refusal === undefined && !this.#flights.isSpoiled(flight);
     if (isStored) {
-      this.#level.put(entry);
+      this.#levels.keep(flight, entry);
       this.#flights.unmark(topic);
     } else if (refusal !== undefined) {
-      this.#level.delete(flight.key);
+      this.#levels.drop(flight.key);
       this.#flights.mark(topic);
     }
     if (trip.isRefresh) this.#counts.refreshes.ok++;
@@ -139,6 +155,7 @@ export class Carrier {
     const isShared = isForAllWaiting(error);
     if (isShared && this.#fallBack(flight, trip, undefined)) return;
     if (trip.isRefresh) this.#onRefreshFailed(flight, error);
+    this.#levels.onNothing(flight);
     flight.crash(error, isShared);
     flight.end();
   }
@@ -172,8 +189,8 @@ export class Carrier {
     }
     // What is there is out of date: the origin has something else now, or says that it is not to be stored.
     if (stored !== undefined && reply.status < 500 && !ABOUT_REQUEST.has(judged.reason)) {
-      this.#level.delete(flight.key);
-    }
+      this.#levels.drop(flight.key);
+    } else this.#levels.onNothing(flight);
     const sent = { why, detail: judged.reason };
     if (judged.reason === "no-freshness" && reply.status >= 500 && !reply.headers.has("set-cookie")) {
       const vary = readVary(reply.headers.getJoined("vary"));
@@ -188,67 +205,11 @@ export class Carrier {
 
   /** Gives a reply to all who wait, while it is stored, if it is. */
   #stream(flight: Flight, reply: Reply, head: Entry, sent: Sent, maxBytes: number, beganAt: number): void {
-    const delivery = new Delivery(flight, head, beganAt, this.#level, this.#flights, this.#clock, maxBytes);
+    const delivery = new Delivery(flight, head, beganAt, this.#levels, this.#flights, this.#clock, maxBytes);
     const fill = new Fill(reply.body ?? new BytesBody(EMPTY), maxBytes, delivery, this.#budget);
     const status = fill.isKept || maxBytes < 0 ? sent : { ...sent, stored: false, detail: "too-large" };
     flight.landStream({ kind: "stream", head, fill, reply, sent: status });
   }
-}
-
-/** Stores what a flight brought. */
-class Delivery implements FillListener {
-  readonly #flight: Flight;
-  readonly #head: Entry;
-  readonly #beganAt: number;
-  readonly #level: MemoryLevel;
-  readonly #flights: Flights;
-  readonly #clock: Clock;
-  readonly #maxBytes: number;
-
-  constructor(
-    flight: Flight,
-    head: Entry,
-    beganAt: number,
-    level: MemoryLevel,
-    flights: Flights,
-    clock: Clock,
-    maxBytes: number,
-  ) {
-    this.#flight = flight;
-    this.#head = head;
-    this.#beganAt = beganAt;
-    this.#level = level;
-    this.#flights = flights;
-    this.#clock = clock;
-    this.#maxBytes = maxBytes;
-  }
-
-  onFilled(body: Buffer): void {
-    const flight = this.#flight;
-    const head = this.#head;
-    flight.close();
-    if (this.#flights.isSpoiled(flight)) return;
-    this.#flights.unmark(flight.topic);
-    const fillMs = this.#clock.monotonic() - this.#beganAt;
-    const filled = { ...head, headers: withLength(head, body.length), body, fillMs };
-    const entry =
-      head.part === undefined ? filled : joinPart(filled, this.#level.peek(head.key), this.#maxBytes);
-    if (entry !== undefined) this.#level.put(entry);
-  }
-
-  onGivenUp(reason: GivenUp): void {
-    if (reason === "too-large") this.#flights.mark(this.#flight.topic);
-  }
-
-  onDone(): void {
-    this.#flight.end();
-  }
-}
-
-/** Stored responses have their length, so that it need not be told in chunks. */
-function withLength({ headers }: Entry, length: number): readonly string[] {
-  for (let i = 0; i < headers.length; i += 2) if (isSameName(headers[i]!, "content-length")) return headers;
-  return [...headers, "content-length", String(length)];
 }
 
 /**

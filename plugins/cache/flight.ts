@@ -9,6 +9,7 @@ import type { CacheResult } from "./counts.ts";
 import type { Entry } from "./entry.ts";
 import type { Fill } from "./fill.ts";
 import type { Flights } from "./flights.ts";
+import type { Turn } from "./level.ts";
 import { openFor } from "./sharing.ts";
 
 /** What came of a flight, for those who wait for it. `sent` is what Cache-Status says about it. */
@@ -104,6 +105,9 @@ export class Flight {
   readonly #goesOn: boolean;
   #leader: Rider | undefined;
   #riders: Rider[] = [];
+  /** The right to fetch it, of all gateways with the same store. */
+  turn: Turn | undefined;
+  readonly #stored = Promise.withResolvers<Entry | undefined>();
   #isOver = false;
 
   constructor(key: string, topic: string, x: Exchange, goesOn: boolean, flights: Flights) {
@@ -120,9 +124,23 @@ export class Flight {
     return this.#leader === undefined && this.#riders.length === 0;
   }
 
+  /** True when nobody waits for it, and it would not go on for the cache alone. */
+  get isUnwanted(): boolean {
+    return this.isUnattended && !this.#goesOn;
+  }
+
   /** True while the one waits for it whose request it is. */
   get isLed(): boolean {
     return this.#leader !== undefined;
+  }
+
+  /** Resolves with what it stored once that is done; with undefined when it stores nothing. */
+  get stored(): Promise<Entry | undefined> {
+    return this.#stored.promise;
+  }
+
+  onStored(entry: Entry | undefined): void {
+    this.#stored.resolve(entry);
   }
 
   /** Waits for the head, as the one whose request it is. */
@@ -155,7 +173,7 @@ export class Flight {
       this.#riders.splice(at, 1);
       this.#flights.waiting--;
     }
-    if (reason !== undefined && this.isUnattended && !this.#goesOn) this.x.abort(reason);
+    if (reason !== undefined && this.isUnwanted) this.x.abort(reason);
     return true;
   }
 
@@ -182,6 +200,7 @@ export class Flight {
   /** Gives a reply to the one whose request it was; nobody else may have it. */
   landOwn(landing: OwnLanding): void {
     const isWanted = this.isLed;
+    this.abandon();
     this.land(landing, false);
     if (isWanted) return;
     discard(this.x, landing.reply.body);
@@ -205,11 +224,19 @@ export class Flight {
     this.#flights.remove(this);
   }
 
+  /** There is nothing to store: those who wait for that need wait no longer. */
+  abandon(): void {
+    this.turn?.abandon();
+    this.turn = undefined;
+    this.#stored.resolve(undefined);
+  }
+
   /** What was begun for it has ended. */
   end(): void {
     if (this.#isOver) return;
     this.#isOver = true;
     this.close();
+    this.abandon();
     this.x.end();
   }
 

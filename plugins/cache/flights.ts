@@ -16,7 +16,7 @@ const MARKED_MS = 10_000;
 export class Flights {
   /** Who waits for one that is not theirs. */
   waiting = 0;
-  readonly patience: Patience;
+  patience: Patience;
   readonly #byTopic = new Map<string, Flight>();
   /** Topics whose replies cannot be shared, with the time until which that is believed; the oldest first. */
   readonly #marked = new Map<string, number>();

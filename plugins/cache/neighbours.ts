@@ -12,6 +12,8 @@ export interface Holder {
   lookUp(key: string, headers: HeaderList): Entry | Promise<Entry | undefined> | undefined;
   /** Takes an entry in the place of its like: the same, with its body where all threads see it. */
   replace(entry: Entry, same: Entry): void;
+  /** What is stored for a key, or on its way to be, is out of date. */
+  drop(key: string): void;
 }
 
 /** What threads say to each other. */
@@ -19,7 +21,9 @@ type Message =
   | { readonly ask: number; readonly key: string; readonly headers: readonly string[] }
   | { readonly answer: number; readonly entry: Entry | undefined }
   /** There will be an answer. */
-  | { readonly wait: number };
+  | { readonly wait: number }
+  /** It is out of date. */
+  | { readonly drop: string };
 
 /** A question that waits for its answer. */
 interface Question {
@@ -30,7 +34,7 @@ interface Question {
 /** How long a thread is written down for a key; then the next who needs it is. */
 const WRITTEN_MS = 60_000;
 /** A thread that says nothing for so long is not there, or hangs. */
-const SILENCE_MS = 250;
+const SILENCE_MS = 1000;
 
 export class Neighbours implements ChannelListener {
   readonly #topic: string;
@@ -79,6 +83,11 @@ export class Neighbours implements ChannelListener {
     if (cell !== -1) Atomics.compareExchange(this.#shared.directory.words, cell, this.#shared.thread + 1, 0);
   }
 
+  /** Has all other threads drop what they have of a key. */
+  drop(key: string): void {
+    this.#channel.post({ drop: key } satisfies Message);
+  }
+
   close(): void {
     this.#channel.close();
     for (const id of [...this.#questions.keys()]) this.#settle(id, undefined);
@@ -86,6 +95,7 @@ export class Neighbours implements ChannelListener {
 
   onMessage(sent: unknown, from: number): void {
     const message = sent as Message;
+    if ("drop" in message) return this.#holder.drop(message.drop);
     if ("ask" in message) return this.#answer(message.ask, message.key, message.headers, from);
     if ("answer" in message) return this.#settle(message.answer, message.entry && asOwn(message.entry));
     const question = this.#questions.get(message.wait);

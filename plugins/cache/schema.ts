@@ -26,6 +26,20 @@ export const schema = {
     condition: { ...conditionSchema, description: "Conditions on the request; all must hold." },
   },
   properties: {
+    store: {
+      type: "string",
+      "x-reference": "store",
+      description:
+        "Store in Redis that gateways share as a second level; without it there is the memory only.",
+    },
+    strategy: {
+      type: "string",
+      enum: ["cache-aside", "write-through", "write-behind"],
+      default: "cache-aside",
+      description:
+        "When what was fetched goes to the store: beside, at once, with those waiting who share it, or later from a queue. No client waits for it.",
+    },
+    compressAbove: size("1KB", "Larger bodies are compressed in the store, unless they are already."),
     ttl: anyDuration(
       "How long replies are fresh that do not say it themselves, in place of a tenth of the time since their Last-Modified.",
     ),

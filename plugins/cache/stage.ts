@@ -19,10 +19,11 @@ import type { CacheCounts } from "./counts.ts";
 import type { Entry } from "./entry.ts";
 import type { FillBudget } from "./fill.ts";
 import { Flight, forkFor, type Landing, learn, takeReply } from "./flight.ts";
-import { Flights } from "./flights.ts";
+import type { Flights } from "./flights.ts";
 import { askedOf, urlOf } from "./head.ts";
 import { invalidatedUrls, isUnsafe } from "./invalidation.ts";
-import type { FieldOf, MemoryLevel, Purges } from "./level.ts";
+import type { FieldOf, MemoryLevel } from "./level.ts";
+import type { Levels } from "./levels.ts";
 import { makeStale } from "./purges.ts";
 import { type CacheRequest, readRequest, SILENT } from "./request.ts";
 import { judgeReuse } from "./reuse.ts";
@@ -35,13 +36,6 @@ import { normalizedField } from "./vary.ts";
 const MAX_ASKED_BYTES = 64 * 1024;
 /** How often a request waits for another whose reply turns out not to be for it. */
 const MOST_WAITS = 3;
-
-/** What a stage has that outlives it. */
-export interface Kept {
-  readonly level: MemoryLevel;
-  readonly purges: Purges;
-  readonly counts: CacheCounts;
-}
 
 /** What is looked for, and cannot be answered at once. */
 interface Wanted {
@@ -56,8 +50,9 @@ interface Wanted {
 export class CacheStage {
   readonly #next: Handler;
   readonly #rules: CacheRules;
-  readonly #level: MemoryLevel;
-  readonly #purges: Purges;
+  readonly #levels: Levels;
+  /** What is at hand. */
+  readonly #memory: MemoryLevel;
   readonly #counts: CacheCounts;
   readonly #flights: Flights;
   readonly #carrier: Carrier;
@@ -67,17 +62,24 @@ export class CacheStage {
   #headers: HeaderList = new HeaderList();
   readonly #fieldOf: FieldOf = (name) => normalizedField(this.#headers, name);
 
-  constructor(next: Handler, rules: CacheRules, kept: Kept, budget: FillBudget, host: Host) {
-    const { clock, log } = host;
+  constructor(
+    next: Handler,
+    rules: CacheRules,
+    levels: Levels,
+    flights: Flights,
+    counts: CacheCounts,
+    budget: FillBudget,
+    { clock, log, random }: Pick<Host, "clock" | "log" | "random">,
+  ) {
     this.#next = next;
     this.#rules = rules;
-    this.#level = kept.level;
-    this.#purges = kept.purges;
-    this.#counts = kept.counts;
+    this.#levels = levels;
+    this.#memory = levels.memory;
+    this.#counts = counts;
     this.#clock = clock;
-    this.#random = host.random;
-    this.#flights = new Flights(rules.patience, clock);
-    this.#carrier = new Carrier({ ...kept, next, rules, flights: this.#flights, clock, log, budget });
+    this.#random = random;
+    this.#flights = flights;
+    this.#carrier = new Carrier({ next, rules, levels, flights, counts, clock, log, budget });
   }
 
   handle(x: Exchange): Reply | Promise<Reply> {
@@ -97,9 +99,9 @@ export class CacheStage {
     if (this.#rules.ignoresRequests && request !== SILENT) request = withoutDirectives(request);
     if (request.hasPrecondition) return this.#pass(x, "request");
     this.#headers = x.headers;
-    const entry = this.#level.find(key, this.#fieldOf);
+    const entry = this.#memory.find(key, this.#fieldOf);
     if (entry === undefined) {
-      const why = this.#level.peek(key).length === 0 ? "uri-miss" : "vary-miss";
+      const why = this.#memory.peek(key).length === 0 ? "uri-miss" : "vary-miss";
       return this.#miss({ x, request, key, stored: undefined, why });
     }
     const nowMs = this.#clock.now();
@@ -143,7 +145,7 @@ export class CacheStage {
   #miss(wanted: Wanted): Promise<Reply> {
     const { x, request, key, stored } = wanted;
     if (request.onlyIfCached) throw new GatewayError("NOT_CACHED");
-    const known = stored ?? this.#level.peek(key)[0];
+    const known = stored ?? this.#memory.peek(key)[0];
     return this.#ask(wanted, topicOf(key, x.headers, known?.vary ?? []), 0);
   }
 
@@ -241,21 +243,21 @@ export class CacheStage {
   /** What comes back says whether what is stored is still right (RFC 9111 section 4.3.5). */
   async #askHead({ x, request, key, why }: Wanted): Promise<Reply> {
     const asked = askedOf(x, request, this.#rules.keys);
-    const { version } = this.#purges;
+    const { version } = this.#levels.purges;
     const requestedAtMs = this.#clock.now();
     const reply = await this.#next(x);
     const times = { requestedAtMs, respondedAtMs: this.#clock.now() };
     this.#counts.requests.miss++;
     this.#headers = asked.headers;
-    const entry = this.#level.find(key, this.#fieldOf);
+    const entry = this.#memory.find(key, this.#fieldOf);
     if (entry !== undefined && entry.part === undefined && reply.status < 500 && reply.status !== 304) {
       if (!describesSame(entry, reply.status, reply.headers)) {
-        this.#level.put(makeStale(entry, times.respondedAtMs));
+        this.#memory.put(makeStale(entry, times.respondedAtMs));
       } else {
         const { freshness } = this.#rules;
         const freshened = freshen({ ...entry, version }, reply.headers, asked, times, freshness);
-        if (freshened.refusal === undefined) this.#level.put(freshened.entry);
-        else this.#level.delete(key);
+        if (freshened.refusal === undefined) this.#memory.put(freshened.entry);
+        else this.#levels.drop(key);
       }
     }
     addStatus(reply.headers, sent({ why }));
@@ -292,7 +294,7 @@ export class CacheStage {
   }
 
   #invalidate(key: string): void {
-    this.#level.delete(key);
+    this.#levels.drop(key);
     this.#flights.spoil(key);
   }
 

@@ -48,6 +48,7 @@ function openThreads(threads: number, waitMs = 1000) {
         return has.get(key);
       },
       replace: (_entry, same) => void has.set(same.key, same),
+      drop: (key) => void has.delete(key),
     };
     const shared = new SharedMemory(memory, thread);
     const neighbours = new Neighbours("cache test", shared, clock, holder, waitMs);

@@ -1,0 +1,71 @@
+/** From a reply on its way to a stored response. */
+import { isSameName } from "../../core/headers.ts";
+import type { Clock } from "../../core/plugin.ts";
+import type { Entry } from "./entry.ts";
+import type { FillListener, GivenUp } from "./fill.ts";
+import type { Flight } from "./flight.ts";
+import type { Flights } from "./flights.ts";
+import type { Levels } from "./levels.ts";
+import { joinPart } from "./parts.ts";
+
+/** Stores what a flight brought. */
+export class Delivery implements FillListener {
+  readonly #flight: Flight;
+  readonly #head: Entry;
+  readonly #beganAt: number;
+  readonly #levels: Levels;
+  readonly #flights: Flights;
+  readonly #clock: Clock;
+  readonly #maxBytes: number;
+
+  constructor(
+    flight: Flight,
+    head: Entry,
+    beganAt: number,
+    levels: Levels,
+    flights: Flights,
+    clock: Clock,
+    maxBytes: number,
+  ) {
+    this.#flight = flight;
+    this.#head = head;
+    this.#beganAt = beganAt;
+    this.#levels = levels;
+    this.#flights = flights;
+    this.#clock = clock;
+    this.#maxBytes = maxBytes;
+  }
+
+  onFilled(body: Buffer): void {
+    const flight = this.#flight;
+    const head = this.#head;
+    flight.close();
+    if (this.#flights.isSpoiled(flight)) return flight.abandon();
+    this.#flights.unmark(flight.topic);
+    const fillMs = this.#clock.monotonic() - this.#beganAt;
+    const filled = { ...head, headers: withLength(head, body.length), body, fillMs };
+    const { memory } = this.#levels;
+    const entry = head.part === undefined ? filled : joinPart(filled, memory.peek(head.key), this.#maxBytes);
+    if (entry === undefined) return flight.abandon();
+    // A part is of use to those only who want the same, or the rest.
+    if (entry.part === undefined) return this.#levels.keep(flight, entry);
+    memory.put(entry);
+    flight.abandon();
+  }
+
+  onGivenUp(reason: GivenUp): void {
+    this.#levels.onNothing(this.#flight);
+    this.#flight.abandon();
+    if (reason === "too-large") this.#flights.mark(this.#flight.topic);
+  }
+
+  onDone(): void {
+    this.#flight.end();
+  }
+}
+
+/** Stored responses have their length, so that it need not be told in chunks. */
+function withLength({ headers }: Entry, length: number): readonly string[] {
+  for (let i = 0; i < headers.length; i += 2) if (isSameName(headers[i]!, "content-length")) return headers;
+  return [...headers, "content-length", String(length)];
+}

@@ -1,0 +1,57 @@
+/** What of a cache outlives reloads, and what other threads ask this one for. */
+import type { Clock, HeaderList, SharedState } from "../../core/plugin.ts";
+import { CacheCounts } from "./counts.ts";
+import type { Entry } from "./entry.ts";
+import { Flights, type Patience } from "./flights.ts";
+import { type BoundedMemoryLevel, createMemoryLevel, type MemoryBounds } from "./memory/memory-level.ts";
+import { type Holder, Neighbours } from "./neighbours.ts";
+import { PurgeTable } from "./purges.ts";
+import { SILENT } from "./request.ts";
+import { judgeReuse } from "./reuse.ts";
+import { topicOf } from "./sharing.ts";
+import { normalizedField } from "./vary.ts";
+
+export class KeptCache implements Holder {
+  readonly purges = new PurgeTable();
+  readonly counts = new CacheCounts();
+  readonly memory: BoundedMemoryLevel;
+  readonly neighbours: Neighbours;
+  /** What is on its way. */
+  readonly flights: Flights;
+  readonly #clock: Clock;
+
+  /** @param topic names the cache, the same on all threads */
+  constructor(
+    topic: string,
+    bounds: MemoryBounds,
+    patience: Patience,
+    around: { clock: Clock; shared: SharedState; random: () => number },
+  ) {
+    const { clock, shared, random } = around;
+    this.#clock = clock;
+    this.memory = createMemoryLevel({ ...bounds, purges: this.purges, clock, random });
+    this.neighbours = new Neighbours(topic, shared, clock, this, patience.waitMs);
+    this.flights = new Flights(patience, clock);
+  }
+
+  lookUp(key: string, headers: HeaderList): Entry | Promise<Entry | undefined> | undefined {
+    const entry = this.memory.find(key, (name) => normalizedField(headers, name));
+    if (entry !== undefined && judgeReuse(entry, SILENT, this.#clock.now(), false) === "use") return entry;
+    const vary = this.memory.peek(key)[0]?.vary ?? [];
+    return this.flights.find(topicOf(key, headers, vary))?.stored;
+  }
+
+  replace(entry: Entry, same: Entry): void {
+    if (this.memory.peek(entry.key).includes(entry)) this.memory.put(same);
+  }
+
+  drop(key: string): void {
+    this.memory.delete(key);
+    this.flights.spoil(key);
+  }
+
+  close(): void {
+    this.memory.close();
+    this.neighbours.close();
+  }
+}
