@@ -209,18 +209,22 @@ export class PurgeLog {
       const [readAt, sinks, last] = [this.#clock.monotonic(), this.#sinks, this.#last];
       const items = await this.#store.run(READ, [KEY], [last ?? 0]).catch(() => undefined);
       if (!Array.isArray(items) || items.length === 0) return; // no answer, or none of a Redis
-      this.#apply(items.map(String).map(readRecord), last);
+      this.#apply(items.map(String).map(readRecord), last, sinks);
       if (sinks === this.#sinks) this.#readAt = readAt;
       else this.#last = undefined;
       this.#isToReadAgain ||= sinks !== this.#sinks;
     } while (this.#isToReadAgain);
   }
 
-  #apply([first, ...records]: readonly PurgeRecord[], last: number | undefined): void {
+  #apply(
+    [first, ...records]: readonly PurgeRecord[],
+    last: number | undefined,
+    sinks: readonly PurgeSink[],
+  ): void {
     const floor = first!.number;
     const isLost = last !== undefined && floor > last;
     if (isLost) this.#log.warn({ floor, last }, "purges may be unknown: what is cached is to be validated");
-    for (const sink of this.#sinks) {
+    for (const sink of sinks) {
       if ((last ?? sink.version) < floor) sink.apply({ number: floor, kind: "all", value: "", soft: true });
       sink.advance(floor);
       for (const record of records) {

@@ -170,6 +170,16 @@ describe("the purges of all gateways", () => {
     expect(other.judge("none", version)()).toBe("live");
   });
 
+  it("make what is older stale also for who comes while they are being read", async () => {
+    const one = await join();
+    const late = new PurgeTable(5);
+    const reading = one.purges.read();
+    using.defer(one.purges.attach(late));
+    await reading;
+    expect(late.stateOf(entryOf({ version: 5 }))).toBe("stale");
+    expect(late.version).toBe(one.table.version);
+  });
+
   it("take what they do not understand for a soft purge of everything", async () => {
     const one = await join();
     const earlier = one.judge("a");
