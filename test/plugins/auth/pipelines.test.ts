@@ -210,18 +210,26 @@ function lay({ guards, stages, end, places, isCareless, onError }: Case): {
   return { pipeline: [...rest, ...late, end], isSound: true };
 }
 
+const isInAuthorization = (kind: Kind): boolean => kind === "basic" || kind === "jwt";
+
 /** Who may reach an upstream with it; undefined for nobody. */
 function admitted(guards: readonly Guard[], { draft, parts }: Sent): string | undefined {
   let name = "";
+  let left = parts;
   for (const { kinds, optional, when } of guards) {
     if (
       (when === "private" && PATHS.get(draft.target) === false) ||
       (when === "post" && draft.method !== "POST")
     )
       continue;
-    const found = judge(kinds, parts);
+    const found = judge(kinds, left);
     if (found === undefined || (found === "" && !optional)) return undefined;
-    if (found !== "") name = found;
+    if (found === "") continue;
+    name = found;
+    // Whoever let it in has taken out what its methods look at: several lines, whatever they have.
+    const isAmbiguous = left.filter(({ kind }) => isInAuthorization(kind)).length > 1;
+    const taken = isAmbiguous && kinds.some(isInAuthorization) ? [...kinds, "basic", "jwt"] : kinds;
+    left = left.filter(({ kind }) => !taken.includes(kind));
   }
   return name;
 }
