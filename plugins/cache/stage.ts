@@ -69,15 +69,16 @@ export class CacheStage {
     flights: Flights,
     counts: CacheCounts,
     budget: FillBudget,
-    { clock, log, random }: Pick<Host, "clock" | "log" | "random">,
+    host: Pick<Host, "clock" | "log" | "random">,
   ) {
+    const { clock, log } = host;
     this.#next = next;
     this.#rules = rules;
     this.#levels = levels;
     this.#memory = levels.memory;
     this.#counts = counts;
     this.#clock = clock;
-    this.#random = random;
+    this.#random = () => host.random();
     this.#flights = flights;
     this.#carrier = new Carrier({ next, rules, levels, flights, counts, clock, log, budget });
   }

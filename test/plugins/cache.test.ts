@@ -14,8 +14,9 @@ async function cached(options: object = {}, answer: Answer = fresh, host = new F
     return upstream.answer(x);
   };
   const handler = await buildStage(cache, { ...options }, next, host);
-  const get = async (target = "/", request: RequestInit = {}) => {
+  const get = async (target = "/", request: RequestInit = {}, consumer?: string) => {
     const x = exchange({ target, ...request });
+    if (consumer !== undefined) x.consumer = { name: consumer, roles: [] };
     const got = await handler(x);
     const text = await bodyText(got);
     x.end();
@@ -161,17 +162,198 @@ describe("a cache", () => {
     await Promise.all([...others, late]);
   });
 
-  it("does not give what one consumer got to others", async () => {
+  it("gives replies to those who are known to nobody else, unless they say so or the key tells them apart", async () => {
     const { get, asked } = await cached();
-    const consumer = { name: "a", roles: [] };
-    const handlerGet = async (name: string) => {
-      const x = exchange();
-      x.consumer = { ...consumer, name };
-      return x;
-    };
-    void handlerGet;
-    await get("/", { headers: { authorization: "Bearer 1" } });
-    expect((await get()).status).toContain("uri-miss");
+    const headers = { authorization: "Bearer 1" };
+    expect((await get("/", { headers })).status).toContain("detail=authorization");
+    expect((await get("/", {}, "a")).status).toContain("detail=authorization");
+    expect((await get()).status).toContain("stored");
+    expect((await get("/", {}, "a")).status).toContain("hit");
+    expect(asked).toHaveLength(3);
+    const apart = await cached({ key: { consumer: true } });
+    await apart.get("/", { headers }, "a");
+    expect((await apart.get("/", {}, "a")).status).toContain("hit");
+    expect((await apart.get("/", {}, "b")).status).toContain("uri-miss");
+    expect((await apart.get("/", { headers })).status).toContain("detail=authorization");
+  });
+
+  it.each([
+    ["x-forwarded-host", { headers: { "x-forwarded-host": "evil.example" } }],
+    ["another method in a header", { headers: { "x-http-method-override": "POST" } }],
+    ["a body", { body: "evil" }],
+    ["another host", { init: { authority: "evil.example" } }],
+  ])("keeps what is made of a request with %s from all others", async (_what, request) => {
+    const { get } = await cached({}, (x) =>
+      reply(200, { "cache-control": "max-age=60" }, x.headers.get("x-forwarded-host") ?? x.authority),
+    );
+    await get("/", request);
+    expect(await get()).toMatchObject({ text: "localhost", status: "sluice; fwd=uri-miss; ttl=60; stored" });
+  });
+
+  it("does not store what a change has overtaken", async () => {
+    const gate = Promise.withResolvers<void>();
+    const { get, upstream } = await cached({}, async (x) => {
+      await gate.promise;
+      return fresh(x);
+    });
+    const old = get("/a");
+    await settled();
+    upstream.answer = () => reply(204);
+    await get("/a", { method: "PUT", body: "new" });
+    gate.resolve();
+    await old;
+    upstream.answer = fresh;
+    expect((await get("/a")).status).toContain("uri-miss");
+  });
+
+  it("leaves what is stored alone when a change was refused", async () => {
+    const { get, upstream } = await cached();
+    await get("/a");
+    upstream.answer = () => reply(403);
+    await get("/a", { method: "DELETE" });
+    expect((await get("/a")).status).toContain("hit");
+  });
+
+  it("goes on for the others when the client goes away whose request was sent, and stores in any case", async () => {
+    const gate = Promise.withResolvers<void>();
+    const { handler, get, asked } = await cached({}, async (x) => {
+      await gate.promise;
+      return fresh(x);
+    });
+    const x = exchange();
+    const gone = Promise.resolve(handler(x));
+    await settled();
+    x.abort(new GatewayError("CLIENT_CLOSED"));
+    await expect(gone).rejects.toMatchObject({ code: "CLIENT_CLOSED" });
+    x.end();
+    expect(asked[0]!.aborted).toBeUndefined();
+    gate.resolve();
+    await settled();
+    expect((await get()).status).toContain("hit");
+  });
+
+  it("gives up what cannot be stored with the client", async () => {
+    const never = new Promise<Reply>(() => {});
+    const { handler, get, asked, upstream } = await cached({}, () =>
+      reply(200, { "cache-control": "private" }),
+    );
+    await get(); // from now on nobody waits for it
+    upstream.answer = () => never;
+    const x = exchange();
+    void Promise.resolve(handler(x)).catch(() => {});
+    await settled();
+    x.abort(new GatewayError("CLIENT_CLOSED"));
+    expect(asked[1]!.aborted).toMatchObject({ code: "CLIENT_CLOSED" });
+  });
+
+  it("holds the generation as long as something is fetched for it", async () => {
+    const gate = Promise.withResolvers<void>();
+    const { handler } = await cached({}, async (x) => {
+      await gate.promise;
+      return fresh(x);
+    });
+    const owner = { held: 1, hold: () => void owner.held++, end: () => void owner.held-- };
+    const x = exchange();
+    x.owner = owner;
+    const got = Promise.resolve(handler(x));
+    await settled();
+    expect(owner.held).toBe(2);
+    gate.resolve();
+    await bodyText(await got);
+    x.end();
+    await settled();
+    expect(owner.held).toBe(0);
+  });
+
+  it("tells the exchange what became known of it", async () => {
+    const { get } = await cached({}, (x) => {
+      x.upstream = "users";
+      x.attempts = 2;
+      x.upstreamMs = 7;
+      return fresh(x);
+    });
+    expect((await get()).x).toMatchObject({ upstream: "users", attempts: 2, upstreamMs: 7 });
+    expect((await get()).x).toMatchObject({ upstream: "", attempts: 0, upstreamMs: -1 });
+  });
+
+  it("answers conditions and ranges from what is stored", async () => {
+    const { get, asked } = await cached({}, () =>
+      reply(200, { "cache-control": "max-age=60", etag: '"1"' }, "0123456789"),
+    );
+    expect((await get("/", { headers: { "if-none-match": '"1"' } })).got.status).toBe(304);
+    expect(asked[0]!.headers.has("if-none-match")).toBe(false);
+    await settled();
+    const part = await get("/", { headers: { range: "bytes=2-4" } });
+    expect([part.got.status, part.text, part.got.headers.get("content-range")]).toEqual([
+      206,
+      "234",
+      "bytes 2-4/10",
+    ]);
+    expect((await get("/", { headers: { range: "bytes=20-" } })).got.status).toBe(416);
+    expect(asked).toHaveLength(1);
+  });
+
+  it("answers conditions also of what is not stored", async () => {
+    const { get } = await cached({}, () => reply(200, { "cache-control": "private", etag: '"1"' }, "text"));
+    expect((await get("/", { headers: { "if-none-match": '"1"' } })).got.status).toBe(304);
+  });
+
+  it("keeps the replies to each value of the fields of Vary, and asks once for each", async () => {
+    const { get, asked } = await cached({}, (x) =>
+      reply(200, { "cache-control": "max-age=60", vary: "accept" }, x.headers.get("accept") ?? "none"),
+    );
+    const accepts = ["a", "b", "a", "b"].map((accept) => ({ headers: { accept } }));
+    const replies = await Promise.all(accepts.map((request) => get("/", request)));
+    expect(replies.map(({ text }) => text)).toEqual(["a", "b", "a", "b"]);
+    expect(asked).toHaveLength(2);
+    expect((await get("/", { headers: { accept: "c" } })).status).toContain("fwd=vary-miss");
+  });
+
+  it("caches POST by its body where it is told to", async () => {
+    const { get, asked } = await cached({ methods: ["POST"], ttl: "1m" }, (x) =>
+      reply(200, {}, x.headers.get("content-type") ?? "none"),
+    );
+    const post = (body: string) => get("/", { method: "POST", body, headers: { "content-type": body } });
+    await post("a");
+    expect((await post("a")).status).toContain("hit");
+    expect((await post("b")).text).toBe("b");
+    expect((await get("/", { method: "POST", body: "x".repeat(70_000) })).status).toBe(
+      "sluice; fwd=bypass; detail=body",
+    );
+    expect(asked).toHaveLength(3);
+  });
+
+  it("has nothing to do with requests that are to go past it", async () => {
+    const { get, asked } = await cached({ bypass: [{ header: { "x-preview": true } }] });
+    await get();
+    expect((await get("/", { headers: { "x-preview": "1" } })).status).toBe("sluice; fwd=bypass");
+    expect(asked).toHaveLength(2);
+  });
+
+  it("may be told not to let clients demand that the upstream is asked", async () => {
+    const noCache = { headers: { "cache-control": "no-cache" } };
+    const obeying = await cached();
+    await obeying.get();
+    expect((await obeying.get("/", noCache)).status).toContain("fwd=request");
+    const deaf = await cached({ requestDirectives: "ignore" });
+    await deaf.get();
+    expect((await deaf.get("/", noCache)).status).toContain("hit");
+  });
+
+  it("refreshes what is used before its time is over, the likelier the nearer the end", async () => {
+    const { get, asked, host } = await cached({ earlyRefresh: 1 }, async (x) => {
+      host.clock.advance(1000); // it takes a second
+      return fresh(x);
+    });
+    await get();
+    host.clock.advance(50_000);
+    host.randoms.push(0.5);
+    await get();
+    await settled();
+    expect(asked).toHaveLength(1);
+    host.randoms.push(1 - 1e-9);
+    expect((await get()).status).toContain("hit");
+    await settled();
     expect(asked).toHaveLength(2);
   });
 
