@@ -162,11 +162,9 @@ export class PurgeLog {
       this.#isToReadAgain = true;
       return this.#reading;
     }
-    this.#reading = this.#readAll().finally(() => {
-      this.#reading = undefined;
-      this.#hasTried = true;
-    });
-    return this.#reading;
+    const reading = this.#readAll();
+    this.#reading = reading;
+    return reading;
   }
 
   #start(): void {
@@ -208,12 +206,14 @@ export class PurgeLog {
       this.#isToReadAgain = false;
       const [readAt, sinks, last] = [this.#clock.monotonic(), this.#sinks, this.#last];
       const items = await this.#store.run(READ, [KEY], [last ?? 0]).catch(() => undefined);
-      if (!Array.isArray(items) || items.length === 0) return; // no answer, or none of a Redis
+      if (!Array.isArray(items) || items.length === 0) break; // no answer, or none of a Redis
       this.#apply(items.map(String).map(readRecord), last, sinks);
       if (sinks === this.#sinks) this.#readAt = readAt;
       else this.#last = undefined;
       this.#isToReadAgain ||= sinks !== this.#sinks;
     } while (this.#isToReadAgain);
+    this.#reading = undefined;
+    this.#hasTried = true;
   }
 
   #apply(
