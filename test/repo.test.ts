@@ -229,6 +229,7 @@ describe("imports", () => {
     "plugins/cache/coalescing.ts",
     "plugins/cache/key.ts",
     "plugins/cache/schema.ts",
+    "plugins/concurrency/held.ts",
     "plugins/limit/keys.ts",
     "plugins/limit/limiter.ts",
     "plugins/limit/open-limiters.ts",

@@ -19,7 +19,7 @@ type Options = FromSchema<typeof apiKeyOptions>;
 /** @throws ConfigError at `pointer` */
 export function createApiKey(options: Options, pointer: string, host: Host): Method {
   const { consumers, clock } = host;
-  const hashed = host.keep("auth keys", () => new Passwords());
+  const hashed = Passwords.of(host, "auth keys");
   const { read, places } = createReader(options, "x-api-key", joined, pointer);
   return {
     name: "apiKey",

@@ -46,7 +46,7 @@ type ListedUser = Omit<User, "passwordHash"> & { readonly passwordHash: ListedHa
 /** @throws ConfigError at `pointer` */
 export async function createBasic({ keep, htpasswd }: Options, pointer: string, host: Host): Promise<Method> {
   const { consumers, clock } = host;
-  const passwords = host.keep("auth passwords", () => new Passwords());
+  const passwords = Passwords.of(host, "auth passwords");
   const listed = listUsers(htpasswd ?? "", `${pointer}/htpasswd`, host);
   await prepareBcrypt(listed, pointer, host);
   const anybody: ListedUser | undefined = listed.values().next().value ?? consumers.anyUser();

@@ -1,26 +1,38 @@
 /**
- * Checks passwords, which is dear on purpose: one at a time in each thread, not in the thread itself. What came of it is
- * remembered under a digest with a key that nobody knows, for the right ones and for the wrong ones.
+ * Checks passwords, which is dear on purpose: one at a time in each thread, a few in all of them, and not in the thread
+ * itself. What came of it is remembered under a digest with a key that nobody knows, for the right ones and for the wrong ones.
  */
 import { hash, randomBytes } from "node:crypto";
 import type { User } from "../../core/consumers.ts";
 import { isPassword, type PasswordHash } from "../../core/password-hash.ts";
-import type { Clock } from "../../core/plugin.ts";
+import type { Clock, Host } from "../../core/plugin.ts";
 import { type BcryptHash, isBcryptPassword } from "./bcrypt.ts";
 import type { Finding } from "./method.ts";
 import { Recent } from "../../core/recent.ts";
+import { Turns } from "./turns.ts";
 
 /** Passwords that wait to be looked at; it takes a tenth of a second each, and whoever likes can ask for it. */
 const MOST_WAITING = 50;
 const MOST_KNOWN = 10_000;
 
 export class Passwords {
+  readonly #turns: Turns;
   readonly #secret = randomBytes(32).toString("base64");
   readonly #right = new Recent<true>(MOST_KNOWN, Number.POSITIVE_INFINITY, () => 0);
   /** Apart from the others, which wrong ones must not push out. */
   readonly #wrong = new Recent<true>(MOST_KNOWN, Number.POSITIVE_INFINITY, () => 0);
   readonly #pending = new Map<string, Promise<boolean>>();
   #last: Promise<unknown> = Promise.resolve();
+
+  constructor(turns: Turns) {
+    this.#turns = turns;
+  }
+
+  /** Those that the gateway keeps under `key`. */
+  static of(host: Host, key: "auth passwords" | "auth keys"): Passwords {
+    const turns = Turns.of(host);
+    return host.keep(key, () => new Passwords(turns));
+  }
 
   /**
    * Finds out whether a password is somebody's.
@@ -56,7 +68,11 @@ export class Passwords {
     if (pending !== undefined) return pending;
     if (this.#pending.size >= MOST_WAITING) return undefined;
     const result = this.#last
-      .then(() => (isBcrypt ? isBcryptPassword(password, expected) : isPassword(password, expected)))
+      .then(() =>
+        this.#turns.run(() =>
+          isBcrypt ? isBcryptPassword(password, expected) : isPassword(password, expected),
+        ),
+      )
       .then((isRight) => {
         (isRight ? this.#right : this.#wrong).set(key, true);
         return isRight;

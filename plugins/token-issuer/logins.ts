@@ -47,7 +47,7 @@ export class Logins {
   constructor(options: LoginsOptions, host: Host) {
     this.#options = options;
     this.#host = host;
-    this.#passwords = host.keep("auth passwords", () => new Passwords());
+    this.#passwords = Passwords.of(host, "auth passwords");
     this.#nobody = noPassword(host.consumers.anyUser()?.passwordHash);
     this.#audit = {
       loggedIn: host.audit.recorder("login", "allowed"),
