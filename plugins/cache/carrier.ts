@@ -77,16 +77,16 @@ export class Carrier {
   async fly(flight: Flight, trip: Trip): Promise<void> {
     const { asker, request, stored, why } = trip;
     const isMarked = this.#flights.isMarked(flight.topic);
+    let found: Found | undefined;
     try {
-      let found: Found | undefined;
       if (this.#levels.hasOthers && !isMarked && why !== "request") {
         found = await this.#levels.findElsewhere(flight, asker, request, stored);
       }
       if (found?.isUsable) this.#onFound(flight, found);
       else if (flight.isUnwanted) flight.end();
-      else await this.#send(flight, found === undefined ? trip : { ...trip, stored: found.entry }, isMarked);
+      else await this.#send(flight, withFound(trip, found), isMarked);
     } catch (error) {
-      this.#onFailure(flight, trip, error);
+      this.#onFailure(flight, withFound(trip, found), error);
     }
   }
 
@@ -221,4 +221,9 @@ function prepare({ headers, method }: Exchange, stored: Entry | undefined, isMar
   if (isMarked || method === "HEAD" || headers.has("range")) return;
   headers.delete("if-none-match");
   headers.delete("if-modified-since");
+}
+
+/** What was found elsewhere is newer than what is here. */
+function withFound(trip: Trip, found: Found | undefined): Trip {
+  return found === undefined ? trip : { ...trip, stored: found.entry };
 }

@@ -14,7 +14,6 @@ const CLIENT = new URL("client.ts", import.meta.url).pathname;
 
 const configuration = (origin: string): string => `
 apiVersion: sluice/v1
-threads: 1
 listeners: [{ address: 127.0.0.1:0 }]
 upstreams: { origin: { targets: [${origin}] } }
 routes:
