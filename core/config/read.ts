@@ -163,7 +163,11 @@ class Converter {
         const items = node.items.map((item) => this.convert(item as YamlNode, depth + 1));
         return { kind: "list", items, place };
       }
-      if (isMap(node)) return this.#convertMap(node.items as unknown as YamlPair[], place, depth);
+      if (isMap(node)) {
+        const pairs = node.items as unknown as YamlPair[];
+        if (node.flow === true) this.#refuseCommas(pairs, place);
+        return this.#convertMap(pairs, place, depth);
+      }
     } finally {
       this.#open.delete(node);
     }
@@ -197,6 +201,17 @@ class Converter {
       }
     }
     return map;
+  }
+
+  /** What follows the comma of a text would be a key, and it may be half of a secret. */
+  #refuseCommas(pairs: YamlPair[], place: Place): void {
+    const at = pairs.findIndex(({ value }) => value === null);
+    if (at === -1) return;
+    const { key } = pairs[at]!;
+    const before = pairs[at - 1]?.value;
+    if (isScalar(before) && before.type === "PLAIN") {
+      this.#refuse("Between brackets a text with a comma in it must be in quotes", this.#placeOf(before));
+    } else this.#refuse("This key has no value", key === null ? place : this.#placeOf(key));
   }
 
   #convertAlias(name: string, place: Place, depth: number): Node {
