@@ -1,6 +1,7 @@
 /**
  * Tells who was let in and who was not: one event each, for those who must be able to look it up later. What is told is
- * bounded, so that nobody can fill the log with wrong keys; what was left out is counted, and the count is told.
+ * bounded for each kind, so that nobody can fill the log with wrong keys, or hide a login among them; what was left out
+ * is counted, and the count is told.
  */
 import type { AuditConfig } from "./config/checked.ts";
 import type { Consumer, Exchange, Log } from "./exchange.ts";
@@ -48,6 +49,14 @@ export const NO_AUDIT: Audit = { recorder: () => undefined };
 const OF_EVERY_REQUEST: readonly AuditEvent[] = ["auth", "authorize"];
 const WINDOW_MS = 1000;
 
+/** What came of one kind in this second. */
+interface Tally {
+  readonly event: AuditEvent;
+  readonly outcome: AuditOutcome;
+  written: number;
+  omitted: number;
+}
+
 export interface AuditContext {
   readonly log: Log;
   readonly clock: Clock;
@@ -60,9 +69,8 @@ export class AuditLog implements Audit {
   readonly #log: Log;
   readonly #clock: Clock;
   readonly #events: ReturnType<Metrics["counter"]>;
+  readonly #tallies = new Map<string, Tally>();
   #windowEndsAt = Number.NEGATIVE_INFINITY;
-  #written = 0;
-  #omitted = 0;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(config: AuditConfig, { log, clock, metrics }: AuditContext) {
@@ -80,10 +88,13 @@ export class AuditLog implements Audit {
     const { events, allowed } = this.#config;
     if (!events.includes(event)) return undefined;
     if (outcome === "allowed" && OF_EVERY_REQUEST.includes(event) && !allowed) return undefined;
+    const key = `${event} ${outcome}`;
+    const tally: Tally = this.#tallies.get(key) ?? { event, outcome, written: 0, omitted: 0 };
+    this.#tallies.set(key, tally);
     return {
       record: (x, facts = {}) => {
         this.#events.inc({ event, outcome });
-        if (this.#mayWrite()) this.#write(x, event, outcome, facts);
+        if (this.#mayWrite(tally)) this.#write(x, event, outcome, facts);
       },
     };
   }
@@ -100,17 +111,17 @@ export class AuditLog implements Audit {
     this.#log.info(line, "audit");
   }
 
-  #mayWrite(): boolean {
+  #mayWrite(tally: Tally): boolean {
     const now = this.#clock.monotonic();
     if (now >= this.#windowEndsAt) {
       this.#endWindow();
       this.#windowEndsAt = now + WINDOW_MS;
     }
-    if (this.#written < this.#config.maxPerSecond) {
-      this.#written++;
+    if (tally.written < this.#config.maxPerSecond) {
+      tally.written++;
       return true;
     }
-    this.#omitted++;
+    tally.omitted++;
     // Nothing may come any more, and somebody has to tell.
     this.#timer ??= setTimeout(() => this.#endWindow(), this.#windowEndsAt - now).unref();
     return false;
@@ -119,9 +130,12 @@ export class AuditLog implements Audit {
   #endWindow(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    if (this.#omitted > 0) this.#log.warn({ omitted: this.#omitted }, "audit events were left out");
-    this.#omitted = 0;
-    this.#written = 0;
+    for (const tally of this.#tallies.values()) {
+      const { event, outcome, omitted } = tally;
+      if (omitted > 0) this.#log.warn({ event, outcome, omitted }, "audit events were left out");
+      tally.omitted = 0;
+      tally.written = 0;
+    }
     this.#windowEndsAt = Number.NEGATIVE_INFINITY;
   }
 }

@@ -31,6 +31,14 @@ function isBlank(code: number): boolean {
   return code === 32 || code === 9 || code === 13 || code === 10;
 }
 
+/** Many a server cannot tell `X_A` or `X.A` from `X-A`: all become HTTP_X_A (RFC 3875 section 4.1.18). */
+export function withDashes(name: string): string {
+  return NOT_PLAIN.test(name) ? name.replaceAll(NOT_PLAIN_ALL, "-") : name;
+}
+
+const NOT_PLAIN = /[^a-z\d-]/i;
+const NOT_PLAIN_ALL = /[^a-z\d-]/gi;
+
 /**
  * Compares a header name as it came with a lower-case one.
  * @param name a name in any case

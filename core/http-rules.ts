@@ -4,7 +4,7 @@
  */
 import { isIPv6 } from "node:net";
 import { GatewayError } from "./errors.ts";
-import { isHopByHop, isSameName, listMembers } from "./headers.ts";
+import { isHopByHop, isSameName, listMembers, withDashes } from "./headers.ts";
 import { isIdentityHeader } from "./identity-headers.ts";
 import { hasDotSegments } from "./path.ts";
 
@@ -40,8 +40,6 @@ const FORWARDED = new Set([
   "x-forwarded-proto",
   "x-real-ip",
 ]);
-/** Many a server cannot tell `X_Forwarded_For` from `X-Forwarded-For`: both become HTTP_X_FORWARDED_FOR. */
-const withDashes = (lower: string): string => (lower.includes("_") ? lower.replaceAll("_", "-") : lower);
 
 /** What the head says, once it is found to be in order. */
 export interface HeadFacts {

@@ -9,6 +9,7 @@
  * `onError: skip` is refused. Where the keys of tokens cannot be had, or another server cannot be asked, the client sees
  * 503 AUTH_UNAVAILABLE, and 503 STORE_UNAVAILABLE where the nonces of signatures cannot be kept.
  */
+import { withDashes } from "../core/headers.ts";
 import { identityHeadersOption, introduceConsumer } from "../core/identity-headers.ts";
 import {
   type Exchange,
@@ -190,11 +191,11 @@ function compileMethod(option: Options["methods"][number], i: number, host: Host
   return createApiKey(option.apiKey, `${pointer}/apiKey`, host);
 }
 
-/** Many a server cannot tell `Remote_User` from `Remote-User`: none that a client has sent may stay. */
+/** None that a client has sent may stay, nor what servers may take for one. */
 function removeClaims({ headers }: Exchange, names: readonly string[]): void {
   for (const name of names) headers.delete(name);
-  for (const name of headers.raw.filter((each, i) => i % 2 === 0 && each.includes("_"))) {
+  for (const name of headers.raw.filter((each, i) => i % 2 === 0 && withDashes(each) !== each)) {
     const lower = name.toLowerCase();
-    if (names.some((each) => each.replaceAll("_", "-") === lower.replaceAll("_", "-"))) headers.delete(lower);
+    if (names.some((each) => withDashes(each) === withDashes(lower))) headers.delete(lower);
   }
 }

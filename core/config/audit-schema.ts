@@ -24,7 +24,8 @@ export const auditSchema = {
       minimum: 1,
       maximum: 100_000,
       default: 100,
-      description: "Most lines in a second, for each thread; how many were left out is a line of its own.",
+      description:
+        "Most lines in a second of one event and outcome, for each thread; how many were left out is a line of its own.",
     },
   },
   additionalProperties: false,

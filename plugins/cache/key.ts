@@ -4,7 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import { readCookie } from "../../core/cookies.ts";
-import { type HeaderList, isSameName } from "../../core/headers.ts";
+import { type HeaderList, isSameName, withDashes } from "../../core/headers.ts";
 import { compileHeaderName } from "../../core/option-text.ts";
 import { ConfigError, type Exchange, type FromSchema } from "../../core/plugin.ts";
 import { childPointer } from "../../core/pointer.ts";
@@ -209,7 +209,7 @@ function steering({ raw }: HeaderList): string {
       continue;
     }
     // Some upstreams cannot tell the two.
-    const dashed = name.includes("_") ? name.replaceAll("_", "-") : name;
+    const dashed = withDashes(name);
     for (let j = 0; j < names.length; j++) {
       if (isSameName(dashed, names[j]!)) found += part(names[j]!, raw[i + 1]);
     }

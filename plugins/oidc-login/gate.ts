@@ -105,7 +105,11 @@ export class Gate {
   #pass(x: Exchange, opened: Opened): Reply | Promise<Reply> {
     const { options, counts } = this.#init;
     const consumer = this.#consumerOf(opened);
-    if (consumer === undefined) throw forbidden;
+    if (consumer === undefined) {
+      counts.refused++;
+      this.#audit.refused?.record(x, { reason: "forbidden", method: "oidc", consumer: opened.consumer });
+      throw forbidden;
+    }
     counts.passed++;
     x.consumer = consumer;
     if (options.identityHeaders) introduceConsumer(x, consumer);

@@ -72,7 +72,10 @@ export class Logins {
       }
       throw error;
     });
-    const consumer = await this.#identify(username, password, known);
+    const consumer = await this.#identify(username, password, known).catch(async (error: unknown) => {
+      await attempt.forgive().catch(() => {}); // nobody has learned anything
+      throw error;
+    });
     if (consumer === undefined) {
       stats.count("login", "refused");
       this.#audit.notLoggedIn?.record(x, { reason: "invalid", method, consumer: known?.consumer });

@@ -272,6 +272,9 @@ it("tells the upstream who asks, if asked", async () => {
   expect(seen?.headers.raw).toEqual(["x-consumer-name", "mobile", "x-consumer-roles", "user,beta"]);
   await ask({ ...METHODS, identityHeaders: true }, { headers: { "x-api-key": "the-key-of-silent" } });
   expect(seen?.headers.raw).toEqual(["x-consumer-name", "silent"]);
+  const others = { "x-api-key": "the-key-of-silent", "x-consumer-roles": "those-of-a-stage-above" };
+  await ask({ ...METHODS, identityHeaders: true }, { headers: others });
+  expect(seen?.headers.raw).toEqual(["x-consumer-name", "silent"]);
 });
 
 it("counts who was known, wrong or without a credential", async () => {

@@ -436,6 +436,11 @@ describe("a session", () => {
     await build({ knownConsumers: true });
     expect(code(await browser.open(APP))).toBe("403 FORBIDDEN");
     expect(seen).toEqual([]);
+    expect(host.audit.events.at(-1)).toMatchObject({
+      event: "auth",
+      outcome: "refused",
+      reason: "forbidden",
+    });
   });
 
   it("ends by logging out, here and at the provider", async () => {

@@ -184,7 +184,7 @@ it("does the same work for a name that nobody has, and waits for no more than it
       return answer;
     },
   });
-  const to = await build();
+  const to = await build({ throttle: { user: "2/1m", ip: "3/1m" } });
   await post("login", { username: "bob", password: "x" }, to);
   expect(checked).toEqual([["bob", "x", undefined, expect.objectContaining({ ln: 14, r: 8, p: 1 })]]);
   answer = "unavailable";
@@ -194,6 +194,7 @@ it("does the same work for a name that nobody has, and waits for no more than it
     headers: { "retry-after": "5" },
     body: { code: "AUTH_UNAVAILABLE" },
   });
+  for (let i = 0; i < 3; i++) expect(await post("login", RIGHT, to)).toMatchObject({ status: 503 });
 });
 
 describe("too many tries to log in", () => {

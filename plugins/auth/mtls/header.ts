@@ -1,5 +1,6 @@
 /** How proxies that end TLS write the certificate of the client into a header. */
 import { bytesOf, readItem } from "../../../core/http-signatures/structured-fields.ts";
+import { withDashes } from "../../../core/headers.ts";
 import type { HeaderList } from "../../../core/plugin.ts";
 
 export const FORMATS = ["rfc9440", "pem", "xfcc"] as const;
@@ -53,14 +54,13 @@ function readXfcc(text: string): Buffer | undefined {
 }
 
 /**
- * Removes a header, with the writings that many a server cannot tell from it (`Client_Cert`).
+ * Removes a header, with the writings that many a server cannot tell from it.
  * @param keep leave the header itself
  */
 export function removeHeader({ raw }: HeaderList, name: string, keep = false): void {
   for (let i = raw.length - 2; i >= 0; i -= 2) {
     if (raw[i]!.length !== name.length) continue;
     const lower = raw[i]!.toLowerCase();
-    const isSame = lower === name || lower.replaceAll("_", "-") === name.replaceAll("_", "-");
-    if (isSame && !(keep && lower === name)) raw.splice(i, 2);
+    if (withDashes(lower) === withDashes(name) && !(keep && lower === name)) raw.splice(i, 2);
   }
 }

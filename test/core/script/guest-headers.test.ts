@@ -81,6 +81,7 @@ describe("headers in the sandbox", () => {
     ['set("Host", "b")', "The header host belongs to the gateway: it cannot be changed"],
     ['set("X-Consumer-Name", "root")', "The header x-consumer-name belongs to the gateway"],
     ['append("x_consumer_roles", "admin")', "The header x_consumer_roles belongs to the gateway"],
+    ['append("x.consumer.roles", "admin")', "The header x.consumer.roles belongs to the gateway"],
     ['delete("Content-Length")', "The header content-length belongs to the gateway: it cannot be changed"],
   ])("refuse %s", async (call, message) => {
     await using refused = await openFunction(`(ctx, req) => req.headers.${call}`);

@@ -211,9 +211,9 @@ describe("headers that are copied", () => {
     expect(seen?.headers.raw).toEqual(["x-other", "1"]);
   });
 
-  it("are never the client's either where their names differ by _ for -", async () => {
+  it("are never the client's either where servers may take their names for others", async () => {
     const handler = await build(copying, { optional: true });
-    const headers = ["X_User_Id", "forged", "x-user_id", "forged", "x_other", "1"];
+    const headers = ["X_User_Id", "forged", "x-user_id", "forged", "X.user-id", "forged", "x_other", "1"];
     await send(handler, { headers });
     expect(seen?.headers.raw).toEqual(["x_other", "1"]);
     await send(handler, { headers: [...headers, "cookie", "a=1"] });

@@ -109,6 +109,7 @@ describe("a certificate that a trusted proxy tells of", () => {
 
   it("is taken from the request with its chain, or kept if asked", async () => {
     const sent = ["a", "1", "Client-Cert", fieldOf(till), "client-cert-chain", ":AAAA:", "Client_Cert", "x"];
+    sent.push("Client.Cert", "x");
     await ask(sent);
     expect(seen?.headers.raw).toEqual(["a", "1"]);
     await ask(sent, await build({ keep: true }));
