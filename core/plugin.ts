@@ -278,7 +278,7 @@ export interface Host {
 }
 
 /** What plugins may show through the admin listener. */
-export type ExposedCollection = "circuit-breakers" | "limits";
+export type ExposedCollection = "caches" | "circuit-breakers" | "limits";
 
 /** A kind of stage. `Options` is inferred from the schema literal by {@link FromSchema}. */
 export interface Plugin<Options = never> {

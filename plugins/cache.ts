@@ -12,15 +12,17 @@
  */
 import type { Host, Plugin } from "../core/plugin.ts";
 import { parseSize } from "../core/units.ts";
+import { ExposedCache } from "./cache/exposure.ts";
 import { FillBudget } from "./cache/fill.ts";
 import { KeptCache } from "./cache/kept.ts";
-import type { StoreLevel } from "./cache/level.ts";
 import { Levels } from "./cache/levels.ts";
+import { Purger } from "./cache/purger.ts";
+import { ReplyNotes } from "./cache/reply-notes.ts";
 import type { PurgeTable } from "./cache/purges.ts";
 import { compileRules } from "./cache/rules.ts";
 import { type Options, schema } from "./cache/schema.ts";
 import { CacheStage } from "./cache/stage.ts";
-import { openStoreLevel } from "./cache/store/open-store-level.ts";
+import { type OpenedStoreLevel, openStoreLevel } from "./cache/store/open-store-level.ts";
 
 export const cache: Plugin<Options> = {
   name: "cache",
@@ -41,18 +43,21 @@ export const cache: Plugin<Options> = {
     counts.collect(host);
     const store = options.store === undefined ? undefined : openStore(options, options.store, purges, host);
     const { waitMs } = patience;
-    const levels = new Levels({ memory, purges, neighbours, store, threads, waitMs, clock });
+    const levels = new Levels({ memory, purges, neighbours, store: store?.level, threads, waitMs, clock });
+    const purger = new Purger({ kept, keys: rules.keys, log: store?.purgeLog, host });
+    const notes = new ReplyNotes(rules, purger, counts);
+    host.expose("caches", `${route}:${stage}`, new ExposedCache({ kept, host, rules, purger }));
     // Bodies on their way may take as much again.
     const budget = new FillBudget(bounds.maxBytes);
     return (next) => {
-      const served = new CacheStage(next, rules, levels, flights, counts, budget, host);
+      const served = new CacheStage(next, rules, levels, flights, counts, budget, notes, host);
       return (x) => served.handle(x);
     };
   },
 };
 
-function openStore(options: Options, store: string, purges: PurgeTable, host: Host): StoreLevel {
+function openStore(options: Options, store: string, purges: PurgeTable, host: Host): OpenedStoreLevel {
   const { strategy, variants } = options;
   const compressAbove = parseSize(options.compressAbove);
-  return openStoreLevel({ store, strategy, compressAbove, variants, purges }, host).level;
+  return openStoreLevel({ store, strategy, compressAbove, variants, purges }, host);
 }

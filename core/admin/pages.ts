@@ -4,6 +4,7 @@ import type { Exchange } from "../exchange.ts";
 import { type Reply, textReply } from "../reply.ts";
 import { type ScriptReading, showScript } from "../script/view.ts";
 import type { TargetChange } from "../upstream/admin.ts";
+import { cache, caches, lookup, purge, purgeAll } from "./cache-pages.ts";
 import { json, notJson, readSent, refused, unknown } from "./json.ts";
 import { banKey, bans, key, liftBan, limit, limits, resetKey } from "./limit-pages.ts";
 import type { Answer, Page } from "./page.ts";
@@ -25,6 +26,11 @@ const PAGES = {
     guarded: true,
     methods: { GET: showTarget, PATCH: changeTarget },
   },
+  "/admin/cache": { guarded: true, methods: { GET: caches } },
+  "/admin/cache/purge": { guarded: true, methods: { POST: purgeAll } },
+  "/admin/cache/:id": { guarded: true, methods: { GET: cache } },
+  "/admin/cache/:id/lookup": { guarded: true, methods: { GET: lookup } },
+  "/admin/cache/:id/purge": { guarded: true, methods: { POST: purge } },
   "/admin/circuit-breakers": { guarded: true, methods: { GET: listOf("circuit-breakers") } },
   "/admin/circuit-breakers/:id": {
     guarded: true,

@@ -8,6 +8,7 @@ import type { DataThread, Prepared } from "../gateway.ts";
 import { listenerKeys } from "../listener-address.ts";
 import type { ObservedThread } from "../observe/observed-thread.ts";
 import type { Clock, Labels, Metrics } from "../plugin.ts";
+import { mergeCaches } from "../cache-view.ts";
 import { mergeLimits } from "../limit-view.ts";
 import { mergeScripts } from "../script/view.ts";
 import type { ScriptName, ScriptNames } from "../script/names.ts";
@@ -29,7 +30,11 @@ export interface ThreadGroupOptions extends PlaceContext {
 }
 
 /** Collections of which each thread has a part. */
-const MERGES: Readonly<Record<string, Merge | undefined>> = { scripts: mergeScripts, limits: mergeLimits };
+const MERGES: Readonly<Record<string, Merge | undefined>> = {
+  caches: mergeCaches,
+  limits: mergeLimits,
+  scripts: mergeScripts,
+};
 
 /** What the group serves. */
 interface Serving {

@@ -18,8 +18,9 @@ import { Fill, type FillBudget } from "./fill.ts";
 import { type Flight, isForAllWaiting } from "./flight.ts";
 import type { Flights } from "./flights.ts";
 import { freshen } from "./freshen.ts";
-import { askedOf, EMPTY, passingHead, purgedUrl, tagsOf } from "./head.ts";
+import { addressOf, askedOf, EMPTY, passingHead } from "./head.ts";
 import type { Found, Levels } from "./levels.ts";
+import type { ReplyNotes } from "./reply-notes.ts";
 import type { CacheRequest } from "./request.ts";
 import { mayServeOnError } from "./reuse.ts";
 import type { CacheRules } from "./rules.ts";
@@ -52,6 +53,7 @@ export class Carrier {
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #budget: FillBudget;
+  readonly #notes: ReplyNotes;
 
   constructor(parts: {
     next: Handler;
@@ -62,6 +64,7 @@ export class Carrier {
     clock: Clock;
     log: Log;
     budget: FillBudget;
+    notes: ReplyNotes;
   }) {
     this.#next = parts.next;
     this.#rules = parts.rules;
@@ -71,6 +74,7 @@ export class Carrier {
     this.#clock = parts.clock;
     this.#log = parts.log;
     this.#budget = parts.budget;
+    this.#notes = parts.notes;
   }
 
   /** Brings a flight to its landing; never fails by itself. */
@@ -108,25 +112,38 @@ export class Carrier {
     const requestedAtMs = this.#clock.now();
     const reply = await this.#next(x);
     const times = { requestedAtMs, respondedAtMs: this.#clock.now() };
+    const tags = this.#notes.takeTags(reply.headers);
+    const purging = this.#notes.obey(x, reply.headers);
+    if (purging !== undefined) await purging;
     if (trip.stored !== undefined && reply.status === 304) {
-      this.#onValidated(flight, trip, reply, times, version);
+      this.#onValidated(flight, trip, reply, tags, times, version);
     } else if (reply.status < 500 || !this.#fallBack(flight, trip, reply.status)) {
-      this.#onReply(flight, trip, reply, times, version, beganAt);
+      this.#onReply(flight, trip, reply, tags, times, version, beganAt);
     } else discard(x, reply.body);
   }
 
   /** What is stored is still right. */
-  #onValidated(flight: Flight, trip: Trip, reply: Reply, times: Times, version: number): void {
+  #onValidated(
+    flight: Flight,
+    trip: Trip,
+    reply: Reply,
+    tags: readonly string[],
+    times: Times,
+    version: number,
+  ): void {
     discard(flight.x, reply.body);
     const { topic } = flight;
     const asked = askedOf(trip.asker, trip.request, this.#rules.keys);
-    const stored = { ...trip.stored!, version }; // purges that were known do not concern it any more
+    const known = trip.stored!;
+    // Purges that were known do not concern it any more.
+    const stored = { ...known, version, tags: tags.length > 0 ? tags : known.tags };
     const { entry, refusal } = freshen(stored, reply.headers, asked, times, this.#rules.freshness);
     const isStored = refusal === undefined && !this.#flights.isSpoiled(flight);
     if (isStored) {
       this.#levels.keep(flight, entry);
       this.#flights.unmark(topic);
     } else if (refusal !== undefined) {
+      this.#counts.refuse(stored.url, refusal);
       this.#levels.drop(flight.key);
       this.#flights.mark(topic);
     }
@@ -167,10 +184,19 @@ export class Carrier {
     this.#log.debug(fields, "a stored response could not be refreshed");
   }
 
-  #onReply(flight: Flight, trip: Trip, reply: Reply, times: Times, version: number, beganAt: number): void {
+  #onReply(
+    flight: Flight,
+    trip: Trip,
+    reply: Reply,
+    tags: readonly string[],
+    times: Times,
+    version: number,
+    beganAt: number,
+  ): void {
     const { stored, why, isRefresh } = trip;
     const { freshness, maxBodyBytes } = this.#rules;
     const asked = askedOf(trip.asker, trip.request, this.#rules.keys);
+    const url = addressOf(trip.asker, this.#rules.keys);
     const judged = judgeStorable(asked, reply.status, reply.headers, times, freshness);
     if (isRefresh) this.#counts.refreshes[reply.status < 500 ? "ok" : "failed"]++;
     const facts = {
@@ -183,7 +209,7 @@ export class Carrier {
     };
     if (judged.isStorable) {
       const { isStorable: _, ...said } = judged;
-      const head = { ...said, ...facts, url: purgedUrl(trip.asker), tags: tagsOf(reply.headers) };
+      const head = { ...said, ...facts, url, tags };
       const sent = { why, stored: true, ttlSeconds: ttlSeconds(head, times.respondedAtMs) };
       return this.#stream(flight, reply, head, sent, maxBodyBytes, beganAt);
     }
@@ -191,6 +217,7 @@ export class Carrier {
     if (stored !== undefined && reply.status < 500 && !ABOUT_REQUEST.has(judged.reason)) {
       this.#levels.drop(flight.key);
     } else this.#levels.onNothing(flight);
+    this.#counts.refuse(url, judged.reason);
     const sent = { why, detail: judged.reason };
     if (judged.reason === "no-freshness" && reply.status >= 500 && !reply.headers.has("set-cookie")) {
       const vary = readVary(reply.headers.getJoined("vary"));
@@ -205,7 +232,8 @@ export class Carrier {
 
   /** Gives a reply to all who wait, while it is stored, if it is. */
   #stream(flight: Flight, reply: Reply, head: Entry, sent: Sent, maxBytes: number, beganAt: number): void {
-    const delivery = new Delivery(flight, head, beganAt, this.#levels, this.#flights, this.#clock, maxBytes);
+    const around = { levels: this.#levels, flights: this.#flights, counts: this.#counts, clock: this.#clock };
+    const delivery = new Delivery(flight, head, beganAt, maxBytes, around);
     const fill = new Fill(reply.body ?? new BytesBody(EMPTY), maxBytes, delivery, this.#budget);
     const status = fill.isKept || maxBytes < 0 ? sent : { ...sent, stored: false, detail: "too-large" };
     flight.landStream({ kind: "stream", head, fill, reply, sent: status });

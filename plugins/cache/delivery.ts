@@ -1,6 +1,7 @@
 /** From a reply on its way to a stored response. */
 import { isSameName } from "../../core/headers.ts";
 import type { Clock } from "../../core/plugin.ts";
+import type { CacheCounts } from "./counts.ts";
 import type { Entry } from "./entry.ts";
 import type { FillListener, GivenUp } from "./fill.ts";
 import type { Flight } from "./flight.ts";
@@ -8,55 +9,57 @@ import type { Flights } from "./flights.ts";
 import type { Levels } from "./levels.ts";
 import { joinPart } from "./parts.ts";
 
+export interface DeliveryAround {
+  readonly levels: Levels;
+  readonly flights: Flights;
+  readonly counts: CacheCounts;
+  readonly clock: Clock;
+}
+
 /** Stores what a flight brought. */
 export class Delivery implements FillListener {
   readonly #flight: Flight;
   readonly #head: Entry;
   readonly #beganAt: number;
-  readonly #levels: Levels;
-  readonly #flights: Flights;
-  readonly #clock: Clock;
   readonly #maxBytes: number;
+  readonly #around: DeliveryAround;
 
-  constructor(
-    flight: Flight,
-    head: Entry,
-    beganAt: number,
-    levels: Levels,
-    flights: Flights,
-    clock: Clock,
-    maxBytes: number,
-  ) {
+  constructor(flight: Flight, head: Entry, beganAt: number, maxBytes: number, around: DeliveryAround) {
     this.#flight = flight;
     this.#head = head;
     this.#beganAt = beganAt;
-    this.#levels = levels;
-    this.#flights = flights;
-    this.#clock = clock;
     this.#maxBytes = maxBytes;
+    this.#around = around;
   }
 
   onFilled(body: Buffer): void {
     const flight = this.#flight;
     const head = this.#head;
+    const { levels, flights, counts, clock } = this.#around;
     flight.close();
-    if (this.#flights.isSpoiled(flight)) return flight.abandon();
-    this.#flights.unmark(flight.topic);
-    const fillMs = this.#clock.monotonic() - this.#beganAt;
+    if (flights.isSpoiled(flight)) {
+      counts.refuse(head.url, "invalidated");
+      return flight.abandon();
+    }
+    flights.unmark(flight.topic);
+    const fillMs = clock.monotonic() - this.#beganAt;
     const filled = { ...head, headers: withLength(head, body.length), body, fillMs };
-    const { memory } = this.#levels;
+    const { memory } = levels;
     const entry = head.part === undefined ? filled : joinPart(filled, memory.peek(head.key), this.#maxBytes);
     if (entry === undefined) return flight.abandon();
+    counts.store(fillMs);
     // A part is of use to those only who want the same, or the rest.
-    if (entry.part === undefined) return this.#levels.keep(flight, entry);
+    if (entry.part === undefined) return levels.keep(flight, entry);
     memory.put(entry);
     flight.abandon();
   }
 
   onGivenUp(reason: GivenUp): void {
-    this.#levels.onNothing(this.#flight);
+    const { levels, flights, counts } = this.#around;
+    counts.refuse(this.#head.url, reason);
+    levels.onNothing(this.#flight);
     this.#flight.abandon();
-    if (reason === "too-large") this.#flights.mark(this.#flight.topic);
+    if (reason === "too-large") flights.mark(this.#flight.topic);
   }
 
   onDone(): void {

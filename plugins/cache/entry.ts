@@ -4,7 +4,7 @@
 export interface Entry {
   /** The key that it is stored under: see `createKey`. Its variants have the same. */
   readonly key: string;
-  /** What purges by URL and prefix go by: `example.com/path?query`, as the client asked. */
+  /** What purges by URL and prefix go by: `example.com/path?query`, as the client asked, as far as the key tells it. */
   readonly url: string;
   readonly status: number;
   readonly reason: string | undefined;

@@ -98,6 +98,8 @@ export class Flight {
   readonly x: Exchange;
   /** What was spoiled later concerns it: see {@link Flights.isSpoiled}. */
   readonly since: number;
+  /** Of the purges that were known when it began. */
+  readonly revision: number;
   /** Set once its head is there. */
   landing: Landing | undefined;
   readonly #flights: Flights;
@@ -115,6 +117,7 @@ export class Flight {
     this.topic = topic;
     this.x = x;
     this.since = flights.spoils;
+    this.revision = flights.revision;
     this.#goesOn = goesOn;
     this.#flights = flights;
   }

@@ -1,6 +1,7 @@
 /** What is on its way to the upstream, by key, and what is known about keys from what came before. */
 import type { Clock } from "../../core/plugin.ts";
 import type { Flight } from "./flight.ts";
+import type { Purges } from "./level.ts";
 
 /** Who waits at most, on a thread, and for how long. */
 export interface Patience {
@@ -11,6 +12,7 @@ export interface Patience {
 /** Topics whose replies could not be shared that are remembered, so that nobody waits for nothing. */
 const MOST_MARKED = 10_000;
 const MARKED_MS = 10_000;
+const NO_PURGES = { revision: 0 };
 
 /** The flights of a stage by topic: a key, and what the request has in the fields that are known to count. */
 export class Flights {
@@ -27,7 +29,11 @@ export class Flights {
   #spoiledFloor = 0;
   readonly #clock: Clock;
 
-  constructor(patience: Patience, clock: Clock) {
+  readonly #purges: Pick<Purges, "revision">;
+
+  /** @param purges what was sent before one of them became known is not for those who ask after it */
+  constructor(patience: Patience, clock: Clock, purges: Pick<Purges, "revision"> = NO_PURGES) {
+    this.#purges = purges;
     this.patience = patience;
     this.#clock = clock;
   }
@@ -39,7 +45,12 @@ export class Flights {
   /** One that others may join. */
   find(topic: string): Flight | undefined {
     const flight = this.#byTopic.get(topic);
-    return flight === undefined || this.isSpoiled(flight) ? undefined : flight;
+    if (flight === undefined || flight.revision !== this.revision) return undefined;
+    return this.isSpoiled(flight) ? undefined : flight;
+  }
+
+  get revision(): number {
+    return this.#purges.revision;
   }
 
   /** True when one more may wait. */

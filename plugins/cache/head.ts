@@ -1,8 +1,8 @@
 /** What is known of a reply before its body is there, and of the request that it is for. */
-import type { Exchange, HeaderList, Reply } from "../../core/plugin.ts";
+import type { Exchange, Reply } from "../../core/plugin.ts";
 import type { Times } from "./age.ts";
 import type { Entry } from "./entry.ts";
-import { hostOf, type Keys } from "./key.ts";
+import type { Keys } from "./key.ts";
 import type { CacheRequest } from "./request.ts";
 import type { Asked } from "./storable.ts";
 import { varyValues } from "./vary.ts";
@@ -57,14 +57,6 @@ export function urlOf({ scheme, authority, path, search }: Exchange): string {
 }
 
 /** What purges by URL and prefix go by. */
-export function purgedUrl(x: Exchange): string {
-  return hostOf(x) + x.originalPath + x.originalSearch;
-}
-
-export function tagsOf(headers: HeaderList): string[] {
-  const tags = new Set<string>();
-  for (const tag of headers.getJoined("surrogate-key")?.split(/[\s,]+/) ?? []) if (tag !== "") tags.add(tag);
-  for (const tag of headers.getJoined("cache-tag")?.split(",") ?? [])
-    if (tag.trim() !== "") tags.add(tag.trim());
-  return [...tags];
+export function addressOf(x: Exchange, keys: Keys): string {
+  return keys.addressOf(x.authority, x.scheme, x.originalPath, x.originalSearch);
 }

@@ -5,15 +5,17 @@ import type { Entry } from "./entry.ts";
 import { Flights, type Patience } from "./flights.ts";
 import { type BoundedMemoryLevel, createMemoryLevel, type MemoryBounds } from "./memory/memory-level.ts";
 import { type Holder, Neighbours } from "./neighbours.ts";
-import { PurgeTable } from "./purges.ts";
+import type { PurgeTable } from "./purges.ts";
 import { SILENT } from "./request.ts";
 import { judgeReuse } from "./reuse.ts";
 import { topicOf } from "./sharing.ts";
+import { ThreadPurges } from "./thread-purges.ts";
 import { normalizedField } from "./vary.ts";
 
 export class KeptCache implements Holder {
-  readonly purges = new PurgeTable();
-  readonly counts = new CacheCounts();
+  readonly threadPurges: ThreadPurges;
+  readonly purges: PurgeTable;
+  readonly counts: CacheCounts;
   readonly memory: BoundedMemoryLevel;
   readonly neighbours: Neighbours;
   /** What is on its way. */
@@ -29,9 +31,12 @@ export class KeptCache implements Holder {
   ) {
     const { clock, shared, random } = around;
     this.#clock = clock;
+    this.threadPurges = new ThreadPurges(topic, shared, clock);
+    this.purges = this.threadPurges.table;
     this.memory = createMemoryLevel({ ...bounds, purges: this.purges, clock, random });
+    this.counts = new CacheCounts(clock, this.memory);
     this.neighbours = new Neighbours(topic, shared, clock, this, patience.waitMs);
-    this.flights = new Flights(patience, clock);
+    this.flights = new Flights(patience, clock, this.purges);
   }
 
   lookUp(key: string, headers: HeaderList): Entry | Promise<Entry | undefined> | undefined {
@@ -54,5 +59,6 @@ export class KeptCache implements Holder {
   close(): void {
     this.memory.close();
     this.neighbours.close();
+    this.threadPurges.close();
   }
 }

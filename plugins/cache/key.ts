@@ -154,6 +154,18 @@ export class Keys {
     return key.length > LONGEST ? shorten(key) : key;
   }
 
+  /** True when replies to different hosts are told apart. */
+  get tellsHosts(): boolean {
+    return this.#host;
+  }
+
+  /** What purges by URL and prefix go by: what the client asked for, as far as it tells replies apart. */
+  addressOf(authority: string, scheme: string, path: string, search: string): string {
+    const address = (this.#host ? plainHost(authority, scheme) : "") + path;
+    if (search === "" || this.#isQueryLeftOut) return address;
+    return address + (this.#keepsParameter === undefined ? search : this.#select(search));
+  }
+
   #select(search: string): string {
     const keeps = this.#keepsParameter!;
     const kept = search
@@ -187,11 +199,16 @@ function nameOf(pair: string): string {
   }
 }
 
-/** Host and port that are asked for, in one form: without case, and without the port that the scheme has anyway. */
-export function hostOf(x: Exchange): string {
-  let host = x.authority.toLowerCase();
-  const port = x.scheme === "http" ? ":80" : ":443";
-  if (host.endsWith(port)) host = host.slice(0, -port.length);
+/** Host and port in one form: without case, and without the port that the scheme has anyway. */
+function plainHost(authority: string, scheme: string): string {
+  const host = authority.toLowerCase();
+  const port = scheme === "http" ? ":80" : ":443";
+  return host.endsWith(port) ? host.slice(0, -port.length) : host;
+}
+
+/** What is asked for: the client's host, and another that a stage has set. */
+function hostOf(x: Exchange): string {
+  const host = plainHost(x.authority, x.scheme);
   const sent = x.headers.get("host");
   // A stage has set another, which is sent.
   return sent === undefined || sent === x.authority ? host : `${host}>${sent.toLowerCase()}`;

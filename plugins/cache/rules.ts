@@ -3,6 +3,7 @@ import type { Condition } from "../../core/config/checked.ts";
 import { compileCondition, type Predicate } from "../../core/match.ts";
 import { OptionBounds } from "../../core/option-bounds.ts";
 import { ConfigError, type Problem } from "../../core/plugin.ts";
+import { compileHeaderName } from "../../core/option-text.ts";
 import { childPointer } from "../../core/pointer.ts";
 import { addStatuses, createStatusTable } from "../../core/statuses.ts";
 import { parseDuration, parseSize } from "../../core/units.ts";
@@ -27,6 +28,9 @@ export interface CacheRules {
   readonly bypass: readonly Predicate[];
   readonly patience: Patience;
   readonly memory: MemoryBounds;
+  readonly forwardsTags: boolean;
+  /** Lower case. */
+  readonly purgeHeader: string | undefined;
 }
 
 /**
@@ -62,6 +66,9 @@ export function compileRules(options: Options, threads: number): CacheRules {
       evict: memory.evict,
       variants: options.variants,
     },
+    forwardsTags: options.forwardTags,
+    purgeHeader:
+      options.purgeHeader === undefined ? undefined : compileHeaderName(options.purgeHeader, "/purgeHeader"),
   };
   if (problems.length > 0) throw new ConfigError(problems);
   return rules;

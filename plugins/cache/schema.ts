@@ -122,6 +122,16 @@ export const schema = {
       description:
         "How early what is used is refreshed behind the reply before its time is over (XFetch), as a multiple of how long it takes to get it; 1 is a good choice, 0 is never.",
     },
+    forwardTags: {
+      type: "boolean",
+      default: false,
+      description: "Whether clients see the tags of replies, Surrogate-Key and Cache-Tag.",
+    },
+    purgeHeader: {
+      type: "string",
+      description:
+        'A header by which replies purge what this cache has: `tag=("a" "b"), url="/c", prefix="/d/";soft, all`. Clients do not see it.',
+    },
     coalesce: {
       type: "object",
       description:

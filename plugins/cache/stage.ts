@@ -25,6 +25,7 @@ import { invalidatedUrls, isUnsafe } from "./invalidation.ts";
 import type { FieldOf, MemoryLevel } from "./level.ts";
 import type { Levels } from "./levels.ts";
 import { makeStale } from "./purges.ts";
+import type { ReplyNotes } from "./reply-notes.ts";
 import { type CacheRequest, readRequest, SILENT } from "./request.ts";
 import { judgeReuse } from "./reuse.ts";
 import type { CacheRules } from "./rules.ts";
@@ -58,6 +59,7 @@ export class CacheStage {
   readonly #carrier: Carrier;
   readonly #clock: Clock;
   readonly #random: () => number;
+  readonly #notes: ReplyNotes;
   /** Headers of the request that is being looked up: one function reads them all. */
   #headers: HeaderList = new HeaderList();
   readonly #fieldOf: FieldOf = (name) => normalizedField(this.#headers, name);
@@ -69,6 +71,7 @@ export class CacheStage {
     flights: Flights,
     counts: CacheCounts,
     budget: FillBudget,
+    notes: ReplyNotes,
     host: Pick<Host, "clock" | "log" | "random">,
   ) {
     const { clock, log } = host;
@@ -80,7 +83,8 @@ export class CacheStage {
     this.#clock = clock;
     this.#random = () => host.random();
     this.#flights = flights;
-    this.#carrier = new Carrier({ next, rules, levels, flights, counts, clock, log, budget });
+    this.#notes = notes;
+    this.#carrier = new Carrier({ next, rules, levels, flights, counts, clock, log, budget, notes });
   }
 
   handle(x: Exchange): Reply | Promise<Reply> {
@@ -246,7 +250,7 @@ export class CacheStage {
     const asked = askedOf(x, request, this.#rules.keys);
     const { version } = this.#levels.purges;
     const requestedAtMs = this.#clock.now();
-    const reply = await this.#next(x);
+    const reply = await this.#send(x);
     const times = { requestedAtMs, respondedAtMs: this.#clock.now() };
     this.#counts.requests.miss++;
     this.#headers = asked.headers;
@@ -268,8 +272,17 @@ export class CacheStage {
   /** The cache has nothing to do with it. */
   async #pass(x: Exchange, why: Forwarded, detail?: string): Promise<Reply> {
     this.#counts.requests.bypass++;
-    const reply = await this.#next(x);
+    const reply = await this.#send(x);
     addStatus(reply.headers, sent({ why, detail }));
+    return reply;
+  }
+
+  /** Sends what brings nothing that is stored. What the reply tells the cache alone is done and taken away. */
+  async #send(x: Exchange): Promise<Reply> {
+    const reply = await this.#next(x);
+    this.#notes.takeTags(reply.headers);
+    const purging = this.#notes.obey(x, reply.headers);
+    if (purging !== undefined) await purging;
     return reply;
   }
 
@@ -280,7 +293,7 @@ export class CacheStage {
     const url = urlOf(x);
     const { path } = x;
     this.#counts.requests.bypass++;
-    const reply = await this.#next(x);
+    const reply = await this.#send(x);
     const [own, ...others] = invalidatedUrls(url, reply.status, reply.headers);
     if (own !== undefined) this.#invalidate(key);
     // What other URLs become in the stages above is not known here.

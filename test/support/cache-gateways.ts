@@ -52,7 +52,7 @@ export async function joinCache(
   const { store } = using.use(await openStore(config));
   const [log, purges, stats] = [new FakeLog(), new PurgeTable(), new StoreStats()];
   const purgeLog = new PurgeLog(store, { clock, log, readEveryMs: readPurgesEveryMs });
-  using.defer(purgeLog.attach(purges));
+  using.defer(purgeLog.attach(purges, CACHE.SCOPE));
   await purgeLog.settled;
   const health = new StoreHealth("main", { away: "away", back: "back" });
   const around = { scope: CACHE.SCOPE, store, purgeLog, purges, health, stats, clock, log, variants };

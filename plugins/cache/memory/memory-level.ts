@@ -51,6 +51,8 @@ export interface BoundedMemoryLevel extends MemoryLevel {
    * @returns false when those were the last ones; the next call begins anew
    */
   sweep(keys: number): boolean;
+  /** Everything that is kept, whatever purges say. It may change meanwhile. */
+  all(): Iterable<Entry>;
   close(): void;
 }
 
@@ -102,10 +104,15 @@ class Memory implements BoundedMemoryLevel {
   }
 
   put(entry: Entry): void {
+    const state = this.#purges.stateOf(entry);
+    if (state === "gone") {
+      this.evicted.purged++; // what is there may have been asked for after the purge
+      return;
+    }
     const variants = this.#variants(entry.key);
     const same = variants.findIndex((each) => haveSameFields(each.entry, entry));
     if (same >= 0) this.#remove(variants.splice(same, 1)[0]!);
-    const slot = this.#admit(entry);
+    const slot = this.#admit(state === "stale" ? makeStale(entry, this.#clock.now()) : entry);
     if (slot === undefined) return;
     slot.older = variants[0];
     this.#newest.set(entry.key, slot);
@@ -154,6 +161,12 @@ class Memory implements BoundedMemoryLevel {
     return true;
   }
 
+  *all(): Generator<Entry> {
+    for (const slot of this.#newest.values()) {
+      for (let each: Slot | undefined = slot; each !== undefined; each = each.older) yield each.entry;
+    }
+  }
+
   /** All variants of a key, the newest first. */
   #variants(key: string): Slot[] {
     const found: Slot[] = [];
@@ -163,12 +176,7 @@ class Memory implements BoundedMemoryLevel {
 
   /** A slot for an entry that may be kept. */
   #admit(entry: Entry): Slot | undefined {
-    const state = this.#purges.stateOf(entry);
-    if (state === "gone") {
-      this.evicted.purged++;
-      return undefined;
-    }
-    const slot = new Slot(state === "stale" ? makeStale(entry, this.#clock.now()) : entry);
+    const slot = new Slot(entry);
     if (slot.bytes > this.#bounds.maxBytes * MOST_SHARE) {
       this.evicted.large++;
       return undefined;

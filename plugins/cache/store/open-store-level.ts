@@ -57,8 +57,9 @@ export function openStoreLevel(options: StoreLevelOptions, host: Host): OpenedSt
   const stats = host.keep(`cache store ${route} ${stage}`, () => new StoreStats());
   const purgeLog = purgeLogs.get(store) ?? new PurgeLog(store, { clock, log });
   purgeLogs.set(store, purgeLog);
-  host.onClose(purgeLog.attach(purges));
-  const around = { scope: scopeOf(route, stage), store, purgeLog, purges, health, stats, clock, log };
+  const scope = scopeOf(route, stage);
+  host.onClose(purgeLog.attach(purges, scope));
+  const around = { scope, store, purgeLog, purges, health, stats, clock, log };
   const redis = new (strategy === "cache-aside" ? CacheAside : RedisLevel)({
     ...around,
     compressAbove,

@@ -71,6 +71,18 @@ export interface PurgeSink {
   advance(number: number): void;
 }
 
+/** A purge of one cache; without a scope, of all. */
+interface ScopedPurge extends Purge {
+  readonly scope: string | undefined;
+}
+
+type LogRecord = PurgeRecord & ScopedPurge;
+
+interface Attached {
+  readonly sink: PurgeSink;
+  readonly scope: string;
+}
+
 export interface PurgeLogOptions {
   readonly clock: Clock;
   readonly log: Log;
@@ -84,7 +96,7 @@ export class PurgeLog {
   readonly #log: Log;
   readonly #mostRecords: number;
   readonly #readEveryMs: number;
-  #sinks: readonly PurgeSink[] = [];
+  #sinks: readonly Attached[] = [];
   /** The last number that all sinks know of; undefined before the first reading for all of them. */
   #last: number | undefined;
   #floor = Number.POSITIVE_INFINITY;
@@ -92,7 +104,7 @@ export class PurgeLog {
   #reading: Promise<void> | undefined;
   #isToReadAgain = false;
   #hasTried = false;
-  readonly #waiting = new Map<string, Purge>();
+  readonly #waiting = new Map<string, ScopedPurge>();
   #timer: NodeJS.Timeout | undefined;
   #unsubscribe: Promise<() => void> | undefined;
 
@@ -122,15 +134,16 @@ export class PurgeLog {
     return this.#hasTried ? undefined : this.#reading;
   }
 
-  /** Has purges made known. @returns ends it */
-  attach(sink: PurgeSink): () => void {
-    this.#sinks = [...this.#sinks, sink];
+  /** Has the purges of a cache made known. @returns ends it */
+  attach(sink: PurgeSink, scope: string): () => void {
+    const attached = { sink, scope };
+    this.#sinks = [...this.#sinks, attached];
     this.#last = undefined;
     this.#hasTried = false;
     this.#start();
     void this.read();
     return () => {
-      this.#sinks = this.#sinks.filter((each) => each !== sink);
+      this.#sinks = this.#sinks.filter((each) => each !== attached);
       if (this.#sinks.length === 0) this.#stop();
     };
   }
@@ -138,17 +151,19 @@ export class PurgeLog {
   /**
    * Makes a purge known to all gateways. When Redis is away it holds here at once, and is told the others when Redis is
    * back, if this thread is still there by then.
+   * @param scope of the cache that it is about; all of them by default
    * @param id the same for a purge that several threads are told of: it is written down once
    * @returns whether it is written down
    */
-  async append(purge: Purge, id: string = randomUUID()): Promise<boolean> {
-    const isWritten = await this.#write(purge, id);
+  async append(purge: Purge, scope?: string, id: string = randomUUID()): Promise<boolean> {
+    const scoped = { ...purge, scope };
+    const isWritten = await this.#write(scoped, id);
     if (isWritten) {
       await this.read();
       return true;
     }
-    for (const sink of this.#sinks) sink.apply({ ...purge, number: sink.version + 1 });
-    this.#waiting.set(id, purge);
+    for (const { sink } of this.#for(scope)) sink.apply({ ...purge, number: sink.version + 1 });
+    this.#waiting.set(id, scoped);
     for (const [oldest] of this.#waiting) {
       if (this.#waiting.size <= MOST_WAITING) break;
       this.#waiting.delete(oldest);
@@ -192,8 +207,13 @@ export class PurgeLog {
     await this.read();
   }
 
-  async #write({ kind, value, soft }: Purge, id: string): Promise<boolean> {
-    const rest = JSON.stringify([kind, value, soft, id]).slice(1);
+  /** Who is told of purges of a cache. */
+  #for(scope: string | undefined): readonly Attached[] {
+    return scope === undefined ? this.#sinks : this.#sinks.filter((each) => each.scope === scope);
+  }
+
+  async #write({ kind, value, soft, scope }: ScopedPurge, id: string): Promise<boolean> {
+    const rest = JSON.stringify([kind, value, soft, id, scope]).slice(1);
     const args = [this.#last ?? 0, rest, JSON.stringify(id), this.#mostRecords];
     return this.#store.run(APPEND, [KEY], args).then(
       () => true,
@@ -217,18 +237,18 @@ export class PurgeLog {
   }
 
   #apply(
-    [first, ...records]: readonly PurgeRecord[],
+    [first, ...records]: readonly LogRecord[],
     last: number | undefined,
-    sinks: readonly PurgeSink[],
+    sinks: readonly Attached[],
   ): void {
     const floor = first!.number;
     const isLost = last !== undefined && floor > last;
     if (isLost) this.#log.warn({ floor, last }, "purges may be unknown: what is cached is to be validated");
-    for (const sink of sinks) {
+    for (const { sink, scope } of sinks) {
       if ((last ?? sink.version) < floor) sink.apply({ number: floor, kind: "all", value: "", soft: true });
       sink.advance(floor);
       for (const record of records) {
-        sink.apply(record);
+        if (record.scope === undefined || record.scope === scope) sink.apply(record);
         sink.advance(record.number);
       }
     }
@@ -240,15 +260,16 @@ export class PurgeLog {
 const KINDS: readonly unknown[] = ["all", "key", "url", "prefix", "tag"] satisfies Purge["kind"][];
 
 /** A record that says something unknown, by a newer gateway, may be about anything. */
-function readRecord(item: string): PurgeRecord {
+function readRecord(item: string): LogRecord {
   const number = Number(/^\[(\d+)/.exec(item)?.[1]);
   try {
-    const [, kind, value, soft] = JSON.parse(item) as unknown[];
+    const [, kind, value, soft, , scope] = JSON.parse(item) as unknown[];
     if (KINDS.includes(kind) && typeof value === "string" && typeof soft === "boolean") {
-      return { number, kind: kind as Purge["kind"], value, soft };
+      const about = typeof scope === "string" ? scope : undefined;
+      return { number, kind: kind as Purge["kind"], value, soft, scope: about };
     }
   } catch {
     // As if it were unknown.
   }
-  return { number, kind: "all", value: "", soft: true };
+  return { number, kind: "all", value: "", soft: true, scope: undefined };
 }

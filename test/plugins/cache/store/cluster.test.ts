@@ -55,7 +55,9 @@ describe("the second level in a Redis cluster", () => {
     expect(longestMs).toBeLessThan(20 * TIMEOUT_MS);
     const version = other.purges.version;
     await expect
-      .poll(() => one.purgeLog.append({ kind: "all", value: "", soft: false }, "purge"), { timeout: 5000 })
+      .poll(() => one.purgeLog.append({ kind: "all", value: "", soft: false }, undefined, "purge"), {
+        timeout: 5000,
+      })
       .toBe(true);
     await expect.poll(() => other.purges.stateOf(other.entry({ version })), { timeout: 5000 }).toBe("gone");
     expect(await found(other)).toBe(0);

@@ -25,11 +25,11 @@ describe("the purges of all gateways", () => {
   afterAll(() => all.disposeAsync());
 
   /** A gateway with a cache. Reads the log when it is told to, or of something published, unless it is to poll. */
-  async function join({ readEveryMs = 3_600_000, mostRecords = 100, at = server } = {}) {
+  async function join({ readEveryMs = 3_600_000, mostRecords = 100, at = server, scope = "one" } = {}) {
     const { store } = using.use(await openStore(redisAt(at.url)));
     const [clock, log, table] = [new FakeClock(), new FakeLog(), new PurgeTable()];
     const purges = new PurgeLog(store, { clock, log, readEveryMs, mostRecords });
-    const leave = purges.attach(table);
+    const leave = purges.attach(table, scope);
     using.defer(leave);
     await purges.settled;
     /** What becomes of an entry that was asked for now, or when a version was known. */
@@ -52,6 +52,16 @@ describe("the purges of all gateways", () => {
     expect(late.table.version).toBe(one.table.version);
     expect(late.judge("a", late.purges.floor)()).toBe("gone");
     expect(late.judge("b", late.purges.floor)()).toBe("live");
+  });
+
+  it("concern one cache only where they name it", async () => {
+    const [one, other] = [await join({ scope: "one" }), await join({ scope: "other" })];
+    const [mine, theirs] = [one.judge("a"), other.judge("a")];
+    await other.purges.append(tag("a"), "one");
+    await expect.poll(mine).toBe("gone");
+    expect([one.table.version, theirs()]).toEqual([other.table.version, "live"]);
+    await other.purges.append(tag("a"));
+    expect(theirs()).toBe("gone");
   });
 
   it("are all there with what they say: kind, value, and whether they are soft", async () => {
@@ -77,7 +87,7 @@ describe("the purges of all gateways", () => {
 
   it("are written down once, however many threads are told", async () => {
     const gateways = [await join(), await join(), await join()];
-    await Promise.all(gateways.map(({ purges }) => purges.append(tag("a"), "same")));
+    await Promise.all(gateways.map(({ purges }) => purges.append(tag("a"), undefined, "same")));
     expect(await server.ask("llen", KEY)).toBe("2");
   });
 
@@ -104,7 +114,7 @@ describe("the purges of all gateways", () => {
     const { store } = using.use(await openStore(redisAt("redis://127.0.0.1:1")));
     const clock = new FakeClock();
     const never = new PurgeLog(store, { clock, log: new FakeLog() });
-    using.defer(never.attach(new PurgeTable()));
+    using.defer(never.attach(new PurgeTable(), "other"));
     await never.settled;
     expect([never.isTrusted, never.floor]).toEqual([false, Number.POSITIVE_INFINITY]);
     const one = await join();
@@ -150,7 +160,7 @@ describe("the purges of all gateways", () => {
     away.leave();
     for (let i = 0; i < 9; i++) await one.purges.append(tag(`t${i}`));
     expect(await server.ask("llen", KEY)).toBe("6");
-    const back = away.purges.attach(away.table);
+    const back = away.purges.attach(away.table, "away");
     using.defer(back);
     await away.purges.settled;
     expect(earlier()).toBe("stale");
@@ -164,7 +174,7 @@ describe("the purges of all gateways", () => {
     const { version } = other.table;
     other.leave();
     await Promise.all(Array.from({ length: 300 }, (_, i) => one.purges.append(tag(`t${i}`))));
-    using.defer(other.purges.attach(other.table));
+    using.defer(other.purges.attach(other.table, "other"));
     await other.purges.settled;
     for (const i of [0, 150, 299]) expect(other.judge(`t${i}`, version)()).toBe("gone");
     expect(other.judge("none", version)()).toBe("live");
@@ -174,7 +184,7 @@ describe("the purges of all gateways", () => {
     const one = await join();
     const late = new PurgeTable(5);
     const reading = one.purges.read();
-    using.defer(one.purges.attach(late));
+    using.defer(one.purges.attach(late, "other"));
     await reading;
     expect(late.stateOf(entryOf({ version: 5 }))).toBe("stale");
     expect(late.version).toBe(one.table.version);

@@ -1,0 +1,102 @@
+/** A cache of one stage, on one thread, as operators look at it and purge it. */
+import { setImmediate as nextTurn } from "node:timers/promises";
+import type {
+  CacheQuestion,
+  CacheReading,
+  EntryReading,
+  LookupReading,
+  PurgeReading,
+} from "../../core/cache-view.ts";
+import type { Exposed, Host } from "../../core/plugin.ts";
+import { ageMs, ageSeconds } from "./age.ts";
+import type { Entry } from "./entry.ts";
+import type { KeptCache } from "./kept.ts";
+import { type Purger, toAddress } from "./purger.ts";
+import type { CacheRules } from "./rules.ts";
+import { ttlSeconds } from "./serve.ts";
+import { ABSENT } from "./vary.ts";
+
+/** Entries that are looked at in one turn: some hundred microseconds. */
+const ENTRIES_PER_TURN = 4096;
+
+export interface ExposedParts {
+  readonly host: Pick<Host, "route" | "stage" | "clock" | "shared">;
+  readonly rules: CacheRules;
+  readonly kept: KeptCache;
+  readonly purger: Purger;
+}
+
+export class ExposedCache implements Exposed {
+  readonly #parts: ExposedParts;
+
+  constructor(parts: ExposedParts) {
+    this.#parts = parts;
+  }
+
+  describe(): CacheReading {
+    const { host, rules, kept } = this.#parts;
+    const { counts } = kept;
+    const { entries, bytes, evicted } = kept.memory;
+    const { maxBytes, evict } = rules.memory;
+    return {
+      route: host.route,
+      stage: host.stage,
+      memory: { entries, bytes, maxBytes, evict, evicted: { ...evicted } },
+      requests: { ...counts.requests },
+      refreshes: { ...counts.refreshes },
+      stored: counts.stored,
+      notStored: { ...counts.refused },
+      purges: { ...counts.purges },
+    };
+  }
+
+  /** @throws ConfigError when it is about a URL that is none */
+  async ask(question: unknown): Promise<LookupReading | PurgeReading> {
+    const asked = question as CacheQuestion;
+    if (asked.kind === "lookup") return this.#lookUp(asked.by, asked.value);
+    return { isSpread: await this.#parts.purger.purge(asked.purge, asked.id) };
+  }
+
+  async #lookUp(by: "url" | "key", value: string): Promise<LookupReading> {
+    const { host, rules, kept } = this.#parts;
+    const { thread } = host.shared;
+    if (by === "key") return { thread, entries: kept.memory.peek(value).map(this.#show), refusal: null };
+    const address = toAddress(value, rules.keys, undefined, "/url");
+    const entries = (await this.#findAll(address)).map(this.#show);
+    return { thread, entries, refusal: kept.counts.refusals.get(address) ?? null };
+  }
+
+  /** Everything that is stored for an address, whatever else it is told apart by. */
+  async #findAll(address: string): Promise<Entry[]> {
+    const { memory, purges } = this.#parts.kept;
+    const found: Entry[] = [];
+    let looked = 0;
+    for (const entry of memory.all()) {
+      if (entry.url === address && purges.stateOf(entry) !== "gone") found.push(entry);
+      if (++looked % ENTRIES_PER_TURN === 0) await nextTurn();
+    }
+    return found;
+  }
+
+  readonly #show = (entry: Entry): EntryReading => {
+    const nowMs = this.#parts.host.clock.now();
+    const isStale =
+      ageMs(entry, nowMs) >= entry.freshMs || this.#parts.kept.purges.stateOf(entry) === "stale";
+    const ttl = ttlSeconds(entry, nowMs);
+    const vary: Record<string, string | null> = {};
+    for (let i = 0; i < entry.vary.length; i += 2) {
+      const value = entry.vary[i + 1]!;
+      vary[entry.vary[i]!] = value === ABSENT ? null : value;
+    }
+    return {
+      key: entry.key,
+      status: entry.status,
+      bytes: entry.body.length,
+      ageSeconds: ageSeconds(entry, nowMs),
+      ttlSeconds: isStale ? Math.min(0, ttl) : ttl,
+      isFresh: !isStale,
+      vary,
+      tags: entry.tags,
+    };
+  };
+}
