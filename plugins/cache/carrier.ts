@@ -160,7 +160,7 @@ export class Carrier {
     const { stored, request, why } = trip;
     const nowMs = this.#clock.now();
     if (stored === undefined || !mayServeOnError(stored, request, nowMs)) return false;
-    if (trip.isRefresh) this.#counts.refreshes.failed++;
+    if (trip.isRefresh) this.#onRefreshFailed(flight);
     const ttl = ttlSeconds(stored, nowMs);
     const sent = { why, status, ttlSeconds: ttl, detail: "stale-if-error" };
     flight.land({ kind: "entry", entry: stored, sent, result: "stale" }, true);
@@ -177,8 +177,9 @@ export class Carrier {
     flight.end();
   }
 
-  #onRefreshFailed(flight: Flight, error: unknown): void {
+  #onRefreshFailed(flight: Flight, error?: unknown): void {
     this.#counts.refreshes.failed++;
+    this.#flights.pause(flight.topic);
     const { upstream, target, id } = flight.x;
     const fields = { err: error, upstream, target: target?.url, requestId: id };
     this.#log.debug(fields, "a stored response could not be refreshed");
@@ -198,7 +199,8 @@ export class Carrier {
     const asked = askedOf(trip.asker, trip.request, this.#rules.keys);
     const url = addressOf(trip.asker, this.#rules.keys);
     const judged = judgeStorable(asked, reply.status, reply.headers, times, freshness);
-    if (isRefresh) this.#counts.refreshes[reply.status < 500 ? "ok" : "failed"]++;
+    if (isRefresh && reply.status < 500) this.#counts.refreshes.ok++;
+    else if (isRefresh) this.#onRefreshFailed(flight);
     const facts = {
       key: flight.key,
       status: reply.status,

@@ -13,6 +13,8 @@ export interface Patience {
 const MOST_MARKED = 10_000;
 const MARKED_MS = 10_000;
 const NO_PURGES = { revision: 0 };
+/** How long nothing is refreshed behind replies after that has failed. */
+const PAUSE_MS = 1000;
 
 /** The flights of a stage by topic: a key, and what the request has in the fields that are known to count. */
 export class Flights {
@@ -22,6 +24,8 @@ export class Flights {
   readonly #byTopic = new Map<string, Flight>();
   /** Topics whose replies cannot be shared, with the time until which that is believed; the oldest first. */
   readonly #marked = new Map<string, number>();
+  /** Topics that are not refreshed, with the time until which; the oldest first. */
+  readonly #paused = new Map<string, number>();
   /** How often something was spoiled. */
   spoils = 0;
   /** When a key was spoiled last, as a number of {@link spoils}; keys that are not in it, at the floor or before. */
@@ -88,10 +92,24 @@ export class Flights {
   }
 
   isMarked(topic: string): boolean {
-    const until = this.#marked.get(topic);
+    return this.#isBefore(this.#marked, topic);
+  }
+
+  /** What is stored for a topic could not be refreshed. */
+  pause(topic: string): void {
+    remember(this.#paused, topic, this.#clock.monotonic() + PAUSE_MS);
+  }
+
+  /** True when it makes sense to refresh what is stored for a topic now: nobody does, and it did not just fail. */
+  mayRefresh(topic: string): boolean {
+    return this.find(topic) === undefined && !this.isMarked(topic) && !this.#isBefore(this.#paused, topic);
+  }
+
+  #isBefore(times: Map<string, number>, topic: string): boolean {
+    const until = times.get(topic);
     if (until === undefined) return false;
     if (until > this.#clock.monotonic()) return true;
-    this.#marked.delete(topic);
+    times.delete(topic);
     return false;
   }
 }

@@ -138,7 +138,7 @@ export class CacheStage {
 
   #refresh(x: Exchange, request: CacheRequest, key: string, stored: Entry): void {
     const topic = topicOf(key, x.headers, stored.vary);
-    if (stored.part !== undefined || this.#flights.find(topic) !== undefined) return;
+    if (stored.part !== undefined || !this.#flights.mayRefresh(topic)) return;
     const flight = new Flight(key, topic, forkFor(x), true, this.#flights);
     flight.x.method = "GET";
     this.#flights.add(flight);

@@ -377,6 +377,29 @@ describe("a cache", () => {
     expect((await get()).status).toBe("sluice; hit; ttl=60");
   });
 
+  it("does not try to refresh at once again what could not be", async () => {
+    const { get, asked, host, upstream } = await cached({ staleWhileRevalidate: "1h" });
+    const { text } = await get();
+    host.clock.advance(70_000);
+    for (const failure of [() => reply(500), () => Promise.reject(new GatewayError("UPSTREAM_RESET"))]) {
+      upstream.answer = failure;
+      const before = asked.length;
+      for (let i = 0; i < 5; i++) {
+        expect((await get()).text).toBe(text);
+        await settled();
+      }
+      expect(asked).toHaveLength(before + 1);
+      host.clock.advance(1000);
+    }
+    expect(host.collected("sluice_cache_refreshes_total")).toMatchObject({
+      '{"route":"test","stage":"stage","result":"failed"}': 2,
+    });
+    expect(host.log.lines.map(({ message }) => message)).toEqual([
+      "a stored response could not be refreshed",
+      "a stored response could not be refreshed",
+    ]);
+  });
+
   it("uses what is stale when the upstream fails, if that is allowed", async () => {
     const { get, host, upstream } = await cached({ staleIfError: "1h" });
     const { text } = await get();
