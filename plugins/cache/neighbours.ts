@@ -34,7 +34,7 @@ interface Question {
 /** How long a thread is written down for a key; then the next who needs it is. */
 const WRITTEN_MS = 60_000;
 /** A thread that says nothing for so long is not there, or hangs. */
-const SILENCE_MS = 1000;
+const SILENCE_MS = 500;
 
 export class Neighbours implements ChannelListener {
   readonly #topic: string;
@@ -83,8 +83,11 @@ export class Neighbours implements ChannelListener {
     if (cell !== -1) Atomics.compareExchange(this.#shared.directory.words, cell, this.#shared.thread + 1, 0);
   }
 
-  /** Has all other threads drop what they have of a key. */
+  /** Has all other threads drop what they have of a key. Whoever needs it next is written down for it. */
   drop(key: string): void {
+    if (this.#shared.threads === 1) return;
+    const cell = this.#locate(key);
+    if (cell !== -1) Atomics.store(this.#shared.directory.words, cell, 0);
     this.#channel.post({ drop: key } satisfies Message);
   }
 

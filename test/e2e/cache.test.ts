@@ -78,6 +78,8 @@ describe("a cache on two threads", () => {
     writeFileSync(file, JSON.stringify(cached(upstream.url, {}, { threads: 2 })));
     try {
       await using cli = await startCli(["-c", file]);
+      await Promise.all(Array.from({ length: 50 }, (_, i) => ask(`${cli.url}/${i}`))); // both threads are awake
+      upstream.asked = 0;
       const gate = Promise.withResolvers<void>();
       upstream.gate = gate.promise;
       const url = `${cli.url}/a`;

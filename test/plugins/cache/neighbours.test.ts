@@ -106,6 +106,17 @@ describe("the other threads", () => {
     expect(await b!.neighbours.find("k", NO_HEADERS)).toBeUndefined();
   });
 
+  it("drop what one of them says is out of date, and nobody is written down for it", async () => {
+    const [a, b] = openThreads(2);
+    a!.neighbours.find("k", NO_HEADERS);
+    a!.neighbours.find("other", NO_HEADERS);
+    a!.has.set("k", entry("old"));
+    b!.neighbours.drop("k");
+    expect(b!.neighbours.find("k", NO_HEADERS)).toBeUndefined();
+    await b!.neighbours.find("other", NO_HEADERS); // what came before has been heard, too
+    expect(a!.has.has("k")).toBe(false);
+  });
+
   it("are no longer asked when they had nothing: who asked is written down", async () => {
     const [a, b, c] = openThreads(3);
     a!.neighbours.find("k", NO_HEADERS);
