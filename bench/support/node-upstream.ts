@@ -5,6 +5,7 @@ import { BODY_BYTES } from "./upstream.ts";
 
 const body = Buffer.alloc(BODY_BYTES, "x");
 const headers = ["Content-Type", "application/json", "Content-Length", String(BODY_BYTES)];
+headers.push(...Object.entries(JSON.parse(process.argv[2] ?? "{}") as Record<string, string>).flat());
 const server = createServer({ keepAliveTimeout: 600_000 }, (request, response) => {
   request.resume();
   response.writeHead(200, headers).end(body);

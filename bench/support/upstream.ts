@@ -14,13 +14,17 @@ export interface BenchUpstream {
   stop(): Promise<void>;
 }
 
-/** Starts a server that answers every request with {@link BODY_BYTES} bytes and keeps connections alive. */
-export async function startUpstream(): Promise<BenchUpstream> {
+/**
+ * Starts a server that answers every request with {@link BODY_BYTES} bytes and keeps connections alive.
+ * @param headers of each reply beside those of every server
+ */
+export async function startUpstream(headers: Readonly<Record<string, string>> = {}): Promise<BenchUpstream> {
   const nginx = findProgram("nginx");
-  return nginx === undefined ? startNode() : startNginx(nginx);
+  return nginx === undefined ? startNode(headers) : startNginx(nginx, headers);
 }
 
-async function startNginx(nginx: string): Promise<BenchUpstream> {
+async function startNginx(nginx: string, headers: Readonly<Record<string, string>>): Promise<BenchUpstream> {
+  const added = Object.entries(headers).map(([name, value]) => `add_header ${name} '${value}';`);
   const folder = mkdtempSync(join(tmpdir(), "sluice-bench-"));
   const port = await freePort();
   mkdirSync(join(folder, "logs"));
@@ -32,7 +36,7 @@ http {
   access_log off; keepalive_requests 1000000000; keepalive_timeout 600s;
   client_body_temp_path ${folder}; proxy_temp_path ${folder}; fastcgi_temp_path ${folder};
   uwsgi_temp_path ${folder}; scgi_temp_path ${folder};
-  server { listen 127.0.0.1:${port}; location / { default_type application/json; return 200 "${"x".repeat(BODY_BYTES)}"; } }
+  server { listen 127.0.0.1:${port}; location / { ${added.join(" ")} default_type application/json; return 200 "${"x".repeat(BODY_BYTES)}"; } }
 }
 `,
   );
@@ -48,9 +52,9 @@ http {
   };
 }
 
-async function startNode(): Promise<BenchUpstream> {
+async function startNode(headers: Readonly<Record<string, string>>): Promise<BenchUpstream> {
   const file = join(import.meta.dirname, "node-upstream.ts");
-  const subject = new Subject(process.execPath, [file], { core: LOAD_CORE });
+  const subject = new Subject(process.execPath, [file, JSON.stringify(headers)], { core: LOAD_CORE });
   const url = await subject.line((line) => /^listening on (\S+)$/.exec(line)?.[1]);
   return { kind: "node:http (nginx is not installed)", url, stop: () => subject.stop() };
 }
