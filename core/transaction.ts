@@ -110,9 +110,13 @@ export class Transaction implements Sink, Informant {
     if (status === 204) reply.headers.delete("content-length");
     else if (reply.body === null && !isHead && status !== 304) reply.headers.set("content-length", "0");
     const isLast = this.#closing || this.number >= this.#settings.maxRequests;
-    if (isLast || this.#listener.draining || this.#requestBody?.awaitsContinue) {
-      raw.push("connection", "close");
+    const closes = isLast || this.#listener.draining || this.#requestBody?.awaitsContinue;
+    const printed = closes ? undefined : reply.printed;
+    if (printed?.write(this.#response, reply, this.#settings)) {
+      this.#bytesOut += reply.body!.length!;
+      return this.#finishSent();
     }
+    if (closes) raw.push("connection", "close");
     try {
       // The reason phrase is the upstream's business only while it is printable (RFC 9112 section 4).
       const { reason } = reply;
@@ -126,10 +130,12 @@ export class Transaction implements Sink, Informant {
       const code = x.upstream === "" ? "HEADER_INVALID" : "UPSTREAM_REPLY_INVALID";
       return this.#sendFailure(new GatewayError(code, { cause: error }));
     }
+    printed?.keep(this.#response, reply, this.#settings);
     if (reply.body === null) return this.end();
     reply.body.start(this);
-    // Nothing of the body is there yet: the client need not wait for it to see the head.
-    if (!this.#done && this.#bytesOut === 0) this.#response.flushHeaders();
+    // Nothing of the body is there yet: the client need not wait for it to see the head. Node's flushHeaders would send
+    // Latin-1 as UTF-8.
+    if (!this.#done && this.#bytesOut === 0) this.#response.write("", "latin1");
   }
 
   write(chunk: Buffer): boolean {
@@ -172,6 +178,12 @@ export class Transaction implements Sink, Informant {
       if (last.length <= SMALL_BODY_BYTES) response.end(last.toString("latin1"), "latin1");
       else response.end(last);
     }
+    this.#finishSent();
+  }
+
+  /** The reply is out, as far as the client takes it. */
+  #finishSent(): void {
+    const response = this.#response;
     if (response.socket === null) response.once("socket", () => this.#watchFlush());
     else if (response.socket.writableLength > 0) this.#watchFlush();
     this.#finish(this.#reply?.status ?? 500, this.#reply?.errorCode);
