@@ -33,6 +33,7 @@ export {
   type TargetGuard,
 } from "./exchange.ts";
 export { HeaderList } from "./headers.ts";
+export { Printed, PRINTED_BODY_BYTES } from "./printed.ts";
 export { Reply, textReply } from "./reply.ts";
 export { StoreHealth } from "./store/store-health.ts";
 export {

@@ -3,6 +3,7 @@ import { type Body, BytesBody } from "./body.ts";
 import { type ErrorCode, type GatewayError, problemBody } from "./errors.ts";
 import { HeaderList, listMembers } from "./headers.ts";
 import { type BodyErrors, Message } from "./message.ts";
+import type { Printed } from "./printed.ts";
 
 const BODY_ERRORS: BodyErrors = {
   tooLarge: "UPSTREAM_BODY_TOO_LARGE",
@@ -16,12 +17,15 @@ export class Reply extends Message {
   reason: string | undefined;
   /** Set when the gateway failed and made this reply itself: the code of the failure. */
   errorCode: ErrorCode | undefined;
+  /** Where the server keeps how it was written, if many are the same. */
+  printed: Printed | undefined;
 
   constructor(status: number, headers: HeaderList = new HeaderList(), body: Body | null = null) {
     super(headers, body);
     this.status = status;
     this.reason = undefined;
     this.errorCode = undefined;
+    this.printed = undefined;
   }
 
   protected override get bodyErrors(): BodyErrors {

@@ -29,7 +29,9 @@ http {
 }
 `,
   );
-  const subject = new Subject(nginx, ["-p", folder, "-c", join(folder, "nginx.conf")], { core: SUBJECT_CORE });
+  const subject = new Subject(nginx, ["-p", folder, "-c", join(folder, "nginx.conf")], {
+    core: SUBJECT_CORE,
+  });
   await untilListening(port);
   return {
     url: `http://127.0.0.1:${port}`,

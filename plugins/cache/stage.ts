@@ -28,6 +28,7 @@ import { makeStale } from "./purges.ts";
 import type { ReplyNotes } from "./reply-notes.ts";
 import { type CacheRequest, readRequest, SILENT } from "./request.ts";
 import { judgeReuse } from "./reuse.ts";
+import { RecentHits } from "./recent-hits.ts";
 import type { CacheRules } from "./rules.ts";
 import { notModified, replyFrom, ttlSeconds, wholeReply } from "./serve.ts";
 import { fits, mayShare, openFor, topicOf } from "./sharing.ts";
@@ -60,6 +61,7 @@ export class CacheStage {
   readonly #clock: Clock;
   readonly #random: () => number;
   readonly #notes: ReplyNotes;
+  readonly #recent = new RecentHits();
   /** Headers of the request that is being looked up: one function reads them all. */
   #headers: HeaderList = new HeaderList();
   readonly #fieldOf: FieldOf = (name) => normalizedField(this.#headers, name);
@@ -114,6 +116,11 @@ export class CacheStage {
     if (reuse === "stale" || reuse === "request") {
       const stored = entry.part === undefined && x.method !== "HEAD" ? entry : undefined;
       return this.#miss({ x, request, key, stored, why: reuse });
+    }
+    if (reuse === "use" && request === SILENT && x.method === "GET" && entry.part === undefined) {
+      this.#counts.requests.hit++;
+      if (this.#isDueEarly(entry, nowMs)) this.#refresh(x, request, key, entry);
+      return this.#recent.reply(entry, nowMs);
     }
     const ttl = ttlSeconds(entry, nowMs);
     const reply = replyFrom(
