@@ -1,0 +1,121 @@
+/** What operators see of caches and purge in them: on two threads, and at two gateways with the same store. */
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { Agent, get, type IncomingMessage } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type RunningCli, startCli } from "../support/cli.ts";
+import { proxyTo } from "../support/gateway.ts";
+import { type RedisServer, startRedis } from "../support/redis.ts";
+import { startUpstream, type TestUpstream } from "../support/upstream.ts";
+
+const using = new AsyncDisposableStack();
+let upstream: TestUpstream;
+let redis: RedisServer;
+let folder: string;
+/** What the upstream answers now. */
+let text = "old";
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), "sluice-cache-admin-"));
+  using.defer(() => rmSync(folder, { recursive: true }));
+  upstream = using.use(
+    await startUpstream((message, response) => {
+      const headers: Record<string, string> = { "cache-control": "max-age=60", "surrogate-key": "news" };
+      if (message.url === "/private") headers["cache-control"] = "private";
+      if (message.method === "POST") headers["x-purge"] = 'tag="news"';
+      response.writeHead(200, headers).end(text);
+    }),
+  );
+  redis = using.use(await startRedis());
+});
+afterAll(() => using.disposeAsync());
+
+function ask(url: string, method = "GET"): Promise<{ text: string; headers: IncomingMessage["headers"] }> {
+  return new Promise((resolve, reject) => {
+    // On a connection of its own, so that any thread may get it.
+    const request = get(url, { agent: new Agent(), method }, async (response) => {
+      let body = "";
+      for await (const chunk of response.setEncoding("utf8")) body += chunk;
+      resolve({ text: body, headers: response.headers });
+    });
+    request.on("error", reject);
+  });
+}
+
+/** What many requests get, each once. */
+async function texts(url: string): Promise<string[]> {
+  const all = await Promise.all(Array.from({ length: 20 }, () => ask(url)));
+  return [...new Set(all.map((reply) => reply.text))];
+}
+
+async function start(name: string, options: object, parts: Record<string, unknown>): Promise<RunningCli> {
+  const file = join(folder, `${name}.json`);
+  const pipeline = [{ plugin: "cache", ...options }];
+  const admin = { address: "127.0.0.1:0" };
+  writeFileSync(file, JSON.stringify(proxyTo(upstream.url, { pipeline }, { admin, ...parts })));
+  return startCli(["-c", file, "--no-supervise"]);
+}
+
+async function admin(cli: RunningCli, path: string, body?: object): Promise<Record<string, unknown>> {
+  const init = body === undefined ? {} : { method: "POST", body: JSON.stringify(body) };
+  const reply = await fetch(`${cli.adminUrl}/admin/cache${path}`, init);
+  return { httpStatus: reply.status, ...((await reply.json()) as object) };
+}
+
+describe("a cache on two threads", () => {
+  it("is shown as one, purged on both when the reply comes, and by a reply a moment later", async () => {
+    await using cli = await start("threads", { purgeHeader: "x-purge" }, { threads: 2 });
+    const url = `${cli.url}/a`;
+    const lookUp = (path: string) =>
+      admin(cli, `/all:cache/lookup?url=${encodeURIComponent(cli.url + path)}`);
+    await expect
+      .poll(async () => [await texts(url), await lookUp("/a")])
+      .toMatchObject([
+        ["old"],
+        { stored: true, entries: [{ status: 200, tags: ["news"], threads: [0, 1] }] },
+      ]);
+    expect((await ask(url)).headers["surrogate-key"]).toBeUndefined();
+    await ask(`${cli.url}/private`);
+    expect(await lookUp("/private")).toMatchObject({ stored: false, lastRefusal: { reason: "private" } });
+    expect(await admin(cli, "/all:cache")).toMatchObject({
+      memory: { entries: 2, maxBytes: 64 * 1024 ** 2 },
+      notStored: { private: 1 },
+    });
+    for (const purge of [{ tag: "news" }, { url }, { prefix: cli.url }, { all: true, soft: true }]) {
+      text = `after ${JSON.stringify(purge)}`;
+      expect(await admin(cli, "/all:cache/purge", purge)).toMatchObject({ httpStatus: 200 });
+      expect(await texts(url)).toEqual([text]);
+    }
+    text = "after a change";
+    expect((await ask(`${cli.url}/change`, "POST")).headers["x-purge"]).toBeUndefined();
+    await expect.poll(() => texts(url)).toEqual([text]);
+    const metrics = await (await fetch(`${cli.adminUrl}/metrics`)).text();
+    expect(metrics).toMatch(/sluice_cache_purges_total\{[^}]*kind="tag"[^}]*\} 2\n/);
+  });
+});
+
+describe("caches with the same store", () => {
+  it("are purged together, also when a message about it is missed", async () => {
+    const parts = { threads: 1, stores: { shared: { type: "redis", url: redis.url } } };
+    const options = { store: "shared", strategy: "write-through", key: { host: false } };
+    await using one = await start("one", options, parts);
+    await using other = await start("other", options, parts);
+    const both = async (): Promise<string[]> => [
+      (await ask(`${one.url}/a`)).text,
+      (await ask(`${other.url}/a`)).text,
+    ];
+    text = "old";
+    await expect.poll(both).toEqual(["old", "old"]);
+    text = "new";
+    expect(await admin(one, "/purge", { url: "/a" })).toMatchObject({ httpStatus: 200, everywhere: true });
+    expect((await ask(`${one.url}/a`)).text).toBe("new");
+    await expect.poll(both).toEqual(["new", "new"]);
+    text = "newer";
+    // As if nobody had been told.
+    const [key] = (await redis.ask("keys", "*cache:purges")).split("\n");
+    const last = Number(/^\[(\d+)/.exec(await redis.ask("lindex", key!, "-1"))![1]);
+    await redis.ask("rpush", key!, JSON.stringify([last + 1, "tag", "news", false, "unheard"]));
+    await expect.poll(both, { timeout: 5000 }).toEqual(["newer", "newer"]);
+  });
+});
