@@ -21,6 +21,7 @@ describe("the error table", () => {
 
   it("blames upstreams with 502 to 504 only, and the gateway itself when it holds requests back", () => {
     const own = [
+      "NOT_CACHED",
       "NOT_READY",
       "AUTH_UNAVAILABLE",
       "TOKEN_UNAVAILABLE",
