@@ -6,7 +6,7 @@ import type { MemoryLevel, Purges, StoreLevel } from "./level.ts";
 import type { Neighbours } from "./neighbours.ts";
 import type { CacheRequest } from "./request.ts";
 import { judgeReuse } from "./reuse.ts";
-import { fits } from "./sharing.ts";
+import { fits, mayShare } from "./sharing.ts";
 import { normalizedField } from "./vary.ts";
 
 /** An entry that was found elsewhere. */
@@ -15,6 +15,18 @@ export interface Found {
   readonly from: "thread" | "store";
   /** It may be used as it is; else it is newer than what is here, and to be validated. */
   readonly isUsable: boolean;
+}
+
+/** What is looked for. */
+interface Search {
+  readonly headers: Exchange["headers"];
+  readonly request: CacheRequest;
+  /** What there is already. */
+  readonly than: Entry | undefined;
+  /** When the search began: what came later is as good as the reply to another request that was waited for. */
+  readonly sinceMs: number;
+  /** It came later for sure, by whatever clock. */
+  readonly isNew?: boolean;
 }
 
 export class Levels {
@@ -45,7 +57,11 @@ export class Levels {
     this.hasOthers = parts.threads > 1 || parts.store !== undefined;
   }
 
-  /** Looks where this thread has not looked. When nothing is found, others wait for what the flight brings. */
+  /**
+   * Looks where this thread has not looked. When nothing is found that may be used, others wait for what the flight
+   * brings.
+   * @param stored what is here, if it is not to be used as it is: only what is newer is found
+   */
   async findElsewhere(
     flight: Flight,
     { headers }: Exchange,
@@ -53,30 +69,57 @@ export class Levels {
     stored: Entry | undefined,
   ): Promise<Found | undefined> {
     const { key } = flight;
-    const theirs = await this.#neighbours.find(key, headers);
-    const found = theirs && this.#judge(theirs, "thread", headers, request);
-    if (found?.isUsable || this.#store === undefined) return found;
+    const search: Search = { headers, request, than: stored, sinceMs: this.#clock.now() };
+    const isEnough = (entry: Entry): boolean => this.#judge(entry, "thread", search)?.isUsable === true;
+    const theirs = await this.#neighbours.find(key, headers, isEnough);
+    let found = theirs && this.#judge(theirs, "thread", search);
+    if (!found?.isUsable && this.#store !== undefined) {
+      found = (await this.#findInStore(this.#store, flight, search, found)) ?? found;
+    }
+    if (found?.isUsable) this.memory.put(found.entry);
+    return found;
+  }
+
+  async #findInStore(
+    store: StoreLevel,
+    flight: Flight,
+    search: Search,
+    theirs: Found | undefined,
+  ): Promise<Found | undefined> {
+    const { headers, request } = search;
     const fieldOf = (name: string): string => normalizedField(headers, name);
-    let entry: Entry | undefined;
-    // Nobody needs to wait for a part.
-    if (request.range !== undefined) entry = await this.#store.find(key, fieldOf);
-    else ({ entry, turn: flight.turn } = await this.#store.claim(key, fieldOf, this.#waitMs, stored));
-    return (entry && this.#judge(entry, "store", headers, request)) ?? found;
+    // Whoever would not share a reply neither waits for one, nor is waited for.
+    if (!mayShare(request)) {
+      const entry = await store.find(flight.key, fieldOf);
+      return entry && this.#judge(entry, "store", search);
+    }
+    const until = this.#clock.monotonic() + this.#waitMs;
+    let found = theirs;
+    let than = theirs?.entry ?? search.than;
+    // What is stale there is validated by one of all gateways, as what is not there is fetched by one.
+    for (let isAgain = false; ; isAgain = true) {
+      const waitMs = Math.max(0, until - this.#clock.monotonic());
+      const { entry, turn } = await store.claim(flight.key, fieldOf, waitMs, than);
+      flight.turn = turn;
+      if (entry === undefined) return found;
+      found = this.#judge(entry, "store", { ...search, than, isNew: isAgain }) ?? found;
+      if (found?.isUsable || isAgain) return found;
+      than = entry;
+    }
   }
 
   #judge(
     entry: Entry,
     from: Found["from"],
-    headers: Exchange["headers"],
-    request: CacheRequest,
+    { headers, request, than, sinceMs, isNew = from === "thread" && entry.respondedAtMs > sinceMs }: Search,
   ): Found | undefined {
     if (entry.part !== undefined || !fits(entry, headers)) return undefined;
+    if (than !== undefined && entry.respondedAtMs <= than.respondedAtMs) return undefined;
     const state = this.purges.stateOf(entry);
     if (state === "gone") return undefined;
     const reuse = judgeReuse(entry, request, this.#clock.now(), state === "stale");
-    const isUsable = state === "live" && (reuse === "use" || reuse === "refresh");
-    if (isUsable) this.memory.put(entry);
-    return { entry, from, isUsable };
+    const isFit = reuse === "use" || reuse === "refresh" || (isNew && mayShare(request));
+    return { entry, from, isUsable: state === "live" && isFit };
   }
 
   /** Keeps what a flight has brought, wherever it is to be. */

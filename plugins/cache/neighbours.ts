@@ -6,6 +6,12 @@ import type { ChannelListener, Clock, SharedState, ThreadChannel } from "../../c
 import { HeaderList } from "../../core/headers.ts";
 import type { Entry } from "./entry.ts";
 
+/** Whether what another thread has will do. */
+type IsEnough = (entry: Entry) => boolean;
+
+/** Threads that are asked for the same, one after the other, while each takes it from the one before. */
+const MOST_ASKED = 3;
+
 /** What this thread has. */
 export interface Holder {
   /** The fresh entry for a request with these headers: at hand, or when what is under way has come. */
@@ -60,13 +66,18 @@ export class Neighbours implements ChannelListener {
   }
 
   /**
-   * Asks the thread that is written down for a key. If there is none, it is this one from now on, and others ask it.
-   * @returns undefined when there is nobody to ask
+   * Asks the thread that is written down for a key. If there is none, or what it has is not enough, it is this one from
+   * now on, and others ask it.
+   * @returns the best there is; undefined at once when there is nobody to ask
    */
-  find(key: string, headers: HeaderList): Promise<Entry | undefined> | undefined {
+  find(
+    key: string,
+    headers: HeaderList,
+    isEnough: IsEnough = always,
+  ): Promise<Entry | undefined> | undefined {
     if (this.#shared.threads === 1) return undefined;
     const holder = this.#write(key, 0);
-    return holder === this.#shared.thread ? undefined : this.#ask(key, headers, holder);
+    return holder === this.#shared.thread ? undefined : this.#findAt(holder, key, headers, isEnough);
   }
 
   /** This thread has the newest entry of a key. */
@@ -105,16 +116,34 @@ export class Neighbours implements ChannelListener {
     if (question !== undefined) this.#arm(message.wait, question, this.#waitMs);
   }
 
-  async #ask(key: string, headers: HeaderList, holder: number): Promise<Entry | undefined> {
+  async #findAt(
+    first: number,
+    key: string,
+    headers: HeaderList,
+    isEnough: IsEnough,
+  ): Promise<Entry | undefined> {
+    let best: Entry | undefined;
+    let holder = first;
+    for (let asked = 0; asked < MOST_ASKED; asked++) {
+      const entry = await this.#ask(key, headers, holder);
+      if (entry !== undefined && isEnough(entry)) return entry;
+      if (best === undefined || (entry?.respondedAtMs ?? 0) > best.respondedAtMs) best = entry;
+      // Others need not ask it in vain; whoever came first is fetching it.
+      holder = this.#write(key, holder + 1);
+      if (holder === -1) holder = this.#write(key, 0);
+      if (holder === this.#shared.thread) break;
+    }
+    return best;
+  }
+
+  #ask(key: string, headers: HeaderList, holder: number): Promise<Entry | undefined> {
     const { promise, resolve } = Promise.withResolvers<Entry | undefined>();
     const ask = this.#next++;
     const question = { resolve, timer: undefined as unknown as NodeJS.Timeout };
     this.#questions.set(ask, question);
     this.#arm(ask, question, SILENCE_MS);
     this.#channel.post({ ask, key, headers: headers.raw } satisfies Message, holder);
-    const entry = await promise;
-    if (entry === undefined) this.#write(key, holder + 1); // others need not ask in vain
-    return entry;
+    return promise;
   }
 
   #arm(id: number, question: Question, ms: number): void {
@@ -165,6 +194,8 @@ export class Neighbours implements ChannelListener {
     return this.#shared.directory.locate(`${this.#topic} ${key}`, WRITTEN_MS, this.#clock.monotonic());
   }
 }
+
+const always = (): boolean => true;
 
 function toShared(body: Buffer): Buffer {
   const shared = Buffer.from(new SharedArrayBuffer(body.length));

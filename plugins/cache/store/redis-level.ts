@@ -109,9 +109,11 @@ export class RedisLevel implements StoreLevel {
     const until = clock.monotonic() + waitMs;
     const digest = digestOf(key);
     const listener = this.#notes.listen(digest);
+    const unwanted = new Map<string, Buffer>();
+    const lockMs = Math.ceil(Math.max(waitMs, SHORTEST_LOCK_MS));
     try {
       for (let looks = 0; ; looks++) {
-        const claim = await this.#claimOnce(key, fieldOf, Math.max(waitMs, SHORTEST_LOCK_MS), than);
+        const claim = await this.#claimOnce(key, fieldOf, lockMs, than, unwanted);
         if (claim !== undefined) return claim;
         const leftMs = until - clock.monotonic();
         if (leftMs <= 0) return NEITHER;
@@ -182,20 +184,23 @@ export class RedisLevel implements StoreLevel {
     await this.#ask(lock, () => this.#options.store.run(ABANDON, [lock], [token, DIGEST_LENGTH]));
   }
 
-  /** @returns undefined when somebody else has the lock */
+  /**
+   * @param unwanted how values begin, by place, that were looked at and are not wanted: they need not come again
+   * @returns undefined when somebody else has the lock
+   */
   async #claimOnce(
     key: string,
     fieldOf: FieldOf,
     lockMs: number,
     than: Entry | undefined,
+    unwanted: Map<string, Buffer>,
   ): Promise<Claim | undefined> {
     const { store, stats } = this.#options;
     const name = this.#nameOf(key);
     let place = name;
-    let unwanted: string | Buffer = "";
     for (;;) {
       const turn: RedisTurn = new RedisTurn(this, lockOf(place));
-      const args: ScriptArgument[] = [turn.token, lockMs, unwanted];
+      const args: ScriptArgument[] = [turn.token, lockMs, unwanted.get(place) ?? ""];
       const answer: Answer<unknown> = await this.#ask(name, () =>
         store.runForBytes(CLAIM, [place, turn.lock], args),
       );
@@ -213,14 +218,13 @@ export class RedisLevel implements StoreLevel {
       const names = place === name ? readMarker(value) : undefined;
       if (names !== undefined) {
         place = name + variantFor(names, fieldOf);
-        unwanted = "";
         continue;
       }
       const entry = await this.#read(value, key, place, fieldOf);
       if (entry !== undefined && entry.respondedAtMs > (than?.respondedAtMs ?? 0)) {
         return { entry, turn: undefined };
       }
-      unwanted = value.subarray(0, HEAD_BYTES);
+      unwanted.set(place, value.subarray(0, HEAD_BYTES));
     }
   }
 

@@ -1,0 +1,158 @@
+/** What caches on several threads and gateways ask the upstream for when what they have is stale. */
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { Exchange, Reply } from "../../../core/plugin.ts";
+import { createSharedMemory, SharedMemory } from "../../../core/threads/shared-memory.ts";
+import { cache } from "../../../plugins/cache.ts";
+import { bodyText, buildStage, exchange, FakeClock, FakeHost, reply } from "../../support/harness.ts";
+import { type RedisServer, startRedis } from "../../support/redis.ts";
+import { openStore, redisAt } from "../../support/stores.ts";
+
+/** Everything is validated after a second, and never changes. */
+const VALIDATED = { "cache-control": "max-age=1, stale-if-error=60", etag: '"1"' };
+const REFRESHED = { "cache-control": "max-age=1, stale-while-revalidate=60", etag: '"1"' };
+
+let using: AsyncDisposableStack;
+let clock: FakeClock;
+let gate: PromiseWithResolvers<void>;
+let asked: Exchange[];
+let headers: Record<string, string>;
+beforeEach(() => {
+  using = new AsyncDisposableStack();
+  clock = new FakeClock();
+  asked = [];
+  headers = VALIDATED;
+  gate = Promise.withResolvers();
+});
+afterEach(() => using.disposeAsync());
+
+async function upstream(x: Exchange): Promise<Reply> {
+  asked.push(x);
+  await gate.promise;
+  return x.headers.get("if-none-match") === '"1"' ? reply(304, headers) : reply(200, headers, "text");
+}
+
+async function openCache(host: FakeHost, options: Record<string, unknown> = {}) {
+  using.defer(async () => {
+    for (const close of host.closers.toReversed()) await close();
+    for (const kept of host.kept.values()) (kept as { close?: () => void }).close?.();
+  });
+  const handler = await buildStage(cache, options, upstream, host);
+  return {
+    host,
+    async get(): Promise<string> {
+      const x = exchange({ target: "/a" });
+      const got = await handler(x);
+      const text = await bodyText(got);
+      x.end();
+      return `${got.status} ${text} ${got.headers.get("cache-status")}`;
+    },
+  };
+}
+
+type Cache = Awaited<ReturnType<typeof openCache>>;
+
+/** Waits until so many requests have come to the upstream. */
+const askedTimes = (times: number): Promise<void> => expect.poll(() => asked.length).toBe(times);
+
+/** Waits until threads have heard of each other what there is to hear. */
+const settled = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 50));
+
+/** Caches that all have something that has just become stale. */
+async function makeStale(caches: readonly Cache[]): Promise<void> {
+  gate.resolve();
+  for (const each of caches) expect(await each.get()).toMatch(/^200 text/);
+  expect(asked).toHaveLength(1);
+  clock.advance(2000);
+  asked = [];
+  gate = Promise.withResolvers();
+}
+
+describe("of three threads that have something stale", () => {
+  const openThreads = (): Promise<Cache[]> => {
+    const memory = createSharedMemory(3, clock.monotonic(), clock.now());
+    return Promise.all(
+      [0, 1, 2].map((thread) => {
+        const shared = new SharedMemory(memory, thread);
+        return openCache(Object.assign(new FakeHost(), { clock, shared }));
+      }),
+    );
+  };
+
+  // The first one has fetched it.
+  it.each([[[1, 2]], [[2, 0, 1]], [[1, 0]]])(
+    "one validates it, and the others wait for that: %j",
+    async (who) => {
+      const threads = await openThreads();
+      await makeStale(threads);
+      const replies = who.map((thread) => threads[thread]!.get());
+      await askedTimes(1);
+      await settled();
+      clock.advance(1);
+      gate.resolve();
+      for (const got of await Promise.all(replies)) expect(got).toMatch(/^200 text/);
+      expect(asked.map((x) => x.headers.get("if-none-match"))).toEqual(['"1"']);
+    },
+  );
+
+  it("each refreshes it behind its replies, whoever has brought it", async () => {
+    headers = REFRESHED;
+    const threads = await openThreads();
+    await makeStale(threads);
+    expect(await threads[2]!.get()).toContain("stale-while-revalidate");
+    await askedTimes(1);
+    clock.advance(1);
+    gate.resolve();
+    await expect.poll(() => threads[2]!.get()).toMatch(/hit; ttl=\d$/);
+    expect(asked).toHaveLength(1);
+  });
+
+  it("all use the reply to one when it has to be validated each time", async () => {
+    headers = { "cache-control": "no-cache", etag: '"1"' };
+    const threads = await openThreads();
+    const replies = threads.map((thread) => thread.get());
+    await askedTimes(1);
+    await settled();
+    clock.advance(1);
+    gate.resolve();
+    for (const got of await Promise.all(replies)) expect(got).toMatch(/^200 text/);
+    expect(asked).toHaveLength(1);
+    await threads[1]!.get();
+    expect(asked).toHaveLength(2);
+  });
+});
+
+describe("of two gateways with a store that have something stale", () => {
+  let server: RedisServer;
+  beforeEach(async () => {
+    server = using.use(await startRedis());
+  });
+  const openGateways = (): Promise<Cache[]> =>
+    Promise.all(
+      [1, 2].map(async () => {
+        const { store } = using.use(await openStore(redisAt(server.url)));
+        const host = Object.assign(new FakeHost(), { clock, stores: new Map([["main", store]]) });
+        return openCache(host, { store: "main", strategy: "write-through", coalesce: { wait: "60s" } });
+      }),
+    );
+  const waits = (gateways: readonly Cache[]): number =>
+    gateways
+      .map(({ host }) => Object.values(host.collected("sluice_cache_store_waits_total"))[0]!)
+      .reduce((sum, each) => sum + each);
+
+  it.each([
+    ["in memory", 2],
+    ["in the store", 1],
+  ])("one validates it, and the others wait for that: %s", async (_, count) => {
+    const gateways = await openGateways();
+    await makeStale(gateways.slice(0, count));
+    await expect.poll(() => server.ask("keys", "*}")).not.toBe("");
+    const before = waits(gateways);
+    const replies = gateways.map((gateway) => gateway.get());
+    await expect.poll(() => waits(gateways)).toBe(before + 1);
+    await askedTimes(1);
+    clock.advance(1);
+    gate.resolve();
+    for (const got of await Promise.all(replies)) expect(got).toMatch(/^200 text/);
+    expect(asked.map((x) => x.headers.get("if-none-match"))).toEqual(['"1"']);
+  });
+});
