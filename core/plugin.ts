@@ -292,11 +292,13 @@ export interface Plugin<Options = never> {
   readonly guard?: true;
   /** True when the stage says who asks: it sets the consumer. */
   readonly identifies?: true;
+  /** True when the stage says what those who ask may do. */
+  readonly authorizes?: true;
   /**
-   * What a stage with such options would do to the harm of others if it stood above one that says who asks: `would …`.
-   * It is refused there, unless this gives undefined.
+   * What a stage with such options would do to the harm of others if it stood above one that says who asks, or what they
+   * may do: `would …`. It is refused there, unless this gives undefined.
    */
-  harmAboveAuth?(options: Options): string | undefined;
+  harmAboveAuth?(options: Options, below: Pick<Plugin, "identifies">): string | undefined;
   /** True when the stage answers CORS preflights, which then match routes that do not list OPTIONS. */
   readonly answersPreflight?: true;
   build(options: Options, host: Host): Stage | Promise<Stage>;

@@ -44,6 +44,7 @@ export const authorize: Plugin<Options> = {
   name: "authorize",
   schema,
   guard: true,
+  authorizes: true,
   build({ allow, deny }, host): Stage {
     const { metrics, route, stage } = host;
     const compile = (rules: Options["deny"], pointer: string): Rule[] =>

@@ -9,7 +9,7 @@
  * Failures are UPSTREAM_* of connections, replies and timeouts, and `statuses`; a reply's head decides. What clients
  * do wrong, and what stages of the gateway fail with, counts neither way. Rates need `minRequests` in `within`.
  * Circuits are shared by all data threads.
- * With an upstream as `fallback` it is refused above `auth`: the requests of strangers would go there.
+ * With an upstream as `fallback` it is refused above `auth` and `authorize`: what they refuse would go there.
  * Depends on nothing that can fail at run time; a fallback upstream that fails shows its failure.
  */
 import { discard } from "../core/discard.ts";
@@ -112,7 +112,7 @@ export const breaker: Plugin<Options> = {
   guard: true,
   harmAboveAuth: ({ fallback }) =>
     fallback !== undefined && "upstream" in fallback
-      ? "would send the requests of strangers to its fallback"
+      ? "would send requests that are refused there to its fallback"
       : undefined,
   build(options, host) {
     const problems: Problem[] = [];

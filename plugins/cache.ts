@@ -27,7 +27,7 @@ import { type OpenedStoreLevel, openStoreLevel } from "./cache/store/open-store-
 export const cache: Plugin<Options> = {
   name: "cache",
   schema,
-  harmAboveAuth: () => "would give strangers what is stored for others",
+  harmAboveAuth: () => "would give what is stored to those who may not have it",
   build(options, host) {
     const { route, stage, clock, shared } = host;
     const { threads } = shared;

@@ -23,7 +23,7 @@ const schema = {
 export const coalesce: Plugin<FromSchema<typeof schema>> = {
   name: "coalesce",
   schema,
-  harmAboveAuth: () => "would give strangers what others have asked for",
+  harmAboveAuth: () => "would give what others have asked for to those who may not have it",
   build(options, host) {
     const { route, stage, metrics } = host;
     const problems: Problem[] = [];

@@ -2,7 +2,7 @@
  * Copies a share of the requests to another upstream and throws its replies away.
  *
  * Stands where the request has the form that shall be copied, above `retry`, which else has each attempt copied, and
- * always calls next. Above `auth` it is refused: it would copy the requests of strangers. The client sees nothing of it:
+ * always calls next. Above `auth` and `authorize` it is refused: it would copy what they refuse. The client sees nothing of it:
  * its reply never waits for the copy nor fails by it. A request with a body is copied once its body has passed whole, at
  * the pace of the original; up to `maxBodySize` of it is kept until then. A copy has a life of its own: a client that
  * goes away after its request is complete does not stop it, `timeout` does. When the upstream fails or is slow, copies
@@ -95,7 +95,7 @@ const MARKER = "x-mirrored";
 export const mirror: Plugin<Options> = {
   name: "mirror",
   schema,
-  harmAboveAuth: () => "would copy the requests of strangers",
+  harmAboveAuth: () => "would copy requests that are refused there",
   build(options, host) {
     const problems: Problem[] = [];
     const bounds = new OptionBounds(options, "", problems);

@@ -52,7 +52,8 @@ type Options = FromSchema<typeof schema>;
 export const oauth2Client: Plugin<Options> = {
   name: "oauth2-client",
   schema,
-  harmAboveAuth: () => "would show the gateway's own token as that of strangers",
+  harmAboveAuth: (_, { identifies }) =>
+    identifies && "would show the gateway's own token as that of strangers",
   build(options, host) {
     const digest = hash("sha256", JSON.stringify(options)); // there is a secret in it
     const tokens = host.keep(`oauth2-client ${digest}`, () => openTokens(options, host));

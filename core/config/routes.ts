@@ -1,5 +1,6 @@
 /** Checks routes and makes their pipelines flat. */
 import { asList, asRecord, type Checking } from "./checking.ts";
+import type { Plugin } from "../plugin.ts";
 import { checkMatch } from "./conditions.ts";
 import { copyStage, type MakeStage, type Pipelines, type Show, TOO_MANY_STAGES } from "./pipelines.ts";
 import type { RateLimits, RouteLimits } from "./rate-limits.ts";
@@ -78,15 +79,19 @@ function checkName(checking: Checking, name: unknown, pointer: string, names: Ma
   checking.report("CONFIG_DUPLICATE_NAME", message, pointer);
 }
 
-/** Reports stages that serve strangers, because one below them finds out who asks. */
+/** Reports stages that serve anybody, although one below them finds out who asks and what they may do. */
 function checkAboveAuth(checking: Checking, stages: readonly StageConfig[]): void {
-  const { catalogue } = checking;
-  const last = stages.findLastIndex(({ plugin }) => catalogue.get(plugin)?.identifies === true);
-  for (const { plugin, options, pointer } of stages.slice(0, Math.max(last, 0))) {
-    const harm = catalogue.get(plugin)?.harmAboveAuth?.(options as never);
-    if (harm === undefined) continue;
-    const message = `"${plugin}" cannot stand above "${stages[last]!.plugin}": it ${harm}`;
-    checking.report("CONFIG_BEFORE_AUTH", message, pointer);
+  const deciding: Plugin[] = [];
+  for (const { plugin: name, options, pointer } of stages.toReversed()) {
+    const plugin = checking.catalogue.get(name);
+    for (const below of deciding) {
+      const harm = plugin?.harmAboveAuth?.(options as never, below);
+      if (harm === undefined) continue;
+      const message = `"${name}" cannot stand above "${below.name}": it ${harm}`;
+      checking.report("CONFIG_BEFORE_AUTH", message, pointer);
+      break;
+    }
+    if (plugin?.identifies === true || plugin?.authorizes === true) deciding.push(plugin);
   }
 }
 

@@ -113,7 +113,7 @@ function plugin(name: string, schema: JsonSchema, more: Partial<Plugin> = {}): P
 const PLUGINS = [
   plugin("balance", balance, { terminal: true }),
   plugin("choose", choose),
-  plugin("copy", map({ upstream }), { harmAboveAuth: () => "would copy the requests of strangers" }),
+  plugin("copy", map({ upstream }), { harmAboveAuth: () => "would copy what is refused there" }),
   plugin("exclusive", exclusive),
   plugin("auth", auth.schema, { guard: true }),
   plugin("limit", limitSchema),
@@ -124,7 +124,7 @@ const PLUGINS = [
   plugin("respond", respond, { terminal: true }),
   script,
   plugin("sign", sign.schema),
-  plugin("stamp", stamp),
+  plugin("stamp", stamp, { authorizes: true }),
   plugin("who", who, { identifies: true }),
 ];
 

@@ -203,8 +203,10 @@ function lay({ guards, stages, end, places, isCareless, onError }: Case): {
     };
   });
   for (const [i, guard] of [...built.entries()].reverse()) pipeline.splice(cuts[i]!, 0, guard);
-  const last = pipeline.findLastIndex(({ plugin }) => plugin === "auth");
-  const isEarly = (stage: StageSpec, i: number): boolean => i < last && isForKnown(stage);
+  const lastAuth = pipeline.findLastIndex(({ plugin }) => plugin === "auth");
+  const last = pipeline.findLastIndex(({ plugin }) => plugin === "auth" || plugin === "authorize");
+  const isEarly = (stage: StageSpec, i: number): boolean =>
+    isForKnown(stage) && i < (stage.plugin === "oauth2-client" ? lastAuth : last);
   if (isCareless) return { pipeline: [...pipeline, end], isSound: !pipeline.some(isEarly) };
   const [late, rest] = [pipeline.filter(isEarly), pipeline.filter((stage, i) => !isEarly(stage, i))];
   return { pipeline: [...rest, ...late, end], isSound: true };
