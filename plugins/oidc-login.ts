@@ -47,11 +47,17 @@ export const oidcLogin: Plugin<Options> = {
       const asker = new Asker("the OpenID Provider", METRIC, host);
       const opened = new Provider(options, tokenKeys, asker, host);
       const { clock, shared } = host;
+      const waitMs = 2 * parseDuration(options.timeout);
+      const topic = `oidc-login ${digest}`;
+      const renewing = new Refresher({ provider: opened, clock, shared, topic, waitMs });
       return {
         provider: opened,
-        refresher: new Refresher(opened, clock, shared.counters),
+        refresher: renewing,
         sessions: new Sessions(seal, options),
-        close: () => opened.close(),
+        close: () => {
+          renewing.close();
+          opened.close();
+        },
       };
     });
     provider.prepare();

@@ -1,9 +1,10 @@
 /**
- * Renews sessions: each once, however many requests come with it. Providers take a refresh token once, and one that
- * comes again ends the session; so what came of it is remembered for requests that were on their way meanwhile.
+ * Renews sessions: each once, however many requests come with it, to whichever thread. Providers take a refresh token
+ * once, and one that comes again ends the session; so what came of it is told to all threads, which remember it for
+ * requests that were on their way meanwhile.
  */
 import { AskError } from "../../core/asker.ts";
-import type { Clock, SharedCells } from "../../core/plugin.ts";
+import type { ChannelListener, Clock, SharedState, ThreadChannel } from "../../core/plugin.ts";
 import type { Grant, Provider } from "./provider.ts";
 import { claimsOf, renewSession, type Session } from "./session.ts";
 
@@ -13,7 +14,7 @@ const MOST_REMEMBERED = 2000;
 /** The provider is left alone for so long when it could not be asked. */
 const COOLDOWN_MS = 5000;
 
-/** `over` when the provider does not let the user go on, `elsewhere` when another thread renews it. */
+/** `over` when the provider does not let the user go on, `elsewhere` when another thread has it and says nothing. */
 export type Renewal = Session | "over" | "unavailable" | "elsewhere";
 
 interface Remembered {
@@ -21,19 +22,45 @@ interface Remembered {
   readonly until: number;
 }
 
-export class Refresher {
+/** What threads say to each other. */
+interface Message {
+  readonly key: string;
+  readonly renewal: Renewal;
+}
+
+interface Waiting {
+  resolve(renewal: Renewal): void;
+  readonly timer: NodeJS.Timeout;
+}
+
+export interface RefresherInit {
+  readonly provider: Provider;
+  readonly clock: Clock;
+  /** Its cells tell threads which of them renews a session. */
+  readonly shared: SharedState;
+  /** The same on all threads. */
+  readonly topic: string;
+  /** How long another thread may take. */
+  readonly waitMs: number;
+}
+
+export class Refresher implements ChannelListener {
   readonly #provider: Provider;
   readonly #clock: Clock;
-  readonly #cells: SharedCells;
+  readonly #cells: SharedState["counters"];
+  readonly #waitMs: number;
+  readonly #channel: ThreadChannel;
+  readonly #waiting = new Map<string, Waiting>();
   /** In the order in which they end. */
   readonly #remembered = new Map<string, Remembered>();
   #notBefore = Number.NEGATIVE_INFINITY;
 
-  /** @param cells tell threads which of them renews a session */
-  constructor(provider: Provider, clock: Clock, cells: SharedCells) {
+  constructor({ provider, clock, shared, topic, waitMs }: RefresherInit) {
     this.#provider = provider;
     this.#clock = clock;
-    this.#cells = cells;
+    this.#cells = shared.counters;
+    this.#waitMs = waitMs;
+    this.#channel = shared.openChannel(topic, this);
   }
 
   /** @param keepsToken whether the session keeps the access token */
@@ -43,14 +70,51 @@ export class Refresher {
     if (known !== undefined) return known.renewal;
     const now = this.#clock.monotonic();
     if (now < this.#notBefore) return Promise.resolve("unavailable");
-    this.#forget(now);
-    if (!this.#take(key, now)) return Promise.resolve("elsewhere");
-    const renewal = this.#ask(session, keepsToken).then((renewed) => {
-      if (renewed === "unavailable") this.#giveBack(key);
-      return renewed;
-    });
-    this.#remembered.set(key, { renewal, until: now + GRACE_MS });
+    const renewal = this.#take(key, now) ? this.#lead(key, session, keepsToken) : this.#follow(key);
+    this.#remember(key, renewal, now);
     return renewal;
+  }
+
+  onMessage(message: unknown): void {
+    const { key, renewal } = message as Message;
+    const now = this.#clock.monotonic();
+    if (renewal === "unavailable") this.#giveUp(key, now);
+    else this.#remember(key, Promise.resolve(renewal), now);
+    this.#settle(key, renewal);
+  }
+
+  close(): void {
+    this.#channel.close();
+    for (const key of [...this.#waiting.keys()]) this.#settle(key, "elsewhere");
+  }
+
+  async #lead(key: string, session: Session, keepsToken: boolean): Promise<Renewal> {
+    const renewal = await this.#ask(session, keepsToken);
+    if (renewal === "unavailable") {
+      const now = this.#clock.monotonic();
+      const cell = this.#cells.find(key, now);
+      if (cell !== -1) Atomics.store(this.#cells.words, cell, 0);
+      this.#giveUp(key, now);
+    }
+    this.#channel.post({ key, renewal } satisfies Message);
+    return renewal;
+  }
+
+  /** What another thread says that came of it. */
+  #follow(key: string): Promise<Renewal> {
+    this.#settle(key, "elsewhere"); // when there are more than can be remembered
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => this.#settle(key, "elsewhere"), this.#waitMs).unref();
+      this.#waiting.set(key, { resolve, timer });
+    });
+  }
+
+  #settle(key: string, renewal: Renewal): void {
+    const waiting = this.#waiting.get(key);
+    if (waiting === undefined) return;
+    clearTimeout(waiting.timer);
+    this.#waiting.delete(key);
+    waiting.resolve(renewal);
   }
 
   async #ask(session: Session, keepsToken: boolean): Promise<Renewal> {
@@ -79,18 +143,17 @@ export class Refresher {
     return cell === -1 || Atomics.compareExchange(this.#cells.words, cell, 0, 1) === 0;
   }
 
-  #giveBack(key: string): void {
-    const now = this.#clock.monotonic();
+  #giveUp(key: string, now: number): void {
     this.#remembered.delete(key);
     this.#notBefore = now + COOLDOWN_MS;
-    const cell = this.#cells.find(key, now);
-    if (cell !== -1) Atomics.store(this.#cells.words, cell, 0);
   }
 
-  #forget(now: number): void {
-    for (const [key, { until }] of this.#remembered) {
-      if (now < until && this.#remembered.size < MOST_REMEMBERED) return;
-      this.#remembered.delete(key);
+  #remember(key: string, renewal: Promise<Renewal>, now: number): void {
+    for (const [old, { until }] of this.#remembered) {
+      if (now < until && this.#remembered.size < MOST_REMEMBERED) break;
+      this.#remembered.delete(old);
     }
+    this.#remembered.delete(key);
+    this.#remembered.set(key, { renewal, until: now + GRACE_MS });
   }
 }

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { GatewayError, type Handler, type HeaderList, type Reply } from "../../core/plugin.ts";
 import { problemReply, textReply } from "../../core/reply.ts";
+import { createSharedMemory, SharedMemory } from "../../core/threads/shared-memory.ts";
 import { oidcLogin } from "../../plugins/oidc-login.ts";
 import { Browser, type Page } from "../support/browser.ts";
 import { bodyText, buildStage, exchange, FakeHost } from "../support/harness.ts";
@@ -13,6 +14,8 @@ const XHR = { accept: "application/json", "sec-fetch-mode": "cors" };
 
 let oidc: OidcServer;
 let host: FakeHost;
+/** All hosts of a test. */
+let made: FakeHost[];
 let browser: Browser;
 let handler: Handler;
 /** What came to the upstream. */
@@ -20,6 +23,7 @@ let seen: { path: string; headers: HeaderList; consumer: unknown }[];
 let reply: () => Reply;
 
 beforeEach(async () => {
+  made = [];
   oidc = await startOidcServer([`${APP}/oauth2/callback`], [`${APP}/`]);
   seen = [];
   reply = () => textReply(200, "the page");
@@ -28,14 +32,15 @@ beforeEach(async () => {
   await build();
 });
 afterEach(async () => {
-  for (const value of host.kept.values()) (value as { close?: () => void }).close?.();
+  for (const { kept } of made) for (const value of kept.values()) (value as { close?: () => void }).close?.();
   await oidc.close();
 });
 
 function newHost(): FakeHost {
-  const made = new FakeHost();
-  made.clock.time = Date.now(); // the provider's
-  return made;
+  const one = new FakeHost();
+  one.clock.time = Date.now(); // the provider's
+  made.push(one);
+  return one;
 }
 
 const build = async (options: object = {}): Promise<void> => {
@@ -530,32 +535,59 @@ describe("an access token", () => {
     expect(oidc.count("POST /token")).toBe(asked + 2);
   });
 
-  it("is renewed by one thread, while others go on with the one that there is", async () => {
-    await build({ accessTokenToUpstream: true, ...OFFLINE });
+  it("is renewed by one thread for all", async () => {
+    const memory = createSharedMemory(2, host.clock.monotonic(), host.clock.now());
+    const hosts = [host, newHost()];
+    const handlers: Handler[] = [];
+    for (const [thread, each] of hosts.entries()) {
+      each.shared = new SharedMemory(memory, thread);
+      each.clock = host.clock;
+    }
+    const options = { accessTokenToUpstream: true, timeout: "500ms", ...OFFLINE };
+    for (host of hosts) {
+      await build(options);
+      handlers.push(handler);
+    }
+    const openAt = (thread: number, who = browser): Promise<number> => {
+      handler = handlers[thread]!;
+      return open(who);
+    };
     await browser.open(APP);
     const before = token();
-    const first = handler;
-    const other = newHost();
-    other.shared = host.shared;
-    other.clock = host.clock;
-    host = other;
-    await build({ accessTokenToUpstream: true, ...OFFLINE });
-    const second = handler;
-    const asked = oidc.count("POST /token");
-    host.clock.advance(541_000);
     const copy = newBrowser();
-    copy.of(APP).set(NAME, browser.of(APP).get(NAME)!);
-    handler = first;
-    const renewing = open();
-    handler = second;
-    expect(await open(copy)).toBe(200);
-    expect(token()).toBe(before);
-    expect(await renewing).toBe(200);
-    host.clock.advance(59_000);
-    expect(code(await copy.ask(APP, XHR))).toBe("503 AUTH_UNAVAILABLE"); // it has ended
+    const restore = (): void => void copy.of(APP).set(NAME, browser.of(APP).get(NAME)!);
+    restore();
+    const asked = oidc.count("POST /token");
+    host.clock.advance(700_000);
+    expect(await Promise.all([openAt(0), openAt(1, copy)])).toEqual([200, 200]);
     expect(oidc.count("POST /token")).toBe(asked + 1);
-    handler = first;
-    expect(await open()).toBe(200);
+    expect(new Set(seen.slice(-2).map(({ headers }) => headers.get("authorization"))).size).toBe(1);
+    expect(token()).not.toBe(before);
+
+    // The other one says that the provider is away, and then that it lets nobody go on.
+    restore();
+    host.clock.advance(700_000);
+    oidc.state = "broken";
+    expect(await Promise.all([openAt(0), openAt(1, copy)])).toEqual([503, 503]);
+    oidc.state = "up";
+    oidc.forget("RefreshToken");
+    host.clock.advance(5000);
+    const last = oidc.count("POST /token");
+    expect(await Promise.all([openAt(0), openAt(1, copy)])).toEqual([401, 401]);
+    expect(oidc.count("POST /token")).toBe(last + 1);
+
+    // A thread that was not there when it was told waits, and says so.
+    browser.of(APP).clear();
+    handler = handlers[0]!;
+    await browser.open(APP);
+    restore();
+    host.clock.advance(700_000);
+    expect(await openAt(0)).toBe(200);
+    host = newHost();
+    host.shared = new SharedMemory(memory, 1);
+    host.clock = hosts[0]!.clock;
+    await build(options);
+    for (let i = 0; i < 2; i++) expect(await open(copy)).toBe(503);
   });
 
   it("that cannot be renewed now is used until it ends, and the provider is not asked each time", async () => {
