@@ -292,7 +292,7 @@ export interface Plugin<Options = never> {
   readonly guard?: true;
   /** True when the stage says who asks: it sets the consumer. */
   readonly identifies?: true;
-  /** True when the stage says what those who ask may do. */
+  /** True when the stage says what those who ask may do, or from where they may come. */
   readonly authorizes?: true;
   /**
    * What a stage with such options would do to the harm of others if it stood above one that says who asks, or what they

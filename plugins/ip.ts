@@ -44,6 +44,7 @@ const REMEMBERED = 4096;
 export const ip: Plugin<Options> = {
   name: "ip",
   guard: true,
+  authorizes: true,
   schema,
   build({ allow, deny, status }) {
     if (allow.length === 0 && deny.length === 0) {

@@ -24,7 +24,7 @@ export const CONFIG_CODES = {
   CONFIG_PIPELINE_CYCLE: "A pipeline uses itself, directly or through others.",
   CONFIG_NO_TERMINAL: "A route has nothing that answers its requests.",
   CONFIG_UNREACHABLE: "A stage can never run, because one before it always answers.",
-  CONFIG_BEFORE_AUTH: "A stage stands above `auth` or `authorize` that would serve anybody there.",
+  CONFIG_BEFORE_AUTH: "A stage stands above `auth`, `authorize` or `ip` that would serve anybody there.",
   CONFIG_REGEX: "A regular expression is not valid.",
   CONFIG_ADDRESS: "An address cannot be listened on, or two listeners share it.",
   CONFIG_LISTEN: "The system refuses to listen on an address, such as one that is in use.",

@@ -204,7 +204,7 @@ function lay({ guards, stages, end, places, isCareless, onError }: Case): {
   });
   for (const [i, guard] of [...built.entries()].reverse()) pipeline.splice(cuts[i]!, 0, guard);
   const lastAuth = pipeline.findLastIndex(({ plugin }) => plugin === "auth");
-  const last = pipeline.findLastIndex(({ plugin }) => plugin === "auth" || plugin === "authorize");
+  const last = pipeline.findLastIndex(({ plugin }) => ["auth", "authorize", "ip"].includes(plugin));
   const isEarly = (stage: StageSpec, i: number): boolean =>
     isForKnown(stage) && i < (stage.plugin === "oauth2-client" ? lastAuth : last);
   if (isCareless) return { pipeline: [...pipeline, end], isSound: !pipeline.some(isEarly) };
