@@ -89,3 +89,16 @@ it("shows none of them where the file is cut off", async () => {
   expect(text).toContain("CONFIG_SYNTAX");
   expect(planted.in(text)).toEqual([]);
 });
+
+it("shows none of them where it has a comma between brackets", async () => {
+  const whole = stringify(config, { collectionStyle: "flow" });
+  let text = "";
+  const write = (part: string): void => void (text += part);
+  const io = { cwd: folder.path, env: {}, isTty: false, write, writeError: write };
+  for (const { index } of whole.matchAll(/(?<=: )\S*?planted\d+x/g)) {
+    const file = folder.write("gateway.yaml", `${whole.slice(0, index)}a,${whole.slice(index)}`);
+    await check({ file, format: "text" }, io, { catalogue, compile: async () => [] });
+  }
+  expect(text).toContain("a text with a comma in it must be in quotes");
+  expect(planted.in(text)).toEqual([]);
+});
