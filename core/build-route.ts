@@ -24,6 +24,8 @@ export interface Route extends RouteInfo, Routable {
   readonly index: number;
   readonly config: RouteConfig;
   readonly handler: Handler;
+  /** What it makes of the path before the first stage. */
+  readonly rewrite: ((x: Exchange) => void) | undefined;
 }
 
 /** Stands for what could not be built; a generation that has one never serves. */
@@ -93,6 +95,7 @@ export async function buildRoute(
     config,
     answersPreflight,
     handler: rewrite === undefined ? pipeline : withRewrite(rewrite, pipeline),
+    rewrite,
     maxBodyBytes: limit === undefined ? undefined : parseSize(limit),
   };
 }

@@ -1,4 +1,5 @@
 /** What operators see of a cache, and ask it: what threads tell and are told, as plain data. */
+import type { WarmOptions } from "./warm-options.ts";
 
 /** Times by what happened. */
 export type Tally = Readonly<Record<string, number>>;
@@ -22,6 +23,17 @@ export interface CacheReading {
   /** Replies that were not stored, by reason. */
   readonly notStored: Tally;
   readonly purges: Tally;
+  /** Of the list that it was warmed with last; null before the first. */
+  readonly warm: WarmReading | null;
+}
+
+/** How far a cache has come with asking for what clients will ask for. */
+export interface WarmReading {
+  readonly state: "under-way" | "done" | "stopped";
+  readonly stored: number;
+  readonly failed: number;
+  readonly remaining: number;
+  readonly lastErrors: readonly { readonly url: string; readonly reason: string }[];
 }
 
 /** A stored reply, as one thread has it. */
@@ -65,7 +77,16 @@ export type CacheQuestion =
   /** A {@link LookupReading} is the answer. */
   | { readonly kind: "lookup"; readonly by: "url" | "key"; readonly value: string }
   /** A {@link PurgeReading} is the answer. The id is the same for all threads. */
-  | { readonly kind: "purge"; readonly purge: PurgeRequest; readonly id: string };
+  | { readonly kind: "purge"; readonly purge: PurgeRequest; readonly id: string }
+  /** A {@link WarmAnswer} is the answer. */
+  | { readonly kind: "warm"; readonly options: WarmOptions }
+  | { readonly kind: "stop-warming" };
+
+/** What one thread does about being warmed; one of them does it. */
+export interface WarmAnswer {
+  /** It is working on another list. */
+  readonly isBusy: boolean;
+}
 
 /** What two threads tell of a cache. */
 export function mergeCaches(a: CacheReading, b: CacheReading): CacheReading {
@@ -83,6 +104,7 @@ export function mergeCaches(a: CacheReading, b: CacheReading): CacheReading {
     stored: a.stored + b.stored,
     notStored: addUp(a.notStored, b.notStored),
     purges: addUp(a.purges, b.purges),
+    warm: a.warm ?? b.warm,
   };
 }
 

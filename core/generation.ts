@@ -58,6 +58,7 @@ export class Generation {
   readonly #upstreams: readonly LiveUpstream[];
   readonly #overload: OverloadMonitor | undefined;
   readonly #vitals: Vitals;
+  readonly #beginners: readonly (() => void)[];
   readonly #close: () => Promise<void>;
   /** What operators may look at. */
   readonly exposed: ExposedThings;
@@ -74,6 +75,7 @@ export class Generation {
     overload: OverloadMonitor | undefined,
     exposed: ExposedThings,
     vitals: Vitals,
+    beginners: readonly (() => void)[],
     close: () => Promise<void>,
   ) {
     this.number = number;
@@ -84,12 +86,25 @@ export class Generation {
     this.#overload = overload;
     this.exposed = exposed;
     this.#vitals = vitals;
+    this.#beginners = beginners;
     this.#close = close;
   }
 
   /** It serves from now on. */
   activate(): void {
     for (const upstream of this.#upstreams) upstream.activate();
+    for (const begin of this.#beginners) begin();
+  }
+
+  /** See {@link Host.adopt}. */
+  adopt(x: Exchange, route: string): boolean {
+    const found = this.#router.find(x);
+    if (found?.name !== route) return false;
+    x.route = found;
+    found.rewrite?.(x);
+    x.owner = this;
+    this.#active++;
+    return true;
   }
 
   /** Requests that began on this generation and have not ended. */
@@ -203,6 +218,8 @@ export async function buildGeneration(
     const problems: Problem[] = [];
     const routes: Route[] = [];
     const audit = openAudit(config, around, lease);
+    const beginners: (() => void)[] = [];
+    let built: Generation | undefined;
     const hostFor = (route: string, stage: string): Host => ({
       route,
       stage,
@@ -216,6 +233,8 @@ export async function buildGeneration(
       shared: around.shared,
       random: () => around.random(),
       baseDir: config.baseDir,
+      onActivate: (begin) => void beginners.push(begin),
+      adopt: (x) => built?.adopt(x, route) ?? false,
       onClose: (closer) => void closers.push(closer),
       keep: (key, create) => lease.keep(`stage ${key}`, create),
       expose: (collection, id, thing) => expose(exposed, collection, id, thing),
@@ -237,7 +256,19 @@ export async function buildGeneration(
     if (router === undefined || problems.length > 0) throw new ConfigError(problems);
     const unmatched: RouteInfo = { ...NO_ROUTE, stats: around.metrics.route("") };
     const opened = [...upstreams.values()];
-    return new Generation(number, config, router, unmatched, opened, overload, exposed, around.vitals, close);
+    built = new Generation(
+      number,
+      config,
+      router,
+      unmatched,
+      opened,
+      overload,
+      exposed,
+      around.vitals,
+      beginners,
+      close,
+    );
+    return built;
   } catch (error) {
     await close();
     throw error;

@@ -263,6 +263,15 @@ export interface Host {
   random(): number;
   /** Folder that relative paths in the configuration start from. */
   readonly baseDir: string;
+  /** Registers what begins when the generation serves; it never does when another stage cannot be built. */
+  onActivate(begin: () => void): void;
+  /**
+   * Makes an exchange that the gateway has made by itself one of this route, as if a client had sent it: with the
+   * route's params and rewrite. The generation waits for its end: whoever made it calls `end`. For what a stage sends
+   * to those below it.
+   * @returns false when requests like it are not for this route
+   */
+  adopt(x: Exchange): boolean;
   /** Registers what must happen when the generation ends. Runs in reverse order. */
   onClose(close: () => void | Promise<void>): void;
   /**

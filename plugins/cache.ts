@@ -10,10 +10,11 @@
  * `staleIfError` allows it; else the failure goes to all who wait, and is not stored. Without its store it does what it
  * can in memory.
  */
-import type { Host, Plugin } from "../core/plugin.ts";
+import type { Handler, Host, Plugin } from "../core/plugin.ts";
 import { parseSize } from "../core/units.ts";
 import { ExposedCache } from "./cache/exposure.ts";
 import { FillBudget } from "./cache/fill.ts";
+import type { Keys } from "./cache/key.ts";
 import { KeptCache } from "./cache/kept.ts";
 import { Levels } from "./cache/levels.ts";
 import { Purger } from "./cache/purger.ts";
@@ -23,6 +24,7 @@ import { compileRules } from "./cache/rules.ts";
 import { type Options, schema } from "./cache/schema.ts";
 import { CacheStage } from "./cache/stage.ts";
 import { type OpenedStoreLevel, openStoreLevel } from "./cache/store/open-store-level.ts";
+import { OwnRequests } from "./cache/warm/own-requests.ts";
 
 export const cache: Plugin<Options> = {
   name: "cache",
@@ -51,10 +53,25 @@ export const cache: Plugin<Options> = {
     const budget = new FillBudget(bounds.maxBytes);
     return (next) => {
       const served = new CacheStage(next, rules, levels, flights, counts, budget, notes, host);
+      warmBy((x) => served.handle(x), options.warm, kept, rules.keys, host);
       return (x) => served.handle(x);
     };
   },
 };
+
+/** One thread warms the cache; the others get from it what it has. */
+function warmBy(
+  handler: Handler,
+  configured: Options["warm"],
+  { warmer }: KeptCache,
+  keys: Keys,
+  host: Host,
+): void {
+  if (host.shared.thread !== 0) return;
+  const requests = new OwnRequests(handler, keys, host);
+  host.onActivate(() => warmer.attach(requests, configured));
+  host.onClose(() => warmer.detach(requests));
+}
 
 function openStore(options: Options, store: string, purges: PurgeTable, host: Host): OpenedStoreLevel {
   const { strategy, variants } = options;

@@ -117,6 +117,8 @@ export async function buildStage(
     shared: new SharedMemory(createSharedMemory(1), 0),
     random: Math.random,
     baseDir: process.cwd(),
+    onActivate() {},
+    adopt: () => false,
     onClose() {},
     keep: (key, create) => {
       if (!kept.has(key)) kept.set(key, create());

@@ -5,6 +5,7 @@ import {
   type LookupReading,
   type PurgeReading,
   type PurgeRequest,
+  type WarmAnswer,
   showCache,
   showLookup,
 } from "../cache-view.ts";
@@ -14,6 +15,7 @@ import { ConfigError } from "../errors.ts";
 import type { Exchange } from "../exchange.ts";
 import type { JsonSchema } from "../plugin.ts";
 import type { Reply } from "../reply.ts";
+import { warmOption } from "../warm-options.ts";
 import { json, notJson, readSent, refused, unknown } from "./json.ts";
 import type { Answer } from "./page.ts";
 
@@ -71,6 +73,24 @@ export const purge: Answer = async (control, x, [id = ""]) => {
 
 export const purgeAll: Answer = async (control, x) =>
   purgeThese(control, x, Object.keys(await control.inspect(COLLECTION)));
+
+export const warm: Answer = async (control, x, [id = ""]) => {
+  const options = await readSent(x);
+  if (options === undefined) return notJson();
+  try {
+    checkSent(warmOption, options); // fills in what is left out
+    const answers = await control.ask(COLLECTION, id, { kind: "warm", options });
+    const isBusy = (answers as WarmAnswer[]).some((answer) => answer.isBusy);
+    return isBusy ? json(409, { error: "it is being warmed" }) : await cache(control, x, [id]);
+  } catch (error) {
+    return refused(error);
+  }
+};
+
+export const stopWarming: Answer = async (control, x, [id = ""]) => {
+  await control.ask(COLLECTION, id, { kind: "stop-warming" });
+  return cache(control, x, [id]);
+};
 
 /** Purges caches by what was sent, on all threads. */
 async function purgeThese(control: Control, x: Exchange, ids: readonly string[]): Promise<Reply> {

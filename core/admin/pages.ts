@@ -4,7 +4,7 @@ import type { Exchange } from "../exchange.ts";
 import { type Reply, textReply } from "../reply.ts";
 import { type ScriptReading, showScript } from "../script/view.ts";
 import type { TargetChange } from "../upstream/admin.ts";
-import { cache, caches, lookup, purge, purgeAll } from "./cache-pages.ts";
+import { cache, caches, lookup, purge, purgeAll, stopWarming, warm } from "./cache-pages.ts";
 import { json, notJson, readSent, refused, unknown } from "./json.ts";
 import { banKey, bans, key, liftBan, limit, limits, resetKey } from "./limit-pages.ts";
 import type { Answer, Page } from "./page.ts";
@@ -31,6 +31,7 @@ const PAGES = {
   "/admin/cache/:id": { guarded: true, methods: { GET: cache } },
   "/admin/cache/:id/lookup": { guarded: true, methods: { GET: lookup } },
   "/admin/cache/:id/purge": { guarded: true, methods: { POST: purge } },
+  "/admin/cache/:id/warm": { guarded: true, methods: { POST: warm, DELETE: stopWarming } },
   "/admin/circuit-breakers": { guarded: true, methods: { GET: listOf("circuit-breakers") } },
   "/admin/circuit-breakers/:id": {
     guarded: true,

@@ -6,8 +6,10 @@ import type {
   EntryReading,
   LookupReading,
   PurgeReading,
+  WarmAnswer,
 } from "../../core/cache-view.ts";
 import type { Exposed, Host } from "../../core/plugin.ts";
+import type { WarmOptions } from "../../core/warm-options.ts";
 import { ageMs, ageSeconds } from "./age.ts";
 import type { Entry } from "./entry.ts";
 import type { KeptCache } from "./kept.ts";
@@ -47,14 +49,25 @@ export class ExposedCache implements Exposed {
       stored: counts.stored,
       notStored: { ...counts.refused },
       purges: { ...counts.purges },
+      warm: kept.warmer.read(),
     };
   }
 
   /** @throws ConfigError when it is about a URL that is none */
-  async ask(question: unknown): Promise<LookupReading | PurgeReading> {
+  async ask(question: unknown): Promise<LookupReading | PurgeReading | WarmAnswer> {
     const asked = question as CacheQuestion;
     if (asked.kind === "lookup") return this.#lookUp(asked.by, asked.value);
+    if (asked.kind !== "purge") return this.#warm(asked.kind === "warm" ? asked.options : undefined);
     return { isSpread: await this.#parts.purger.purge(asked.purge, asked.id) };
+  }
+
+  /** @param options what with; undefined to stop */
+  #warm(options: WarmOptions | undefined): WarmAnswer {
+    const { host, kept } = this.#parts;
+    if (options === undefined) kept.warmer.stop();
+    // The others get from the first what it has.
+    if (options === undefined || host.shared.thread !== 0) return { isBusy: false };
+    return { isBusy: !kept.warmer.begin(options) };
   }
 
   async #lookUp(by: "url" | "key", value: string): Promise<LookupReading> {

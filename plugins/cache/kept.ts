@@ -11,6 +11,7 @@ import { judgeReuse } from "./reuse.ts";
 import { topicOf } from "./sharing.ts";
 import { ThreadPurges } from "./thread-purges.ts";
 import { normalizedField } from "./vary.ts";
+import { Warmer } from "./warm/warmer.ts";
 
 export class KeptCache implements Holder {
   readonly threadPurges: ThreadPurges;
@@ -18,6 +19,7 @@ export class KeptCache implements Holder {
   readonly counts: CacheCounts;
   readonly memory: BoundedMemoryLevel;
   readonly neighbours: Neighbours;
+  readonly warmer: Warmer;
   /** What is on its way. */
   readonly flights: Flights;
   readonly #clock: Clock;
@@ -35,6 +37,7 @@ export class KeptCache implements Holder {
     this.purges = this.threadPurges.table;
     this.memory = createMemoryLevel({ ...bounds, purges: this.purges, clock, random });
     this.counts = new CacheCounts(clock, this.memory);
+    this.warmer = new Warmer(clock);
     this.neighbours = new Neighbours(topic, shared, clock, this, patience.waitMs);
     this.flights = new Flights(patience, clock, this.purges);
   }
@@ -57,6 +60,7 @@ export class KeptCache implements Holder {
   }
 
   close(): void {
+    this.warmer.stop();
     this.memory.close();
     this.neighbours.close();
     this.threadPurges.close();

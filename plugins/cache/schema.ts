@@ -3,6 +3,7 @@ import { conditionSchema } from "../../core/config/condition-schema.ts";
 import type { FromSchema, JsonSchema } from "../../core/plugin.ts";
 import { anyDuration, duration, size } from "../../core/units.ts";
 import { keyOption } from "./key.ts";
+import { warmOption } from "../../core/warm-options.ts";
 
 /** Schema of the option, shared with `coalesce`. */
 export const waitProperties = {
@@ -132,6 +133,7 @@ export const schema = {
       description:
         'A header by which replies purge what this cache has: `tag=("a" "b"), url="/c", prefix="/d/";soft, all`. Clients do not see it.',
     },
+    warm: warmOption,
     coalesce: {
       type: "object",
       description:

@@ -17,11 +17,13 @@ const READING: CacheReading = {
   stored: 2,
   notStored: { private: 1 },
   purges: { tag: 1 },
+  warm: null,
 };
 
 describe("what threads tell of a cache", () => {
   it("is added up", () => {
-    const other = { ...READING, notStored: { private: 2, vary: 1 }, requests: { stale: 1 } };
+    const warm = { state: "done", stored: 1, failed: 0, remaining: 0, lastErrors: [] } as const;
+    const other = { ...READING, warm, notStored: { private: 2, vary: 1 }, requests: { stale: 1 } };
     expect(mergeCaches(READING, other)).toEqual({
       ...READING,
       memory: { entries: 4, bytes: 200, maxBytes: 2000, evict: "lru", evicted: { size: 2 } },
@@ -30,6 +32,7 @@ describe("what threads tell of a cache", () => {
       stored: 4,
       notStored: { private: 3, vary: 1 },
       purges: { tag: 2 },
+      warm,
     });
   });
 

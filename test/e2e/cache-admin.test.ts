@@ -15,6 +15,8 @@ let redis: RedisServer;
 let folder: string;
 /** What the upstream answers now. */
 let text = "old";
+/** How often it was asked for anything but a sitemap. */
+let asked = 0;
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "sluice-cache-admin-"));
@@ -23,6 +25,14 @@ beforeAll(async () => {
     await startUpstream((message, response) => {
       const headers: Record<string, string> = { "cache-control": "max-age=60", "surrogate-key": "news" };
       if (message.url === "/private") headers["cache-control"] = "private";
+      if (message.url === "/sitemap.xml") {
+        const locations = ["/1", "/2"].map(
+          (path) => `<loc>http://${message.headers["x-forwarded-host"]}${path}</loc>`,
+        );
+        response.writeHead(200).end(`<urlset>${locations.join("")}</urlset>`);
+        return;
+      }
+      asked++;
       if (message.method === "POST") headers["x-purge"] = 'tag="news"';
       response.writeHead(200, headers).end(text);
     }),
@@ -31,10 +41,14 @@ beforeAll(async () => {
 });
 afterAll(() => using.disposeAsync());
 
-function ask(url: string, method = "GET"): Promise<{ text: string; headers: IncomingMessage["headers"] }> {
+function ask(
+  url: string,
+  method = "GET",
+  sent: Record<string, string> = {},
+): Promise<{ text: string; headers: IncomingMessage["headers"] }> {
   return new Promise((resolve, reject) => {
     // On a connection of its own, so that any thread may get it.
-    const request = get(url, { agent: new Agent(), method }, async (response) => {
+    const request = get(url, { agent: new Agent(), method, headers: sent }, async (response) => {
       let body = "";
       for await (const chunk of response.setEncoding("utf8")) body += chunk;
       resolve({ text: body, headers: response.headers });
@@ -92,6 +106,31 @@ describe("a cache on two threads", () => {
     await expect.poll(() => texts(url)).toEqual([text]);
     const metrics = await (await fetch(`${cli.adminUrl}/metrics`)).text();
     expect(metrics).toMatch(/sluice_cache_purges_total\{[^}]*kind="tag"[^}]*\} 2\n/);
+  });
+});
+
+describe("a cache that is warmed", () => {
+  it("has what is listed before clients ask for it, on whichever thread", async () => {
+    const warm = {
+      sitemaps: ["http://a.example/sitemap.xml"],
+      urls: ["http://a.example/3"],
+      rate: "1000/1s",
+    };
+    await using cli = await start("warm", { warm }, { threads: 2 });
+    await expect
+      .poll(() => admin(cli, "/all:cache"))
+      .toMatchObject({
+        warm: { state: "done", stored: 3, failed: 0, remaining: 0 },
+      });
+    const before = asked;
+    const hosts = { host: "a.example" };
+    for (const path of ["/1", "/2", "/3"]) {
+      for (let i = 0; i < 5; i++) {
+        const { headers } = await ask(cli.url + path, "GET", hosts);
+        expect(headers["cache-status"]).toMatch(/^sluice; hit/);
+      }
+    }
+    expect(asked).toBe(before);
   });
 });
 

@@ -140,6 +140,19 @@ export class FakeHost implements Host {
     this.counts.set(id, (this.counts.get(id) ?? 0) + by);
   }
 
+  /** What begins when the generation serves. */
+  readonly beginners: (() => void)[] = [];
+  /** Whether exchanges are for the route. */
+  adopts: (x: Exchange) => boolean = () => true;
+
+  onActivate(begin: () => void): void {
+    this.beginners.push(begin);
+  }
+
+  adopt(x: Exchange): boolean {
+    return this.adopts(x);
+  }
+
   onClose(close: () => void | Promise<void>): void {
     this.closers.push(close);
   }

@@ -14,6 +14,7 @@ const READING: CacheReading = {
   stored: 1,
   notStored: {},
   purges: {},
+  warm: null,
 };
 
 let asked: [string, CacheQuestion][];
@@ -82,6 +83,25 @@ describe("the pages of caches", () => {
   it("say when other gateways will hear of a purge only later", async () => {
     answer = () => [{ isSpread: true }, { isSpread: false }];
     expect(await post("/purge", { all: true })).toMatchObject([202, { everywhere: false }]);
+  });
+
+  it("begin to warm a cache, and stop", async () => {
+    answer = () => [{ isBusy: false }, { isBusy: false }];
+    const options = { urls: ["http://a/b"] };
+    const all = { sitemaps: [], rate: "10/1s", concurrency: 4, headers: {} };
+    const [status, shown] = await post("/users:cache/warm", options);
+    expect([status, shown]).toMatchObject([200, { id: "users:cache", warm: null }]);
+    expect((await read("/users:cache/warm", { method: "DELETE" }))[0]).toBe(200);
+    expect(asked).toEqual([
+      ["users:cache", { kind: "warm", options: { ...all, ...options } }],
+      ["users:cache", { kind: "stop-warming" }],
+    ]);
+    const wrong = await post("/users:cache/warm", { url: "http://a/b", rate: "often" });
+    expect(wrong).toMatchObject([422, { problems: [{ pointer: "/url" }, { pointer: "/rate" }] }]);
+    answer = () => [{ isBusy: true }, { isBusy: false }];
+    expect((await post("/users:cache/warm", options))[0]).toBe(409);
+    expect((await post("/other/warm", options))[0]).toBe(404);
+    expect((await read("/other/warm", { method: "DELETE" }))[0]).toBe(404);
   });
 
   it.each([
