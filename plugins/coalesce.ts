@@ -4,7 +4,7 @@
  * Stands below what decides who may pass (`auth`, `limit`) and above `retry`, `breaker` and what sends; not together
  * with `cache`, which does it too. It calls next for GET and HEAD on an exchange of its own, for everything else as it
  * came. Those who wait get the reply only if their credentials (Authorization, Cookie, consumer) are the same or a
- * shared cache might store it, if their fields of Vary are the same, and never if it sets a cookie or says `no-store`;
+ * shared cache might use it again, if their fields of Vary are the same, and never if it sets a cookie or says `no-store`;
  * Cache-Status says `collapsed`. Otherwise they are sent themselves. Failures of the upstream go to all who wait.
  */
 import { OptionBounds } from "../core/option-bounds.ts";

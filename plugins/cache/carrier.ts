@@ -22,15 +22,13 @@ import { addressOf, askedOf, EMPTY, passingHead } from "./head.ts";
 import type { Found, Levels } from "./levels.ts";
 import type { ReplyNotes } from "./reply-notes.ts";
 import type { CacheRequest } from "./request.ts";
-import { mayServeOnError } from "./reuse.ts";
+import { isUsable, mayServeOnError } from "./reuse.ts";
 import type { CacheRules } from "./rules.ts";
 import { ttlSeconds } from "./serve.ts";
-import { judgeStorable, type NotStoredReason } from "./storable.ts";
+import { mayShare } from "./sharing.ts";
+import { isAboutRequest, judgeStorable } from "./storable.ts";
 import { announce } from "./targeted.ts";
 import { readVary } from "./vary.ts";
-
-/** Why a reply is not stored that says nothing about replies to others. */
-const ABOUT_REQUEST: ReadonlySet<NotStoredReason> = new Set(["request-no-store", "authorization"]);
 
 /** What a flight is for. */
 export interface Trip {
@@ -132,27 +130,32 @@ export class Carrier {
     version: number,
   ): void {
     discard(flight.x, reply.body);
-    const { topic } = flight;
     const asked = askedOf(trip.asker, trip.request, this.#rules.keys);
     const known = trip.stored!;
     // Purges that were known do not concern it any more.
     const stored = { ...known, version, tags: tags.length > 0 ? tags : known.tags };
     const { entry, refusal } = freshen(stored, reply.headers, asked, times, this.#rules.freshness);
     const isStored = refusal === undefined && !this.#flights.isSpoiled(flight);
-    if (isStored) {
-      this.#levels.keep(flight, entry);
-      this.#flights.unmark(topic);
-    } else if (refusal !== undefined) {
+    const isShared = refusal === undefined && isUsable(entry, times.respondedAtMs);
+    this.#remember(flight, trip, isShared);
+    if (isStored) this.#levels.keep(flight, entry);
+    else if (refusal !== undefined) {
       this.#counts.refuse(stored.url, refusal);
-      this.#levels.drop(flight.key);
-      this.#flights.mark(topic);
+      if (isAboutRequest(refusal)) this.#levels.onNothing(flight);
+      else this.#levels.drop(flight.key);
     }
     if (trip.isRefresh) this.#counts.refreshes.ok++;
     const ttl = ttlSeconds(entry, times.respondedAtMs);
     const sent = { why: trip.why, status: 304, ttlSeconds: ttl, stored: isStored, detail: refusal };
     const cookies = reply.headers.getAll("set-cookie");
-    flight.land({ kind: "entry", entry, sent, result: "revalidated", cookies }, refusal === undefined);
+    flight.land({ kind: "entry", entry, sent, result: "revalidated", cookies }, isShared);
     flight.end();
+  }
+
+  /** Whether those who ask next are to wait for each other. What was asked for in a way of its own says nothing of it. */
+  #remember({ topic }: Flight, { request }: Trip, isShared: boolean): void {
+    if (isShared) this.#flights.unmark(topic);
+    else if (mayShare(request)) this.#flights.mark(topic);
   }
 
   /** Has what is stored used although it is stale, if it may be. */
@@ -213,10 +216,13 @@ export class Carrier {
       const { isStorable: _, ...said } = judged;
       const head = { ...said, ...facts, url, tags };
       const sent = { why, stored: true, ttlSeconds: ttlSeconds(head, times.respondedAtMs) };
-      return this.#stream(flight, reply, head, sent, maxBodyBytes, beganAt);
+      // What is never fresh is for others only once the upstream has said so to each of them.
+      const isShared = isUsable(head, times.respondedAtMs);
+      this.#remember(flight, trip, isShared);
+      return this.#stream(flight, reply, head, sent, maxBodyBytes, beganAt, isShared);
     }
     // What is there is out of date: the origin has something else now, or says that it is not to be stored.
-    if (stored !== undefined && reply.status < 500 && !ABOUT_REQUEST.has(judged.reason)) {
+    if (stored !== undefined && reply.status < 500 && !isAboutRequest(judged.reason)) {
       this.#levels.drop(flight.key);
     } else this.#levels.onNothing(flight);
     this.#counts.refuse(url, judged.reason);
@@ -225,20 +231,28 @@ export class Carrier {
       const vary = readVary(reply.headers.getJoined("vary"));
       if (vary !== undefined) {
         const head = passingHead(reply, asked, times, vary);
-        return this.#stream(flight, reply, head, sent, -1, beganAt);
+        return this.#stream(flight, reply, head, sent, -1, beganAt, true);
       }
     }
-    this.#flights.mark(flight.topic);
+    this.#remember(flight, trip, false);
     flight.landOwn({ kind: "own", reply, sent });
   }
 
-  /** Gives a reply to all who wait, while it is stored, if it is. */
-  #stream(flight: Flight, reply: Reply, head: Entry, sent: Sent, maxBytes: number, beganAt: number): void {
+  /** Gives a reply to those who may have it, while it is stored, if it is. */
+  #stream(
+    flight: Flight,
+    reply: Reply,
+    head: Entry,
+    sent: Sent,
+    maxBytes: number,
+    beganAt: number,
+    isShared: boolean,
+  ): void {
     const around = { levels: this.#levels, flights: this.#flights, counts: this.#counts, clock: this.#clock };
     const delivery = new Delivery(flight, head, beganAt, maxBytes, around);
     const fill = new Fill(reply.body ?? new BytesBody(EMPTY), maxBytes, delivery, this.#budget);
     const status = fill.isKept || maxBytes < 0 ? sent : { ...sent, stored: false, detail: "too-large" };
-    flight.landStream({ kind: "stream", head, fill, reply, sent: status });
+    flight.landStream({ kind: "stream", head, fill, reply, sent: status }, isShared);
   }
 }
 

@@ -24,7 +24,7 @@ import {
 import { Flights, type Patience } from "./flights.ts";
 import type { FreshnessRules } from "./freshness.ts";
 import { askedOf, EMPTY, passingHead } from "./head.ts";
-import type { Keys } from "./key.ts";
+import { type Keys, shorten } from "./key.ts";
 import { type CacheRequest, readRequest } from "./request.ts";
 import { fits, mayShare, openFor, topicOf } from "./sharing.ts";
 import { judgeStorable, type NotStorable, type Storable } from "./storable.ts";
@@ -35,9 +35,9 @@ const MOST_WAITS = 3;
 /** Keys of which something is remembered. */
 const MOST_KNOWN = 10_000;
 
-/** What replies say themselves, and nothing else. */
+/** What replies say themselves, and nothing else: from Last-Modified follows nothing. */
 const AS_TOLD: FreshnessRules = {
-  ttlMs: undefined,
+  ttlMs: 0,
   statusTtlMs: new Map(),
   ignoreCacheControl: false,
   staleWhileRevalidateMs: 0,
@@ -49,7 +49,7 @@ const NO_BUDGET = new FillBudget(0);
 
 /** What is known of a key from the last reply. */
 interface Known {
-  /** What its Vary named, as entries have it. */
+  /** What its Vary named, as entries have it, without the values. */
   readonly vary: readonly string[];
   /** It was the same whoever asks: a shared cache might have stored it. */
   readonly isForAll: boolean;
@@ -156,11 +156,13 @@ export class Coalescing {
       const times = { requestedAtMs, respondedAtMs: this.#clock.now() };
       const judged = judgeStorable(asked, reply.status, reply.headers, times, AS_TOLD);
       const isForSame = mayBeShared(reply, judged, credentialsOf(x) !== "");
+      const isForAll =
+        isForSame && judged.isStorable && !judged.alwaysValidate && judged.initialAgeMs < judged.freshMs;
       const vary = readVary(reply.headers.getJoined("vary")) ?? [];
       const head = passingHead(reply, asked, times, vary);
-      this.#learn(flight.key, { vary: head.vary, isForAll: isForSame && judged.isStorable });
+      this.#learn(flight.key, { vary: head.vary.map((text, i) => (i % 2 === 0 ? text : "")), isForAll });
       const answer = { why: "uri-miss" } as const;
-      if (isForSame && (judged.isStorable || !flight.topic.endsWith(FOR_ALL))) {
+      if (isForAll || (isForSame && !flight.topic.endsWith(FOR_ALL))) {
         const fill = new Fill(reply.body ?? new BytesBody(EMPTY), -1, new End(flight), NO_BUDGET);
         flight.landStream({ kind: "stream", head, fill, reply, sent: answer });
       } else {
@@ -214,18 +216,21 @@ function keyOf(x: Exchange, { ifNoneMatch, ifModifiedSince }: CacheRequest, keys
   let key = `${x.method} ${keys.of(x)}`;
   if (ifNoneMatch !== undefined) key += `\nif-none-match:${ifNoneMatch}`;
   if (ifModifiedSince !== undefined) key += `\nif-modified-since:${ifModifiedSince}`;
-  return key;
+  return shorten(key);
 }
+
+/** Fields by which upstreams are known to tell who asks. */
+const CREDENTIAL = /auth|cookie|token|api-?key|session|secret|credential/i;
 
 /** Tells those who ask from each other, without saying who they are; empty for those who do not say. */
 function credentialsOf({ headers, consumer }: Exchange): string {
-  const parts = [
-    headers.getJoined("authorization"),
-    headers.getJoined("cookie"),
-    consumer?.name,
-    consumer?.credential,
-  ];
-  if (parts.every((part) => part === undefined)) return "";
+  const { raw } = headers;
+  const parts: (string | undefined)[] = [];
+  for (let i = 0; i < raw.length; i += 2) {
+    if (CREDENTIAL.test(raw[i]!)) parts.push(raw[i]!.toLowerCase(), raw[i + 1]!);
+  }
+  if (consumer !== undefined) parts.push("", consumer.name, consumer.credential);
+  if (parts.length === 0) return "";
   return `\nby ${createHash("sha256").update(JSON.stringify(parts)).digest("base64url")}`;
 }
 

@@ -41,7 +41,6 @@ export class Delivery implements FillListener {
       counts.refuse(head.url, "invalidated");
       return flight.abandon();
     }
-    flights.unmark(flight.topic);
     const fillMs = clock.monotonic() - this.#beganAt;
     const filled = { ...head, headers: withLength(head, body.length), body, fillMs };
     const { memory } = levels;

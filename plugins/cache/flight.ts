@@ -186,16 +186,16 @@ export class Flight {
    */
   land(landing: Landing, isShared: boolean): void {
     this.landing = landing;
-    if (landing.kind !== "stream") this.close();
+    if (!isShared || landing.kind !== "stream") this.close();
     const leader = this.#leader;
     this.#leader = undefined;
     leader?.settle(landing);
     for (const rider of this.#takeRiders()) rider.settle(isShared ? landing : undefined);
   }
 
-  /** Gives a reply to all who wait; its body begins once each of them has had its turn. */
-  landStream(landing: StreamLanding): void {
-    this.land(landing, true);
+  /** Gives a reply to all who may have it; its body begins once each of them has had its turn. */
+  landStream(landing: StreamLanding, isShared = true): void {
+    this.land(landing, isShared);
     // Those who waited open their readers when this turn ends, and nothing may be let go before.
     process.nextTick(beginFill, landing.fill);
   }

@@ -12,12 +12,13 @@ export const EMPTY = Buffer.alloc(0);
 
 /** A request, for those who judge its reply. */
 export function askedOf(x: Exchange, request: CacheRequest, keys: Keys): Asked {
+  return { headers: x.headers.clone(), request, isAuthorized: isAuthorized(x, request, keys) };
+}
+
+/** It is from somebody that is known, and the key does not tell who. */
+export function isAuthorized(x: Exchange, request: CacheRequest, keys: Keys): boolean {
   const isKnown = request.isAuthorized || x.consumer !== undefined;
-  return {
-    headers: x.headers.clone(),
-    request,
-    isAuthorized: isKnown && !keys.separates(x),
-  };
+  return isKnown && !keys.separates(x, request.isAuthorized);
 }
 
 /**

@@ -15,7 +15,8 @@ export function isUnsafe(method: string): boolean {
  */
 export function invalidatedUrls(url: string, status: number, headers: HeaderList): string[] {
   if (status < 200 || status > 399) return [];
-  const own = new URL(url);
+  const own = URL.parse(url);
+  if (own === null) return [url];
   const urls = [own.href];
   for (const name of ["location", "content-location"]) {
     const value = headers.get(name);

@@ -46,8 +46,10 @@ export class KeptCache implements Holder {
     const entry = this.memory.find(key, (name) => normalizedField(headers, name));
     if (entry !== undefined && judgeReuse(entry, SILENT, this.#clock.now(), false) === "use") return entry;
     const vary = this.memory.peek(key)[0]?.vary ?? [];
+    const flight =
+      this.flights.find(topicOf(key, headers, vary)) ?? this.flights.find(topicOf(key, headers, vary, true));
     // What is stale is worth having: it can be validated.
-    return this.flights.find(topicOf(key, headers, vary))?.stored ?? entry;
+    return flight?.stored ?? entry;
   }
 
   replace(entry: Entry, same: Entry): void {

@@ -109,8 +109,6 @@ export class Keys {
   readonly #headers: readonly string[];
   readonly #cookies: readonly string[];
   readonly #consumer: boolean;
-  /** True when what tells who asks is in the key: replies to one are not given to another. */
-  readonly separatesCredentials: boolean;
 
   /** @throws ConfigError with pointers into the options that `pointer` points to */
   constructor({ host, query, headers, cookies, consumer }: KeyOptions, pointer = "/key") {
@@ -123,12 +121,12 @@ export class Keys {
       throw new ConfigError(`"${cookies[at]}" is not the name of a cookie`, `${pointer}/cookies/${at}`);
     this.#cookies = cookies;
     this.#consumer = consumer;
-    this.separatesCredentials = this.#headers.includes("authorization");
   }
 
-  /** Whether what the request has for credentials is in its key. */
-  separates(x: Exchange): boolean {
-    return this.separatesCredentials || (this.#consumer && x.consumer !== undefined);
+  /** Whether what the request has for credentials is in its key. @param isAuthorized it has an Authorization field */
+  separates(x: Exchange, isAuthorized: boolean): boolean {
+    if (this.#consumer && x.consumer !== undefined) return true;
+    return isAuthorized && this.#headers.includes("authorization");
   }
 
   /** The key of a request as it is now. GET and HEAD have the same. */
@@ -151,7 +149,7 @@ export class Keys {
     for (const name of this.#headers) key += part(name, x.headers.getJoined(name));
     for (const name of this.#cookies) key += part(`cookie ${name}`, readCookie(x.headers, name));
     if (this.#consumer) key += part("consumer", x.consumer && JSON.stringify(x.consumer.name));
-    return key.length > LONGEST ? shorten(key) : key;
+    return shorten(key);
   }
 
   /** True when replies to different hosts are told apart. */
@@ -239,6 +237,8 @@ function part(name: string, value: string | undefined): string {
   return value === undefined ? `\n${name}` : `\n${name}:${value}`;
 }
 
-function shorten(key: string): string {
+/** The key, or what tells a long one from others. */
+export function shorten(key: string): string {
+  if (key.length <= LONGEST) return key;
   return `${key.slice(0, KEPT_OF_LONG)}\nsha256 ${createHash("sha256").update(key).digest("base64url")}`;
 }

@@ -1,7 +1,7 @@
 /** Whether a stored response may be used for a request (RFC 9111 sections 4.2 and 5.2.1, RFC 5861). */
 import { ageMs } from "./age.ts";
 import type { Entry } from "./entry.ts";
-import type { CacheRequest } from "./request.ts";
+import { type CacheRequest, SILENT } from "./request.ts";
 
 /**
  * - `use`: as it is
@@ -26,6 +26,12 @@ export function judgeReuse(entry: Entry, request: CacheRequest, nowMs: number, i
     if (!entry.mustRevalidate && isYoungEnough && staleMs <= request.maxStaleMs) return "use";
   } else if (request.maxAgeMs !== undefined) return "stale"; // section 5.2.1.1: nothing stale without max-stale
   return isYoungEnough && staleMs < entry.staleWhileRevalidateMs ? "refresh" : "stale";
+}
+
+/** Whether anybody may have it who demands nothing. */
+export function isUsable(entry: Entry, nowMs: number): boolean {
+  const reuse = judgeReuse(entry, SILENT, nowMs, false);
+  return reuse === "use" || reuse === "refresh";
 }
 
 function isWanted(request: CacheRequest, age: number, freshForMs: number): boolean {

@@ -2,14 +2,24 @@
 import type { Body, Exchange, HeaderList } from "../../core/plugin.ts";
 import type { Entry } from "./entry.ts";
 import type { Fill } from "./fill.ts";
+import { shorten } from "./key.ts";
 import { type CacheRequest, SILENT } from "./request.ts";
 import { normalizedField } from "./vary.ts";
 
-/** What requests that wait for the same reply have in common. */
-export function topicOf(key: string, headers: HeaderList, vary: readonly string[]): string {
+/**
+ * What requests that wait for the same reply have in common.
+ * @param isAuthorized those whose credentials are not in the key wait for each other only: mostly in vain
+ */
+export function topicOf(
+  key: string,
+  headers: HeaderList,
+  vary: readonly string[],
+  isAuthorized = false,
+): string {
   let topic = key;
   for (let i = 0; i < vary.length; i += 2) topic += `\n${vary[i]}=${normalizedField(headers, vary[i]!)}`;
-  return topic;
+  if (isAuthorized) topic += "\nauthorized";
+  return shorten(topic);
 }
 
 /** True when a request may be answered by a reply that was asked for by another a moment ago. */

@@ -20,7 +20,7 @@ import type { Entry } from "./entry.ts";
 import type { FillBudget } from "./fill.ts";
 import { Flight, forkFor, type Landing, learn, takeReply } from "./flight.ts";
 import type { Flights } from "./flights.ts";
-import { askedOf, urlOf } from "./head.ts";
+import { askedOf, isAuthorized, urlOf } from "./head.ts";
 import { invalidatedUrls, isUnsafe } from "./invalidation.ts";
 import type { FieldOf, MemoryLevel } from "./level.ts";
 import type { Levels } from "./levels.ts";
@@ -31,6 +31,7 @@ import { judgeReuse } from "./reuse.ts";
 import { RecentHits } from "./recent-hits.ts";
 import type { CacheRules } from "./rules.ts";
 import { notModified, replyFrom, ttlSeconds, wholeReply } from "./serve.ts";
+import { isAboutRequest } from "./storable.ts";
 import { fits, mayShare, openFor, topicOf } from "./sharing.ts";
 import { normalizedField } from "./vary.ts";
 
@@ -144,7 +145,7 @@ export class CacheStage {
   }
 
   #refresh(x: Exchange, request: CacheRequest, key: string, stored: Entry): void {
-    const topic = topicOf(key, x.headers, stored.vary);
+    const topic = this.#topicOf(x, request, key, stored.vary);
     if (stored.part !== undefined || !this.#flights.mayRefresh(topic)) return;
     const flight = new Flight(key, topic, forkFor(x), true, this.#flights);
     flight.x.method = "GET";
@@ -158,7 +159,11 @@ export class CacheStage {
     const { x, request, key, stored } = wanted;
     if (request.onlyIfCached) throw new GatewayError("NOT_CACHED");
     const known = stored ?? this.#memory.peek(key)[0];
-    return this.#ask(wanted, topicOf(key, x.headers, known?.vary ?? []), 0);
+    return this.#ask(wanted, this.#topicOf(x, request, key, known?.vary ?? []), 0);
+  }
+
+  #topicOf(x: Exchange, request: CacheRequest, key: string, vary: readonly string[]): string {
+    return topicOf(key, x.headers, vary, isAuthorized(x, request, this.#rules.keys));
   }
 
   /** @param waits how often it has waited in vain */
@@ -174,7 +179,7 @@ export class CacheStage {
       } else if (landing.kind === "stream" && landing.fill.isWhole) {
         const reply = this.#share(wanted, landing);
         if (reply !== undefined) return Promise.resolve(reply);
-        return this.#ask(wanted, topicOf(key, x.headers, landing.head.vary), waits + 1);
+        return this.#ask(wanted, this.#topicOf(x, request, key, landing.head.vary), waits + 1);
       }
     }
     if (x.method === "HEAD") return this.#askHead(wanted);
@@ -182,13 +187,13 @@ export class CacheStage {
   }
 
   async #wait(wanted: Wanted, flight: Flight, waits: number): Promise<Reply> {
-    const { x, key } = wanted;
+    const { x, request, key } = wanted;
     const landing = await flight.join(x, this.#flights.patience.waitMs);
     if (landing === undefined || landing.kind === "own") return this.#ask(wanted, flight.topic, MOST_WAITS);
     const reply = this.#share(wanted, landing);
     if (reply !== undefined) return reply;
     const { vary } = landing.kind === "stream" ? landing.head : landing.entry;
-    return this.#ask(wanted, topicOf(key, x.headers, vary), waits + 1);
+    return this.#ask(wanted, this.#topicOf(x, request, key, vary), waits + 1);
   }
 
   /** The reply to another request, if it is for this one too. */
@@ -269,7 +274,7 @@ export class CacheStage {
         const { freshness } = this.#rules;
         const freshened = freshen({ ...entry, version }, reply.headers, asked, times, freshness);
         if (freshened.refusal === undefined) this.#memory.put(freshened.entry);
-        else this.#levels.drop(key);
+        else if (!isAboutRequest(freshened.refusal)) this.#levels.drop(key);
       }
     }
     addStatus(reply.headers, sent({ why }));

@@ -49,6 +49,11 @@ export type NotStoredReason =
   | "no-freshness"
   | "not-reusable";
 
+/** It says nothing about replies to others. */
+export function isAboutRequest(reason: NotStoredReason): boolean {
+  return reason === "request-no-store" || reason === "authorization";
+}
+
 export interface NotStorable {
   readonly isStorable: false;
   readonly reason: NotStoredReason;
@@ -59,6 +64,15 @@ const UNDERSTOOD = new Set([
   200, 201, 202, 203, 204, 205, 206, 300, 301, 302, 303, 305, 307, 308, 400, 401, 402, 403, 404, 405, 406,
   407, 408, 409, 410, 411, 412, 413, 414, 415, 416, 417, 421, 422, 426, 500, 501, 502, 503, 504, 505,
 ]);
+
+/**
+ * Said of how something was asked, by whom or how often (RFC 6585 forbids to store some of them): whoever asks for it
+ * otherwise is not to get them.
+ */
+const ABOUT_ASKING = new Set([408, 411, 413, 416, 417, 421, 425, 426, 428, 429, 431, 511]);
+
+/** The gateway itself makes them of who asks, when it sends a request: nothing here tells their values. */
+const SENT_ONLY = ["forwarded", "via", "x-forwarded-for", "x-forwarded-port"];
 
 /** Not stored, beside hop-by-hop fields (section 3.1): Age is told anew, and no cookie is for everybody. */
 const NOT_STORED = new Set(["age", "set-cookie", "proxy-authentication-info"]);
@@ -75,7 +89,7 @@ export function judgeStorable(
   const reason = refusalOf(asked, status, head, rules);
   if (reason !== undefined) return refuse(reason);
   const vary = readVary(head.vary);
-  if (vary === undefined) return refuse("vary");
+  if (vary === undefined || vary.some((name) => SENT_ONLY.includes(name))) return refuse("vary");
   const part = status === 206 ? readPart(head.contentRange, head.contentLength) : undefined;
   if (status === 206 && part === undefined) return refuse("part");
   const ageMs = initialAgeMs(times, head.dateMs, head.ageMs ?? 0);
@@ -85,7 +99,8 @@ export function judgeStorable(
   const { directives } = head;
   const mayBeStale = !directives.noCache && !directives.mustRevalidate && !directives.proxyRevalidate;
   // s-maxage forbids stale use like proxy-revalidate (section 5.2.2.10), unless the reply itself says otherwise.
-  const isBound = directives.sMaxAgeMs !== undefined;
+  // What is never fresh is to be asked about each time: it may be for the one only who asked.
+  const isBound = directives.sMaxAgeMs !== undefined || freshness.lifetimeMs <= 0;
   const storable: Storable = {
     isStorable: true,
     headers: storedHeaders(headers, head, times),
@@ -116,7 +131,8 @@ function refusalOf(
 ): NotStoredReason | undefined {
   const { directives } = head;
   if (asked.request.noStore && !rules.ignoreCacheControl) return "request-no-store";
-  if (status < 200 || status === 304) return "status";
+  if (status < 200 || status === 304 || ABOUT_ASKING.has(status)) return "status";
+  if (asked.request.range !== undefined && status >= 400) return "status";
   if (directives.mustUnderstand) {
     if (!UNDERSTOOD.has(status)) return "status";
   } else if (directives.noStore) return "no-store";

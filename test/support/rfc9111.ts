@@ -189,7 +189,8 @@ export function literally(
   if (maxStale !== undefined && maxStale.argument !== "invalid") {
     // 5.2.1.2: "exceeded its freshness lifetime by no more than the specified number of seconds"
     const isTaken = maxStale.argument === undefined || -freshFor <= (maxStale.argument as number);
-    if (isTaken && !isStaleForbidden(reply) && !has(said, "s-maxage")) return "use";
+    const isNever = lifetime(reply) === 0; // what is never fresh is not stale by accident: said in the docs
+    if (isTaken && !isNever && !isStaleForbidden(reply) && !has(said, "s-maxage")) return "use";
   } else if (maxAge !== undefined) return "validate"; // 5.2.1.1: "Unless the max-stale request directive is also present"
   return -freshFor < staleWhileRevalidate(reply) ? "use, and validate behind" : "validate";
 }
