@@ -23,8 +23,19 @@ export interface CacheReading {
   /** Replies that were not stored, by reason. */
   readonly notStored: Tally;
   readonly purges: Tally;
+  /** null without a store. */
+  readonly store: StoreReading | null;
   /** Of the list that it was warmed with last; null before the first. */
   readonly warm: WarmReading | null;
+}
+
+/** What one thread has asked of a store. */
+export interface StoreReading {
+  readonly name: string;
+  /** By how they ended. */
+  readonly lookups: Tally;
+  readonly writes: Tally;
+  readonly bytes: Tally;
 }
 
 /** How far a cache has come with asking for what clients will ask for. */
@@ -104,7 +115,17 @@ export function mergeCaches(a: CacheReading, b: CacheReading): CacheReading {
     stored: a.stored + b.stored,
     notStored: addUp(a.notStored, b.notStored),
     purges: addUp(a.purges, b.purges),
+    store: a.store && b.store && mergeStores(a.store, b.store),
     warm: a.warm ?? b.warm,
+  };
+}
+
+function mergeStores(a: StoreReading, b: StoreReading): StoreReading {
+  return {
+    name: a.name,
+    lookups: addUp(a.lookups, b.lookups),
+    writes: addUp(a.writes, b.writes),
+    bytes: addUp(a.bytes, b.bytes),
   };
 }
 

@@ -48,7 +48,8 @@ export const cache: Plugin<Options> = {
     const levels = new Levels({ memory, purges, neighbours, store: store?.level, threads, waitMs, clock });
     const purger = new Purger({ kept, keys: rules.keys, log: store?.purgeLog, host });
     const notes = new ReplyNotes(rules, purger, counts);
-    host.expose("caches", `${route}:${stage}`, new ExposedCache({ kept, host, rules, purger }));
+    const shown = store && { name: options.store!, stats: store.stats };
+    host.expose("caches", `${route}:${stage}`, new ExposedCache({ kept, host, rules, purger, store: shown }));
     // Bodies on their way may take as much again.
     const budget = new FillBudget(bounds.maxBytes);
     return (next) => {

@@ -6,6 +6,7 @@ import type {
   EntryReading,
   LookupReading,
   PurgeReading,
+  StoreReading,
   WarmAnswer,
 } from "../../core/cache-view.ts";
 import type { Exposed, Host } from "../../core/plugin.ts";
@@ -16,6 +17,7 @@ import type { KeptCache } from "./kept.ts";
 import { type Purger, toAddress } from "./purger.ts";
 import type { CacheRules } from "./rules.ts";
 import { ttlSeconds } from "./serve.ts";
+import type { StoreStats } from "./store/store-stats.ts";
 import { ABSENT } from "./vary.ts";
 
 /** Entries that are looked at in one turn: some hundred microseconds. */
@@ -26,6 +28,12 @@ export interface ExposedParts {
   readonly rules: CacheRules;
   readonly kept: KeptCache;
   readonly purger: Purger;
+  /** Of the store, if there is one. */
+  readonly store: { readonly name: string; readonly stats: StoreStats } | undefined;
+}
+
+function readStore(name: string, { lookups, writes, bytes }: StoreStats): StoreReading {
+  return { name, lookups: { ...lookups }, writes: { ...writes }, bytes: { ...bytes } };
 }
 
 export class ExposedCache implements Exposed {
@@ -36,7 +44,7 @@ export class ExposedCache implements Exposed {
   }
 
   describe(): CacheReading {
-    const { host, rules, kept } = this.#parts;
+    const { host, rules, kept, store } = this.#parts;
     const { counts } = kept;
     const { entries, bytes, evicted } = kept.memory;
     const { maxBytes, evict } = rules.memory;
@@ -49,6 +57,7 @@ export class ExposedCache implements Exposed {
       stored: counts.stored,
       notStored: { ...counts.refused },
       purges: { ...counts.purges },
+      store: store === undefined ? null : readStore(store.name, store.stats),
       warm: kept.warmer.read(),
     };
   }

@@ -17,6 +17,7 @@ const READING: CacheReading = {
   stored: 2,
   notStored: { private: 1 },
   purges: { tag: 1 },
+  store: null,
   warm: null,
 };
 
@@ -34,6 +35,12 @@ describe("what threads tell of a cache", () => {
       purges: { tag: 2 },
       warm,
     });
+  });
+
+  it("is added up of what they asked of the store", () => {
+    const store = { name: "main", lookups: { hit: 1 }, writes: { stored: 2 }, bytes: { read: 3 } };
+    const all = { name: "main", lookups: { hit: 2 }, writes: { stored: 4 }, bytes: { read: 6 } };
+    expect(mergeCaches({ ...READING, store }, { ...READING, store }).store).toEqual(all);
   });
 
   it("is shown with how many requests were answered, of those that it could have answered", () => {

@@ -150,6 +150,9 @@ describe("caches with the same store", () => {
     expect(await admin(one, "/purge", { url: "/a" })).toMatchObject({ httpStatus: 200, everywhere: true });
     expect((await ask(`${one.url}/a`)).text).toBe("new");
     await expect.poll(both).toEqual(["new", "new"]);
+    expect(await admin(one, "/all:cache")).toMatchObject({
+      store: { name: "shared", writes: { failed: 0 } },
+    });
     text = "newer";
     // As if nobody had been told.
     const [key] = (await redis.ask("keys", "*cache:purges")).split("\n");

@@ -14,6 +14,7 @@ const READING: CacheReading = {
   stored: 1,
   notStored: {},
   purges: {},
+  store: null,
   warm: null,
 };
 
