@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import type { Claim } from "../../../../plugins/cache/level.ts";
 import {
   CACHE,
@@ -8,27 +8,17 @@ import {
   type JoinOptions,
   noFields,
 } from "../../../support/cache-gateways.ts";
-import { type RedisServer, startRedis } from "../../../support/redis.ts";
+import { startRedis } from "../../../support/redis.ts";
+import { useRedis } from "../../../support/use-redis.ts";
 import { redisAt } from "../../../support/stores.ts";
 
 const { KEY } = CACHE;
 const NEITHER = { entry: undefined, turn: undefined };
 
 describe("one of all gateways at a time", () => {
-  let server: RedisServer;
-  let using: AsyncDisposableStack;
-  const all = new AsyncDisposableStack();
-  beforeAll(async () => {
-    server = all.use(await startRedis());
-  });
-  beforeEach(async () => {
-    using = new AsyncDisposableStack();
-    await server.ask("flushall");
-  });
-  afterEach(() => using.disposeAsync());
-  afterAll(() => all.disposeAsync());
+  const redis = useRedis();
   const join = (options: JoinOptions = {}): Promise<CacheGateway> =>
-    joinCache(using, redisAt(server.url), options);
+    joinCache(redis.using, redisAt(redis.server.url), options);
   const claim = ({ level }: CacheGateway, waitMs = 59_999.5): Promise<Claim> =>
     level.claim(KEY, noFields, waitMs);
   /** Has a gateway wait for what another one fetches. */
@@ -54,7 +44,7 @@ describe("one of all gateways at a time", () => {
     );
     expect(fetched).toBe(1);
     expect(bodies.toSorted()).toEqual(["fetched", "hello", "hello", "hello"]);
-    expect((await server.ask("keys", "*!*")).trim()).toBe("");
+    expect((await redis.server.ask("keys", "*!*")).trim()).toBe("");
   });
 
   it("tells the others at once", async () => {
@@ -73,8 +63,8 @@ describe("one of all gateways at a time", () => {
     turn!.abandon();
     expect(await claimed).toEqual(NEITHER);
     expect(await claim(third)).toEqual(NEITHER);
-    const [lock = ""] = (await server.ask("keys", "*!")).split("\n");
-    await server.ask("del", lock);
+    const [lock = ""] = (await redis.server.ask("keys", "*!")).split("\n");
+    await redis.server.ask("del", lock);
     expect((await claim(third)).turn).toBeDefined();
   });
 
@@ -82,7 +72,7 @@ describe("one of all gateways at a time", () => {
     const [one, other] = [await join(), await join()];
     const { turn } = await claim(one);
     const { claimed } = await startWaiting(other);
-    await server.ask("client", "kill", "type", "pubsub");
+    await redis.server.ask("client", "kill", "type", "pubsub");
     await one.level.put(one.entry(), turn);
     expect((await claimed).entry).toBeDefined();
   });
@@ -103,9 +93,9 @@ describe("one of all gateways at a time", () => {
     expect(next.turn).toBeDefined();
     turn!.abandon();
     await one.level.put(one.entry(), turn);
-    expect(await server.ask("get", await server.ask("keys", "*!"))).toMatch(/^[\da-f-]{36}$/);
+    expect(await redis.server.ask("get", await redis.server.ask("keys", "*!"))).toMatch(/^[\da-f-]{36}$/);
     await other.level.put(other.entry({ body: Buffer.from("newer") }), next.turn);
-    expect(await server.ask("keys", "*!")).toBe("");
+    expect(await redis.server.ask("keys", "*!")).toBe("");
     expect((await claim(third)).entry?.body.toString()).toBe("newer");
   });
 
@@ -138,10 +128,10 @@ describe("one of all gateways at a time", () => {
   });
 
   it("does without the others when Redis goes away while it waits", async () => {
-    const lost = using.use(await startRedis());
+    const lost = redis.using.use(await startRedis());
     const [one, other] = [
-      await joinCache(using, redisAt(lost.url)),
-      await joinCache(using, redisAt(lost.url)),
+      await joinCache(redis.using, redisAt(lost.url)),
+      await joinCache(redis.using, redisAt(lost.url)),
     ];
     expect((await claim(one)).turn).toBeDefined();
     const { claimed } = await startWaiting(other);

@@ -1,34 +1,23 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { PurgeTable } from "../../../../plugins/cache/purges.ts";
 import { openStoreLevel, type StoreLevelOptions } from "../../../../plugins/cache/store/open-store-level.ts";
 import { entryOf } from "../../../support/cache-entries.ts";
 import { noFields } from "../../../support/cache-gateways.ts";
 import { FakeHost } from "../../../support/harness.ts";
-import { type RedisServer, startRedis } from "../../../support/redis.ts";
+import { useRedis } from "../../../support/use-redis.ts";
 import { openStore, redisAt } from "../../../support/stores.ts";
 
 describe("the second level of a cache", () => {
-  let server: RedisServer;
-  let using: AsyncDisposableStack;
-  const all = new AsyncDisposableStack();
-  beforeAll(async () => {
-    server = all.use(await startRedis());
-  });
-  beforeEach(async () => {
-    using = new AsyncDisposableStack();
-    await server.ask("flushall");
-  });
-  afterEach(() => using.disposeAsync());
-  afterAll(() => all.disposeAsync());
+  const redis = useRedis();
 
   /** A generation, with one host a stage. */
   async function createGeneration(...stages: string[]): Promise<FakeHost[]> {
-    const { store } = using.use(await openStore(redisAt(server.url)));
+    const { store } = redis.using.use(await openStore(redisAt(redis.server.url)));
     return stages.map((stage) => {
       const host = new FakeHost();
       Object.assign(host, { stage, stores: new Map([["shared", store]]) });
       host.clock.time = Date.now();
-      using.defer(() => close(host));
+      redis.using.defer(() => close(host));
       return host;
     });
   }

@@ -1,36 +1,26 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import type { Purge } from "../../../../plugins/cache/level.ts";
 import { PurgeTable } from "../../../../plugins/cache/purges.ts";
 import { PurgeLog } from "../../../../plugins/cache/store/purge-log.ts";
 import { entryOf } from "../../../support/cache-entries.ts";
 import { FakeClock, FakeLog } from "../../../support/harness.ts";
-import { type RedisServer, startRedis } from "../../../support/redis.ts";
+import { startRedis } from "../../../support/redis.ts";
+import { useRedis } from "../../../support/use-redis.ts";
 import { openStore, redisAt } from "../../../support/stores.ts";
 
 const KEY = "sluice:cache:purges";
 const tag = (value: string): Purge => ({ kind: "tag", value, soft: false });
 
 describe("the purges of all gateways", () => {
-  let server: RedisServer;
-  let using: AsyncDisposableStack;
-  const all = new AsyncDisposableStack();
-  beforeAll(async () => {
-    server = all.use(await startRedis());
-  });
-  beforeEach(async () => {
-    using = new AsyncDisposableStack();
-    await server.ask("flushall");
-  });
-  afterEach(() => using.disposeAsync());
-  afterAll(() => all.disposeAsync());
+  const redis = useRedis();
 
   /** A gateway with a cache. Reads the log when it is told to, or of something published, unless it is to poll. */
-  async function join({ readEveryMs = 3_600_000, mostRecords = 100, at = server, scope = "one" } = {}) {
-    const { store } = using.use(await openStore(redisAt(at.url)));
+  async function join({ readEveryMs = 3_600_000, mostRecords = 100, at = redis.server, scope = "one" } = {}) {
+    const { store } = redis.using.use(await openStore(redisAt(at.url)));
     const [clock, log, table] = [new FakeClock(), new FakeLog(), new PurgeTable()];
     const purges = new PurgeLog(store, { clock, log, readEveryMs, mostRecords });
     const leave = purges.attach(table, scope);
-    using.defer(leave);
+    redis.using.defer(leave);
     await purges.settled;
     /** What becomes of an entry that was asked for now, or when a version was known. */
     const judge =
@@ -77,10 +67,10 @@ describe("the purges of all gateways", () => {
 
   it("are known a reading later to who did not hear of them", async () => {
     const deaf = await join({ readEveryMs: 20 });
-    await server.ask("client", "kill", "type", "pubsub");
+    await redis.server.ask("client", "kill", "type", "pubsub");
     const earlier = deaf.judge("a");
     const number = String(Date.now() + 1000);
-    await server.ask("rpush", KEY, `[${number},"tag","a",false,"id"]`);
+    await redis.server.ask("rpush", KEY, `[${number},"tag","a",false,"id"]`);
     await expect.poll(earlier).toBe("gone");
     expect(deaf.table.version).toBe(Number(number));
   });
@@ -88,11 +78,11 @@ describe("the purges of all gateways", () => {
   it("are written down once, however many threads are told", async () => {
     const gateways = [await join(), await join(), await join()];
     await Promise.all(gateways.map(({ purges }) => purges.append(tag("a"), undefined, "same")));
-    expect(await server.ask("llen", KEY)).toBe("2");
+    expect(await redis.server.ask("llen", KEY)).toBe("2");
   });
 
   it("hold here while Redis is away, and everywhere when it is back", async () => {
-    const lost = using.use(await startRedis());
+    const lost = redis.using.use(await startRedis());
     const [one, other] = [
       await join({ at: lost, readEveryMs: 20 }),
       await join({ at: lost, readEveryMs: 20 }),
@@ -111,10 +101,10 @@ describe("the purges of all gateways", () => {
   });
 
   it("are not trusted before the first reading, nor when the last is too long ago", async () => {
-    const { store } = using.use(await openStore(redisAt("redis://127.0.0.1:1")));
+    const { store } = redis.using.use(await openStore(redisAt("redis://127.0.0.1:1")));
     const clock = new FakeClock();
     const never = new PurgeLog(store, { clock, log: new FakeLog() });
-    using.defer(never.attach(new PurgeTable(), "other"));
+    redis.using.defer(never.attach(new PurgeTable(), "other"));
     await never.settled;
     expect([never.isTrusted, never.floor]).toEqual([false, Number.POSITIVE_INFINITY]);
     const one = await join();
@@ -131,7 +121,7 @@ describe("the purges of all gateways", () => {
     await other.purges.read();
     const earlier = other.judge("b");
     const { floor } = other.purges;
-    await server.ask("flushall");
+    await redis.server.ask("flushall");
     await one.purges.read();
     await other.purges.read();
     expect(earlier()).toBe("stale");
@@ -145,7 +135,7 @@ describe("the purges of all gateways", () => {
   it("make all stale for everybody when a replica that has taken over lacks the last one", async () => {
     const one = await join();
     await one.purges.append(tag("a"));
-    await server.ask("rpop", KEY);
+    await redis.server.ask("rpop", KEY);
     const other = await join();
     const earlier = other.judge("a");
     await one.purges.read();
@@ -159,9 +149,9 @@ describe("the purges of all gateways", () => {
     const earlier = away.judge("none");
     away.leave();
     for (let i = 0; i < 9; i++) await one.purges.append(tag(`t${i}`));
-    expect(await server.ask("llen", KEY)).toBe("6");
+    expect(await redis.server.ask("llen", KEY)).toBe("6");
     const back = away.purges.attach(away.table, "away");
-    using.defer(back);
+    redis.using.defer(back);
     await away.purges.settled;
     expect(earlier()).toBe("stale");
     expect(away.judge("t4", away.purges.floor)()).toBe("gone");
@@ -174,7 +164,7 @@ describe("the purges of all gateways", () => {
     const { version } = other.table;
     other.leave();
     await Promise.all(Array.from({ length: 300 }, (_, i) => one.purges.append(tag(`t${i}`))));
-    using.defer(other.purges.attach(other.table, "other"));
+    redis.using.defer(other.purges.attach(other.table, "other"));
     await other.purges.settled;
     for (const i of [0, 150, 299]) expect(other.judge(`t${i}`, version)()).toBe("gone");
     expect(other.judge("none", version)()).toBe("live");
@@ -184,7 +174,7 @@ describe("the purges of all gateways", () => {
     const one = await join();
     const late = new PurgeTable(5);
     const reading = one.purges.read();
-    using.defer(one.purges.attach(late, "other"));
+    redis.using.defer(one.purges.attach(late, "other"));
     await reading;
     expect(late.stateOf(entryOf({ version: 5 }))).toBe("stale");
     expect(late.version).toBe(one.table.version);
@@ -193,17 +183,17 @@ describe("the purges of all gateways", () => {
   it("take what they do not understand for a soft purge of everything", async () => {
     const one = await join();
     const earlier = one.judge("a");
-    await server.ask("rpush", KEY, `[${Date.now() + 5},"language","de",false,"id"]`);
+    await redis.server.ask("rpush", KEY, `[${Date.now() + 5},"language","de",false,"id"]`);
     await one.purges.read();
     expect(earlier()).toBe("stale");
   });
 
   it("begin anew where their key holds something else", async () => {
     const one = await join();
-    await server.ask("set", KEY, "text");
+    await redis.server.ask("set", KEY, "text");
     await one.purges.read();
-    expect(await server.ask("llen", KEY)).toBe("1");
-    await server.ask("rpush", KEY, "garbage");
+    expect(await redis.server.ask("llen", KEY)).toBe("1");
+    await redis.server.ask("rpush", KEY, "garbage");
     await one.purges.append(tag("a"));
     expect(one.judge("a", one.purges.floor)()).toBe("gone");
   });

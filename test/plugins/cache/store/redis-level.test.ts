@@ -1,8 +1,9 @@
 import { setImmediate } from "node:timers/promises";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import type { Entry } from "../../../../plugins/cache/entry.ts";
 import type { Purge } from "../../../../plugins/cache/level.ts";
 import { type RedisServer, startRedis } from "../../../support/redis.ts";
+import { useRedis } from "../../../support/use-redis.ts";
 import {
   CACHE,
   type CacheGateway,
@@ -16,23 +17,15 @@ import { redisAt } from "../../../support/stores.ts";
 const { KEY, SCOPE } = CACHE;
 
 describe("the second level in Redis", () => {
-  let server: RedisServer;
-  let using: AsyncDisposableStack;
-  const all = new AsyncDisposableStack();
-  beforeAll(async () => {
-    server = all.use(await startRedis());
-  });
-  beforeEach(async () => {
-    using = new AsyncDisposableStack();
-    await server.ask("flushall");
-  });
-  afterEach(() => using.disposeAsync());
-  afterAll(() => all.disposeAsync());
+  const redis = useRedis();
 
-  const join = ({ at = server, ...rest }: JoinOptions & { at?: RedisServer } = {}): Promise<CacheGateway> =>
-    joinCache(using, redisAt(at.url, { timeout: rest.timeout ?? "5s" }), rest);
+  const join = ({
+    at = redis.server,
+    ...rest
+  }: JoinOptions & { at?: RedisServer } = {}): Promise<CacheGateway> =>
+    joinCache(redis.using, redisAt(at.url, { timeout: rest.timeout ?? "5s" }), rest);
   const keys = async (): Promise<string[]> =>
-    (await server.ask("keys", `*${SCOPE}*`)).split("\n").filter(Boolean).toSorted();
+    (await redis.server.ask("keys", `*${SCOPE}*`)).split("\n").filter(Boolean).toSorted();
   const bodyOf = (entry: Entry | undefined): string | undefined => entry?.body.toString();
 
   it("gives what another gateway has put there, for as long as it is of use", async () => {
@@ -43,7 +36,7 @@ describe("the second level in Redis", () => {
     expect(await other.level.find(KEY, noFields)).toEqual(entry);
     expect(await other.level.find(`${KEY}?`, noFields)).toBeUndefined();
     const [key = ""] = await keys();
-    const ttlMs = Number(await server.ask("pttl", key));
+    const ttlMs = Number(await redis.server.ask("pttl", key));
     expect(ttlMs > 55_000 && ttlMs <= 60_000).toBe(true);
     expect(key).not.toContain("example");
     expect(one.stats).toMatchObject({ writes: { stored: 1 }, bytes: { written: expect.any(Number) } });
@@ -90,7 +83,7 @@ describe("the second level in Redis", () => {
     const { level, entry } = await join();
     await level.put(entry({ vary: ["x", "1"] }));
     const [marker = "", variant = ""] = await keys();
-    await server.ask("rename", variant, marker);
+    await redis.server.ask("rename", variant, marker);
     expect(await level.find(KEY, fields({ x: "2" }))).toBeUndefined();
     expect(await level.find(KEY, fields({ x: "1" }))).toBeDefined();
   });
@@ -108,9 +101,9 @@ describe("the second level in Redis", () => {
     await level.put(entry({ vary: ["x", "long"], freshMs: 600_000 }));
     await level.put(entry({ vary: ["x", "short"], freshMs: 10_000 }));
     const [marker = ""] = await keys();
-    expect(Number(await server.ask("pttl", marker))).toBeGreaterThan(590_000);
+    expect(Number(await redis.server.ask("pttl", marker))).toBeGreaterThan(590_000);
     await level.put(entry({ vary: ["x", "longer"], freshMs: 900_000 }));
-    expect(Number(await server.ask("pttl", marker))).toBeGreaterThan(890_000);
+    expect(Number(await redis.server.ask("pttl", marker))).toBeGreaterThan(890_000);
   });
 
   it("deletes all variants of a key, also those that are being written", async () => {
@@ -120,7 +113,7 @@ describe("the second level in Redis", () => {
     await level.delete(KEY);
     await written;
     expect(await keys()).toEqual([]);
-    await server.ask("script", "flush");
+    await redis.server.ask("script", "flush");
     await level.delete(KEY);
     const sent = level.put(entry());
     await setImmediate();
@@ -147,7 +140,7 @@ describe("the second level in Redis", () => {
   it("gives nothing from before the purges were lost", async () => {
     const { level, entry, purgeLog } = await join();
     await level.put(entry());
-    await server.ask("del", "sluice:cache:purges");
+    await redis.server.ask("del", "sluice:cache:purges");
     await purgeLog.read();
     expect(await level.find(KEY, noFields)).toBeUndefined();
     await level.put(entry());
@@ -168,13 +161,13 @@ describe("the second level in Redis", () => {
       how === "find" ? level.find(KEY, noFields) : (await level.claim(KEY, noFields, 0)).entry;
 
     it.each([
-      ["of an older format", (key: string) => server.ask("setrange", key, "3", "0")],
-      ["of a newer format", (key: string) => server.ask("setrange", key, "3", "\x02")],
-      ["with another byte", (key: string) => server.ask("setrange", key, "30", "\x01")],
-      ["that is cut off", async (key: string) => server.ask("set", key, "SLC\x01abc")],
-      ["that is a text", async (key: string) => server.ask("set", key, "hello")],
-      ["that is empty", async (key: string) => server.ask("set", key, "")],
-      ["that is a broken marker", async (key: string) => server.ask("set", key, "SLV\x01names")],
+      ["of an older format", (key: string) => redis.server.ask("setrange", key, "3", "0")],
+      ["of a newer format", (key: string) => redis.server.ask("setrange", key, "3", "\x02")],
+      ["with another byte", (key: string) => redis.server.ask("setrange", key, "30", "\x01")],
+      ["that is cut off", async (key: string) => redis.server.ask("set", key, "SLC\x01abc")],
+      ["that is a text", async (key: string) => redis.server.ask("set", key, "hello")],
+      ["that is empty", async (key: string) => redis.server.ask("set", key, "")],
+      ["that is a broken marker", async (key: string) => redis.server.ask("set", key, "SLV\x01names")],
     ])("drops and counts an entry %s", async (_, harm) => {
       const gateway = await join();
       await gateway.level.put(gateway.entry());
@@ -182,7 +175,7 @@ describe("the second level in Redis", () => {
       await harm(key);
       expect(await ask(gateway)).toBeUndefined();
       expect(gateway.stats.lookups).toMatchObject({ corrupt: 1, hit: 0 });
-      await expect.poll(() => server.ask("exists", key)).toBe("0");
+      await expect.poll(() => redis.server.ask("exists", key)).toBe("0");
       await gateway.level.put(gateway.entry());
       expect(bodyOf(await ask(gateway))).toBe("hello");
     });
@@ -191,10 +184,10 @@ describe("the second level in Redis", () => {
       const gateway = await join();
       await gateway.level.put(gateway.entry());
       const [key = ""] = await keys();
-      await server.ask("del", key);
-      await server.ask("lpush", key, "1");
+      await redis.server.ask("del", key);
+      await redis.server.ask("lpush", key, "1");
       expect(await ask(gateway)).toBeUndefined();
-      await expect.poll(() => server.ask("exists", key)).toBe("0");
+      await expect.poll(() => redis.server.ask("exists", key)).toBe("0");
       await gateway.level.put(gateway.entry());
       expect(bodyOf(await ask(gateway))).toBe("hello");
     });
@@ -202,7 +195,7 @@ describe("the second level in Redis", () => {
 
   describe("that goes away", () => {
     it("is asked for nothing when it is known to be away, and again when it is back", async () => {
-      const lost = using.use(await startRedis());
+      const lost = redis.using.use(await startRedis());
       const gateway = await join({ at: lost, timeout: "100ms" });
       const { level, entry, stats, log } = gateway;
       await level.put(entry());
@@ -238,9 +231,9 @@ describe("the second level in Redis", () => {
     });
 
     it("is not used with a password that is wrong, and nobody is told that", async () => {
-      const locked = using.use(await startRedis("--requirepass", "right"));
+      const locked = redis.using.use(await startRedis("--requirepass", "right"));
       const url = locked.url.replace("redis://", "redis://:hunter2@");
-      const gateway = await joinCache(using, redisAt(url));
+      const gateway = await joinCache(redis.using, redisAt(url));
       await gateway.level.put(gateway.entry());
       expect(await gateway.level.find(KEY, noFields)).toBeUndefined();
       expect(await gateway.level.claim(KEY, noFields, 5000)).toEqual({ entry: undefined, turn: undefined });
@@ -251,7 +244,7 @@ describe("the second level in Redis", () => {
     it("costs a request no more than its timeout while it is slow", async () => {
       const { level, entry, stats } = await join({ timeout: "30ms" });
       await level.put(entry());
-      await server.ask("client", "pause", "300");
+      await redis.server.ask("client", "pause", "300");
       const began = performance.now();
       expect(await level.find(KEY, noFields)).toBeUndefined();
       expect(performance.now() - began).toBeLessThan(250);
@@ -260,7 +253,7 @@ describe("the second level in Redis", () => {
     });
 
     it("gives what it has when it is full, and takes nothing", async () => {
-      const full = using.use(await startRedis());
+      const full = redis.using.use(await startRedis());
       const { level, entry, stats, health } = await join({ at: full });
       await level.put(entry());
       await full.ask("config", "set", "maxmemory", "1");

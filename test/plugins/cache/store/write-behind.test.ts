@@ -1,9 +1,10 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { bytesOf } from "../../../../plugins/cache/entry.ts";
 import { WriteBehind } from "../../../../plugins/cache/store/write-behind.ts";
 import { entryOf } from "../../../support/cache-entries.ts";
 import { CACHE, type CacheGateway, joinCache, noFields } from "../../../support/cache-gateways.ts";
 import { type RedisServer, startRedis } from "../../../support/redis.ts";
+import { useRedis } from "../../../support/use-redis.ts";
 import { redisAt } from "../../../support/stores.ts";
 
 const { KEY } = CACHE;
@@ -11,22 +12,11 @@ const { KEY } = CACHE;
 const BYTES = bytesOf(entryOf({ key: KEY }));
 
 describe("a store that is written behind", () => {
-  let server: RedisServer;
-  let using: AsyncDisposableStack;
-  const all = new AsyncDisposableStack();
-  beforeAll(async () => {
-    server = all.use(await startRedis());
-  });
-  beforeEach(async () => {
-    using = new AsyncDisposableStack();
-    await server.ask("flushall");
-  });
-  afterEach(() => using.disposeAsync());
-  afterAll(() => all.disposeAsync());
+  const redis = useRedis();
 
   async function join(more: { mostBytes?: number; flushMs?: number; at?: RedisServer } = {}) {
-    const { at = server, ...rest } = more;
-    const gateway = await joinCache(using, redisAt(at.url));
+    const { at = redis.server, ...rest } = more;
+    const gateway = await joinCache(redis.using, redisAt(at.url));
     const behind = new WriteBehind({ ...gateway, ...rest });
     return { ...gateway, behind };
   }
@@ -73,7 +63,7 @@ describe("a store that is written behind", () => {
   });
 
   it("is written when it is back: the oldest have made room", async () => {
-    const lost = using.use(await startRedis());
+    const lost = redis.using.use(await startRedis());
     const gateway = await join({ at: lost, mostBytes: 10.5 * BYTES });
     const { behind, entry, stats } = gateway;
     await lost.kill();
@@ -90,7 +80,7 @@ describe("a store that is written behind", () => {
   });
 
   it("does not keep a generation from closing when it is away, and that is said", async () => {
-    const lost = using.use(await startRedis());
+    const lost = redis.using.use(await startRedis());
     const { behind, entry, log } = await join({ at: lost, flushMs: 50 });
     await lost.kill();
     await behind.put(entry());
