@@ -23,7 +23,7 @@ export interface FillListener {
 
 export type GivenUp = "too-large" | "memory" | "broken" | "abandoned";
 
-/** Memory of bodies that are on their way, of all fills of a stage. */
+/** Memory of bodies that are on their way and not stored, of all fills of a stage: with what slow readers have not taken. */
 export class FillBudget {
   maxBytes: number;
   bytes = 0;
@@ -53,6 +53,8 @@ export class Fill implements Sink {
   #trailers: string[] | undefined;
   #error: Error | undefined;
   #over = false;
+  /** Bytes of it in the budget. */
+  #counted = 0;
   #timer: NodeJS.Timeout | undefined;
 
   /** @param maxBytes most that is kept; -1 for nothing */
@@ -129,6 +131,7 @@ export class Fill implements Sink {
     this.#chunks.push(chunk);
     this.#bytes += chunk.length;
     if (!this.isKept) return;
+    this.#counted += chunk.length;
     this.#budget.bytes += chunk.length;
     if (this.#bytes > this.#maxBytes) this.#giveUp("too-large");
     else if (this.#budget.bytes > this.#budget.maxBytes) this.#giveUp("memory");
@@ -138,22 +141,22 @@ export class Fill implements Sink {
     if (this.length !== undefined && this.length !== this.#bytes) return this.#giveUp("broken");
     const bytes = Buffer.allocUnsafeSlow(this.#bytes);
     let at = 0;
-    for (const chunk of this.#chunks) at += chunk.copy(bytes, at);
-    this.#stopKeeping();
+    for (const [i, chunk] of this.#chunks.entries()) {
+      const end = at + chunk.copy(bytes, at);
+      this.#chunks[i] = bytes.subarray(at, end); // readers hold what is stored, and nothing beside it
+      at = end;
+    }
+    this.#maxBytes = -1;
+    this.#release();
     this.#listener.onFilled(bytes);
     if (this.#readers.length === 0) this.#finish();
   }
 
   #giveUp(reason: GivenUp): void {
     if (!this.isKept) return;
-    this.#stopKeeping();
+    this.#maxBytes = -1;
     this.#listener.onGivenUp(reason);
     if (this.#started && this.#readers.length === 0) this.#cancel();
-  }
-
-  #stopKeeping(): void {
-    this.#maxBytes = -1;
-    this.#budget.bytes -= this.#bytes;
   }
 
   /** Lets go of what all readers have taken. */
@@ -164,6 +167,13 @@ export class Fill implements Sink {
       this.#bytes -= this.#chunks.shift()!.length;
       this.#dropped++;
     }
+    if (this.#bytes < HIGH_WATER_BYTES) this.#release();
+  }
+
+  /** What it holds is no more than every reply that is under way may. */
+  #release(): void {
+    this.#budget.bytes -= this.#counted;
+    this.#counted = 0;
   }
 
   /** The chunk at a reader's position; undefined when it has not come yet. */
@@ -224,6 +234,7 @@ export class Fill implements Sink {
     this.#over = true;
     clearTimeout(this.#timer);
     this.#chunks.length = 0;
+    this.#release();
     this.#listener.onDone();
   }
 }

@@ -169,7 +169,8 @@ export class Keys {
     const kept = search
       .slice(1)
       .split("&")
-      .filter((pair) => keeps(nameOf(pair)));
+      // Some upstreams take `;` for `&`: what is behind it is another parameter.
+      .filter((pair) => pair.includes(";") || keeps(nameOf(pair)));
     return kept.length === 0 ? "" : `?${kept.join("&")}`;
   }
 }
@@ -177,11 +178,20 @@ export class Keys {
 function compileParameters(query: KeyOptions["query"]): ((name: string) => boolean) | undefined {
   if (query === "all" || query === "none") return undefined;
   if (Array.isArray(query)) {
-    const names = new Set(query as readonly string[]);
-    return (name) => names.has(name);
+    const names = new Set((query as readonly string[]).map(looseName));
+    return (name) => names.has(looseName(name));
   }
   const names = new Set((query as { except: readonly string[] }).except);
   return (name) => !names.has(name);
+}
+
+/** A name as the least exact upstreams take it: `ID`, ` id` and `id[]` may be `id`. */
+function looseName(name: string): string {
+  return name
+    .trim()
+    .toLowerCase()
+    .replace(/\[.*|\0.*/s, "")
+    .replace(/[ .]/g, "_");
 }
 
 /** The name of a `name=value` pair, as those who read forms see it. */

@@ -4,24 +4,29 @@
  * Splits at commas, but not at those in quoted strings, and leaves out empty members and the blanks around others. A
  * quote that is never closed is taken for an ordinary character, so that it hides nothing that follows.
  */
-export function splitList(value: string): string[] {
+export function splitList(value: string, keepsEmpty = false): string[] {
   const members: string[] = [];
   let start = 0;
+  let hasQuotes = true;
   for (let i = 0; i < value.length; i++) {
     const char = value[i];
-    if (char === '"') i = closingQuote(value, i);
-    else if (char === ",") {
-      addMember(members, value.slice(start, i));
+    if (char === '"' && hasQuotes) {
+      const close = closingQuote(value, i);
+      // If this one is never closed, none behind it is: to look again for each would take long.
+      hasQuotes = close !== i;
+      i = close;
+    } else if (char === ",") {
+      addMember(members, value.slice(start, i), keepsEmpty);
       start = i + 1;
     }
   }
-  addMember(members, value.slice(start));
+  addMember(members, value.slice(start), keepsEmpty);
   return members;
 }
 
-function addMember(members: string[], text: string): void {
+function addMember(members: string[], text: string, keepsEmpty: boolean): void {
   const member = text.trim();
-  if (member !== "") members.push(member);
+  if (keepsEmpty || member !== "") members.push(member);
 }
 
 /** Where the quoted string that opens at `open` ends; `open` itself when it does not. */

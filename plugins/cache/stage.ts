@@ -332,8 +332,9 @@ export class CacheStage {
     }
     const bytes = await x.bufferBody(MAX_ASKED_BYTES);
     const digest = createHash("sha256").update(bytes).digest("base64url");
-    const type = x.headers.get("content-type") ?? "";
-    return this.#look(x, `${this.#rules.keys.of(x)}\nbody ${digest} ${type}`);
+    const type = x.headers.getJoined("content-type") ?? "";
+    const coding = x.headers.getJoined("content-encoding") ?? "";
+    return this.#look(x, `${this.#rules.keys.of(x)}\nbody ${digest} ${type}\n${coding}`);
   }
 }
 

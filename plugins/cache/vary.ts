@@ -7,8 +7,8 @@ import { splitList } from "./lists.ts";
 /** The value of a field that a request does not have: absent is not the same as empty. No field can have it. */
 export const ABSENT = "\0";
 
-/** Longer values are normalized each time. */
-const MEMO_LENGTH = 256;
+/** Longer values are compared as they are. */
+const LONGEST_NORMALIZED = 256;
 const MEMO_SIZE = 512;
 /** Values of negotiating fields, normalized: there are few of them among many requests. */
 const memo = new Map<string, string>();
@@ -57,13 +57,15 @@ export function normalizedField(headers: HeaderList, name: string): string {
     value = value === undefined ? raw[i + 1]! : `${value}, ${raw[i + 1]!}`;
   }
   if (value === undefined) return ABSENT;
+  if (value.length > LONGEST_NORMALIZED) return value; // many variants are compared with it
   switch (name) {
     case "accept-encoding":
     case "accept-language":
     case "accept-charset":
       return normalizedPreferences(value);
     default:
-      return value.includes(",") ? splitList(value).join(",") : value.trim();
+      // Empty members stay: nobody knows what they mean in a field that is not known.
+      return value.includes(",") ? splitList(value, true).join(",") : value.trim();
   }
 }
 
@@ -74,10 +76,8 @@ function normalizedPreferences(value: string): string {
     .map((member) => normalizedPreference(member))
     .sort()
     .join(",");
-  if (value.length <= MEMO_LENGTH) {
-    if (memo.size >= MEMO_SIZE) memo.clear();
-    memo.set(value, normalized);
-  }
+  if (memo.size >= MEMO_SIZE) memo.clear();
+  memo.set(value, normalized);
   return normalized;
 }
 

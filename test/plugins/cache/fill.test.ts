@@ -135,7 +135,7 @@ describe("a fill", () => {
     expect(listener.done).toBe(1);
   });
 
-  it("lets the slowest reader set the pace once it is too large, and drops what all have", () => {
+  it("lets the slowest reader set the pace once it is too large, and drops what all have: until then it counts", () => {
     const { body, told, fill: filling, listener, budget } = fill({ max: 100_000 });
     const { client: slow, reader } = read(filling, 1);
     const { client: fast } = read(filling);
@@ -143,13 +143,14 @@ describe("a fill", () => {
     body.push(bytes(KB64));
     body.push(bytes(KB64));
     expect(listener).toMatchObject({ reason: "too-large", stored: undefined });
-    expect(budget.bytes).toBe(0);
+    expect(budget.bytes).toBe(2 * KB64.length);
     expect(fast.text).toHaveLength(2 * KB64.length);
     expect(filling.isWhole).toBe(false);
     expect(told.paused).toBe(true);
     slow.quota = Number.POSITIVE_INFINITY;
     reader.resume();
     expect(told.paused).toBe(false);
+    expect(budget.bytes).toBe(0);
     body.push(bytes("end"));
     body.finish();
     expect(slow.text).toBe(fast.text);
@@ -251,6 +252,23 @@ describe("a fill", () => {
     body.push(bytes("two"));
     body.finish();
     expect(client).toMatchObject({ text: "one two", state: "ended" });
+  });
+
+  it("holds for slow readers the very bytes that are stored", () => {
+    const { body, fill: one, listener, budget } = fill();
+    let stored: Buffer | undefined;
+    listener.onFilled = (bytes) => void (stored = bytes);
+    const taken: Buffer[] = [];
+    const slow = { write: () => false, end: (last?: Buffer) => void taken.push(last!), fail: () => {} };
+    const reader = one.open();
+    reader.start(slow);
+    one.begin();
+    body.push(Buffer.from("123"));
+    body.push(Buffer.from("456"));
+    body.finish();
+    reader.resume();
+    expect(taken[0]!.buffer).toBe(stored!.buffer);
+    expect(budget.bytes).toBe(0);
   });
 
   it("stops keeping when all fills together take too much memory", () => {

@@ -82,6 +82,19 @@ describe("a key", () => {
     );
   });
 
+  it("has parameters that some upstreams would take for those that count", () => {
+    const query = ["id"];
+    for (const cloaked of ["ID=2", "id[]=2", "%20id=2", "+id=2", "x=1;id=2", "id%00=2", "id%5Bx%5D=2"]) {
+      expect(keyOf({ target: `/?id=1&${cloaked}` }, { query }), cloaked).not.toBe(
+        keyOf({ target: "/?id=1" }, { query }),
+      );
+    }
+    const except = { query: { except: ["utm_source"] } };
+    expect(keyOf({ target: "/?utm_source=1;id=2" }, except)).not.toBe(
+      keyOf({ target: "/?utm_source=1" }, except),
+    );
+  });
+
   it("has chosen headers, cookies and the consumer, and tells absent ones from empty ones", () => {
     const headers = { "x-tenant": "a", cookie: "theme=dark; id=1" };
     const byHeader = { headers: ["X-Tenant"] };

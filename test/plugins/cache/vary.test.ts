@@ -26,6 +26,19 @@ describe("values of fields that Vary names", () => {
     expect(normalized("foo", "B,a")).toBe("B,a");
   });
 
+  it("are different when an upstream may take them for different", () => {
+    for (const other of ["https://a.com,", ",https://a.com", "https://a.com,,"]) {
+      expect(normalized("origin", other)).not.toBe(normalized("origin", "https://a.com"));
+    }
+    expect(normalized("foo", "a,,b")).not.toBe(normalized("foo", "a,b"));
+    expect(normalized("foo", '"a, b"')).not.toBe(normalized("foo", '"a,b"'));
+  });
+
+  it("take no time however long they are", () => {
+    const long = "a,".repeat(8000);
+    expect(normalized("accept-language", long)).toBe(long);
+  });
+
   it("are the same whatever the order of what is preferred alike", () => {
     expect(normalized("accept-language", "en, de")).toBe(normalized("accept-language", "DE,  eN"));
     expect(normalized("accept-language", "en;q=1.0, de ; q=0.50")).toBe(
