@@ -79,7 +79,7 @@ it("one of two gateways sends one request for a thousand, and others go on when 
   for (const { text } of await Promise.all(waiting)) expect(text).toBe(bodyOf("/b"));
   expect(await lost).toBe("lost");
   expect(origin.asked.get("/b")).toBe(2);
-});
+}, 60_000);
 
 const PATHS = Array.from({ length: 40 }, (_, i) => `/${"x".repeat(i)}-${i}`);
 const AWAY = "caches do without their store until it answers again";
@@ -141,7 +141,7 @@ it("a store may be away, hang, be emptied or full, or hold what cannot be read: 
   await load.stop();
   expect(load.failures).toEqual([]);
   expect(load.answered).toBeGreaterThan(1000);
-}, 40_000);
+}, 60_000);
 
 it("what waits to be written is written when a gateway is stopped", async () => {
   await redis.start();
@@ -163,4 +163,4 @@ it("what waits to be written is written when a gateway is stopped", async () => 
   await expect.poll(async () => (await next!.ask("/first")).cache, timely).toContain("hit");
   for (const path of PATHS) expect((await next!.ask(path)).cache).toContain("detail=store");
   for (const path of PATHS) expect(origin.asked.get(path)).toBe(1);
-});
+}, 60_000);

@@ -16,7 +16,7 @@ beforeEach(async () => {
 afterEach(() => using.disposeAsync());
 
 const timely = { timeout: 10_000 };
-const MAX_BYTES = 2 * 1024 ** 2;
+const MAX_BYTES = 1024 ** 2;
 
 it("two threads send one request for a thousand, keep what comes over a reload, and never take more memory than allowed", async () => {
   const folder = using.adopt(mkdtempSync(join(tmpdir(), "sluice-cache-")), (path) =>
@@ -24,7 +24,7 @@ it("two threads send one request for a thousand, keep what comes over a reload, 
   );
   const file = join(folder, "gateway.json");
   const write = (ttl: string): void =>
-    writeFileSync(file, JSON.stringify(caching(origin.url, { ttl, memory: { max: "2MB" } }, { threads: 2 })));
+    writeFileSync(file, JSON.stringify(caching(origin.url, { ttl, memory: { max: "1MB" } }, { threads: 2 })));
   write("1m");
   const cli = await startCli(["-c", file, "--no-supervise"]);
   const gateway = using.use(new CachedGateway(cli));
@@ -46,7 +46,7 @@ it("two threads send one request for a thousand, keep what comes over a reload, 
   expect(await gateway.metric("requests_total", 'result="miss"')).toBe(1);
 
   const soak = async (name: string): Promise<void> => {
-    for (let i = 0; i < 2000; i += 50) {
+    for (let i = 0; i < 1000; i += 50) {
       const paths = Array.from({ length: 50 }, (_, n) => `/${name}-${"x".repeat(n)}-${i}`);
       const got = await Promise.all(paths.map((path) => gateway.ask(path, true)));
       for (const [n, { text }] of got.entries()) expect(text).toBe(bodyOf(paths[n]!));
@@ -55,10 +55,10 @@ it("two threads send one request for a thousand, keep what comes over a reload, 
   };
   await soak("first");
   const evicted = await gateway.metric("evictions_total", 'reason="size"');
-  expect(evicted).toBeGreaterThan(500);
+  expect(evicted).toBeGreaterThan(200);
   const entries = await gateway.metric("entries");
   await soak("second");
-  expect(await gateway.metric("evictions_total", 'reason="size"')).toBeGreaterThan(evicted + 1500);
+  expect(await gateway.metric("evictions_total", 'reason="size"')).toBeGreaterThan(evicted + 700);
   expect(await gateway.metric("entries")).toBeLessThan(entries * 1.1);
 }, 60_000);
 
@@ -100,4 +100,4 @@ it("a thread that dies while it fetches holds up the other no longer than `wait`
   const anew = await connect(1);
   expect(await anew.ask("a")).toBe(bodyOf("/a"));
   expect(origin.asked.get("/a")).toBe(2);
-});
+}, 60_000);
