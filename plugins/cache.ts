@@ -42,6 +42,7 @@ export const cache: Plugin<Options> = {
     const { memory, purges, neighbours, flights, counts } = kept;
     memory.setBounds(bounds);
     flights.patience = patience;
+    neighbours.waitMs = patience.waitMs;
     counts.collect(host);
     const store = options.store === undefined ? undefined : openStore(options, options.store, purges, host);
     const { waitMs } = patience;

@@ -19,8 +19,8 @@ export function initialAgeMs(times: Times, dateMs: number | undefined, ageMs: nu
 
 /** `current_age`. */
 export function ageMs(entry: Entry, nowMs: number): number {
-  const residentMs = nowMs - entry.respondedAtMs;
-  return entry.initialAgeMs + (residentMs > 0 ? residentMs : 0);
+  // A clock that was set back is wrong by at least that much, and so may the age be.
+  return entry.initialAgeMs + Math.abs(nowMs - entry.respondedAtMs);
 }
 
 /** The value of Age: whole seconds. */

@@ -214,12 +214,10 @@ function plainHost(authority: string, scheme: string): string {
   return host.endsWith(port) ? host.slice(0, -port.length) : host;
 }
 
-/** What is asked for: the client's host, and another that a stage has set. */
+/** What is asked for: the client's host as it came, because upstreams are told it so, and another that a stage has set. */
 function hostOf(x: Exchange): string {
-  const host = plainHost(x.authority, x.scheme);
   const sent = x.headers.get("host");
-  // A stage has set another, which is sent.
-  return sent === undefined || sent === x.authority ? host : `${host}>${sent.toLowerCase()}`;
+  return sent === undefined || sent === x.authority ? x.authority : `${x.authority}>${sent}`;
 }
 
 function steering({ raw }: HeaderList): string {

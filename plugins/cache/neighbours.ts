@@ -47,21 +47,19 @@ export class Neighbours implements ChannelListener {
   readonly #shared: SharedState;
   readonly #clock: Clock;
   readonly #holder: Holder;
-  readonly #waitMs: number;
+  /** Longest that what another thread is fetching is waited for. */
+  waitMs: number;
   readonly #channel: ThreadChannel;
   readonly #questions = new Map<number, Question>();
   #next = 1;
 
-  /**
-   * @param topic names the cache: the same on all threads
-   * @param waitMs longest that what another thread is fetching is waited for
-   */
+  /** @param topic names the cache: the same on all threads */
   constructor(topic: string, shared: SharedState, clock: Clock, holder: Holder, waitMs: number) {
     this.#topic = topic;
     this.#shared = shared;
     this.#clock = clock;
     this.#holder = holder;
-    this.#waitMs = waitMs;
+    this.waitMs = waitMs;
     this.#channel = shared.openChannel(topic, this);
   }
 
@@ -113,7 +111,7 @@ export class Neighbours implements ChannelListener {
     if ("ask" in message) return this.#answer(message.ask, message.key, message.headers, from);
     if ("answer" in message) return this.#settle(message.answer, message.entry && asOwn(message.entry));
     const question = this.#questions.get(message.wait);
-    if (question !== undefined) this.#arm(message.wait, question, this.#waitMs);
+    if (question !== undefined) this.#arm(message.wait, question, this.waitMs);
   }
 
   async #findAt(

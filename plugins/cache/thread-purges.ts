@@ -12,6 +12,8 @@ const FOREVER_MS = 5 * 365 * 86_400_000;
 const ASKED_MS = 60_000;
 /** In the cell of a purge whose number is being taken. */
 const TAKING = -1n;
+/** Some milliseconds. */
+const MOST_LOOKS = 1_000_000;
 
 export class ThreadPurges implements ChannelListener {
   readonly table: PurgeTable;
@@ -64,10 +66,10 @@ export class ThreadPurges implements ChannelListener {
     if (Atomics.compareExchange(longs, cell, 0n, TAKING) === 0n) {
       Atomics.store(longs, cell, BigInt(this.#next()));
     }
-    let number: bigint;
-    do number = Atomics.load(longs, cell);
-    while (number === TAKING); // for as long as another thread takes for a few instructions
-    return Number(number);
+    let number = Atomics.load(longs, cell);
+    // For as long as another thread takes for a few instructions; one that was ended meanwhile has left it so.
+    for (let i = 0; number === TAKING && i < MOST_LOOKS; i++) number = Atomics.load(longs, cell);
+    return number === TAKING ? this.#next() : Number(number);
   }
 
   #next(): number {

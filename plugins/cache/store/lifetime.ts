@@ -7,7 +7,7 @@ const LONGEST_MS = 365 * 86_400_000;
 
 /** Whole milliseconds from now, at most a year; 0 or less for what is of no use. */
 export function lifetimeOf(entry: Entry, nowMs: number): number {
-  const ageMs = entry.initialAgeMs + Math.max(0, nowMs - entry.respondedAtMs);
+  const ageMs = entry.initialAgeMs + Math.abs(nowMs - entry.respondedAtMs);
   const freshMs = Math.max(0, entry.freshMs - ageMs);
   const overMs = Math.max(0, ageMs - entry.freshMs);
   const graceMs = Math.max(

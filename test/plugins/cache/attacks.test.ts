@@ -142,6 +142,17 @@ describe("a cache under attack", () => {
     }
   });
 
+  it("validates what came at a time that is still to be, once the clock was set back", async () => {
+    const headers = { "cache-control": "max-age=60" };
+    const { get, asked, host } = await attacked(cache, {}, () => reply(200, headers, "text"));
+    await get();
+    const { now } = host.clock;
+    host.clock.now = () => now.call(host.clock) - 3_600_000;
+    expect((await get()).status).toContain("fwd=stale");
+    expect((await get()).status).toContain("hit");
+    expect(asked).toHaveLength(2);
+  });
+
   it("takes a change from somebody who names no host that there is", async () => {
     const { get } = await attacked(cache, {}, () => reply(204));
     expect((await get({ method: "POST", init: { authority: "1.2.3.4.5" } })).code).toBe(204);

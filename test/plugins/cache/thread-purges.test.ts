@@ -38,6 +38,16 @@ describe("the purges of a cache on all threads", () => {
     expect(other!.table.stateOf(tagged(1))).toBe("live");
   });
 
+  it("go on when the thread is gone that was to number them", () => {
+    const [one, other] = openThreads(2).all;
+    const next = vi.spyOn(Atomics, "store").mockImplementationOnce(() => 0n); // as if it ended in between
+    one!.apply(tag("a"), "first");
+    expect(next).toHaveBeenCalledOnce();
+    next.mockRestore();
+    other!.apply(tag("a"), "first");
+    expect(other!.table.stateOf(tagged(0))).toBe("gone");
+  });
+
   it("reach the other threads where one is told of them", async () => {
     const [one, other] = openThreads(2).all;
     one!.spread(tag("a"));
