@@ -15,6 +15,7 @@ Sluice is at http://127.0.0.1:8080 (admin ${ADMIN}), in front of two sample serv
   curl -s -d 'ping' http://127.0.0.1:8080/shop/echo          what an upstream sees
   curl -s http://127.0.0.1:8080/sale                         prices changed by a script: examples/try-out/plugins/sale.ts
   curl -s http://127.0.0.1:8080/api/v1/products/3            a reply edited on its way back
+  curl -i http://127.0.0.1:8080/cached/products              kept for ten seconds: ask twice, and see Cache-Status
   curl -iL http://127.0.0.1:8080/store/products              a redirect
   curl -i http://127.0.0.1:8080/internal                     allowed by address
   curl -i http://127.0.0.1:8080/partner/products             401 without a key; with it, five at once and then 429:
@@ -28,6 +29,8 @@ Sluice is at http://127.0.0.1:8080 (admin ${ADMIN}), in front of two sample serv
   curl -s ${ADMIN}/admin/scripts                   scripts: state, calls, time, errors
   curl -s ${ADMIN}/admin/upstreams/shop            the targets and their health
   curl -s ${ADMIN}/admin/limits                    limits: what they let in, who came most
+  curl -s ${ADMIN}/admin/cache                     caches: hits, misses, what is stored
+  curl -s -X POST -d '{"all":true}' ${ADMIN}/admin/cache/purge       and then it is gone
   curl -s -X PATCH -d '{"state":"draining"}' ${ADMIN}/admin/upstreams/shop/targets/127.0.0.1:8082
 
 Hot swap: edit the script, or the reply of the route "hello" in examples/try-out/gateway.yaml, save, and curl it again.

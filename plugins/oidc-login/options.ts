@@ -58,9 +58,9 @@ export const schema = {
     },
     callbackPath: path(
       "/oauth2/callback",
-      "Where the provider sends browsers back to: a path of the same route.",
+      "Where the provider sends browsers back to: a path that a route with this stage matches.",
     ),
-    logoutPath: path("/oauth2/logout", "Where users log out: a path of the same route."),
+    logoutPath: path("/oauth2/logout", "Where users log out: a path that a route with this stage matches."),
     afterLogout: {
       type: "string",
       pattern: "^(/[^\\s]*|https?://[^\\s]+)$",
