@@ -186,6 +186,7 @@ export class Flight {
    */
   land(landing: Landing, isShared: boolean): void {
     this.landing = landing;
+    if (!isShared) this.abandon();
     if (!isShared || landing.kind !== "stream") this.close();
     const leader = this.#leader;
     this.#leader = undefined;
@@ -203,7 +204,6 @@ export class Flight {
   /** Gives a reply to the one whose request it was; nobody else may have it. */
   landOwn(landing: OwnLanding): void {
     const isWanted = this.isLed;
-    this.abandon();
     this.land(landing, false);
     if (isWanted) return;
     discard(this.x, landing.reply.body);

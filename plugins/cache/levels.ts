@@ -5,7 +5,7 @@ import type { Flight } from "./flight.ts";
 import type { MemoryLevel, Purges, StoreLevel } from "./level.ts";
 import type { Neighbours } from "./neighbours.ts";
 import type { CacheRequest } from "./request.ts";
-import { judgeReuse } from "./reuse.ts";
+import { isUsable, judgeReuse } from "./reuse.ts";
 import { fits, mayShare } from "./sharing.ts";
 import { normalizedField } from "./vary.ts";
 
@@ -118,7 +118,9 @@ export class Levels {
     const state = this.purges.stateOf(entry);
     if (state === "gone") return undefined;
     const reuse = judgeReuse(entry, request, this.#clock.now(), state === "stale");
-    const isFit = reuse === "use" || reuse === "refresh" || (isNew && mayShare(request));
+    // What is never fresh may be for the one only whose request brought it.
+    const wasFresh = isNew && mayShare(request) && isUsable(entry, entry.respondedAtMs);
+    const isFit = reuse === "use" || reuse === "refresh" || wasFresh;
     return { entry, from, isUsable: state === "live" && isFit };
   }
 
