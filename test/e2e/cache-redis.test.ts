@@ -87,7 +87,7 @@ const BACK = "caches use their store again";
 
 it("a store may be away, hang, be emptied or full, or hold what cannot be read: every request is answered right", async () => {
   origin.control = "max-age=1"; // so that the store is asked all the time
-  const gateways = await start(2);
+  const gateways = await start(2, { compressAbove: "4KB" });
   const load = new CacheLoad(gateways, PATHS);
   using.defer(() => load.stop());
   const more = (name: string, labels: string): Promise<unknown> =>
@@ -122,11 +122,11 @@ it("a store may be away, hang, be emptied or full, or hold what cannot be read: 
   await redis.ask("config", "set", "maxmemory", "0");
   const spoil = `
     for _, key in ipairs(redis.call('KEYS', 'sluice:cache:*}')) do
-      redis.call('SETRANGE', key, ARGV[1], ARGV[2])
+      redis.call('SETRANGE', key, (ARGV[1] + redis.call('STRLEN', key)) % redis.call('STRLEN', key), ARGV[2])
     end`;
   for (const [at, bytes] of [
     ["3", "\x02"],
-    ["60", "spoiled"],
+    ["-10", "spoiled"],
   ] as const) {
     const corrupt = (): Promise<number> => sumOf(gateways, "store_lookups_total", 'result="corrupt"');
     const before = await corrupt();
