@@ -3,7 +3,7 @@
  * bytes on a socket. Everything a stage may ask of a connection is a value here; nothing else writes to one.
  */
 import { type FastifyInstance, fastify } from "fastify";
-import type { IncomingMessage, Server, ServerResponse } from "node:http";
+import type { IncomingMessage, Server, ServerOptions, ServerResponse } from "node:http";
 import { type AddressInfo, Server as NetServer, Socket } from "node:net";
 import type { ListenerConfig } from "./config/checked.ts";
 import { ERRORS, type ErrorCode, GatewayError, problemBody, toGatewayError } from "./errors.ts";
@@ -11,7 +11,7 @@ import { Exchange, type Log } from "./exchange.ts";
 import { HeaderList } from "./headers.ts";
 import { inspectHead } from "./http-rules.ts";
 import { parseAddress } from "./listener-address.ts";
-import { STATUS_CODES } from "./node-http.ts";
+import { createServer, STATUS_CODES } from "./node-http.ts";
 import { compileTrust, Peer, type TrustTest } from "./peer.ts";
 import { Reply } from "./reply.ts";
 import { RequestBody } from "./request-body.ts";
@@ -63,6 +63,16 @@ type OurSocket = Socket & { [CONNECTION]?: Connection };
 /** How often slow clients are looked for. */
 const CHECK_INTERVAL_MS = 1000;
 
+const HTTP_OPTIONS: ServerOptions = {
+  requireHostHeader: false,
+  requestTimeout: 0, // bodies have their own
+  connectionsCheckingInterval: CHECK_INTERVAL_MS,
+  noDelay: true,
+  keepAlive: true,
+  // A request without a body needs no stream; one with a body says so in its head (RFC 9112 section 6.3).
+  optimizeEmptyRequests: true,
+};
+
 export interface ListenOptions {
   /** Instead of the configured one. */
   address?: string;
@@ -94,24 +104,10 @@ export class Listener {
       logger: false,
       // No route of fastify's has a schema; what would compile them is 7 MB, and is not loaded where others are named.
       schemaController: { compilersFactory: { buildValidator: noSchemas, buildSerializer: noSchemas } },
-      // Routing is the gateway's: fastify sees one path, and the target stays in `originalUrl`.
-      rewriteUrl: () => "/",
-      return503OnClosing: false,
-      requestTimeout: 0,
-      connectionTimeout: 0,
       clientErrorHandler: (error, socket) => this.#onClientError(error, socket as OurSocket),
-      http: {
-        requireHostHeader: false,
-        connectionsCheckingInterval: CHECK_INTERVAL_MS,
-        noDelay: true,
-        keepAlive: true,
-        // A request without a body needs no stream; one with a body says so in its head (RFC 9112 section 6.3).
-        optimizeEmptyRequests: true,
-      },
-    });
-    this.#app.addHook("onRequest", (request, reply) => {
-      reply.hijack();
-      this.#onRequest(request.raw as IncomingMessage & { originalUrl: string }, reply.raw);
+      // Requests are the gateway's: nothing of fastify's is on their way.
+      serverFactory: () =>
+        createServer(HTTP_OPTIONS, (request, response) => this.#onRequest(request, response)),
     });
     const { server } = this.#app;
     server.on("connection", (socket: OurSocket) => this.#onConnection(socket));
@@ -188,8 +184,10 @@ export class Listener {
       this.#server.closeAllConnections();
     }, drainMs);
     try {
-      // That HTTP's own way to close it closes idle connections is all that it adds.
-      if (patient) await new Promise((resolve) => NetServer.prototype.close.call(this.#server, resolve));
+      // That HTTP's own way to close it closes idle connections is all that it adds. Not left to fastify, which closes
+      // nothing that it did not have listen itself.
+      const { close } = patient ? NetServer.prototype : this.#server;
+      await new Promise((resolve) => close.call(this.#server, resolve));
       await this.#app.close();
     } finally {
       clearTimeout(timer);
@@ -231,7 +229,7 @@ export class Listener {
     });
   }
 
-  #onRequest(request: IncomingMessage & { originalUrl: string }, response: ServerResponse): void {
+  #onRequest(request: IncomingMessage, response: ServerResponse): void {
     const socket = request.socket as OurSocket;
     const connection = socket[CONNECTION]!;
     if (connection.refused) return; // it ends when the replies to what came before are out
@@ -244,7 +242,7 @@ export class Listener {
       const facts = inspectHead(
         {
           method: request.method!,
-          target: request.originalUrl,
+          target: request.url!,
           version: request.httpVersion,
           scheme: peer.scheme,
           knownHost: connection.host,
