@@ -1,7 +1,7 @@
 /** Turns ajv's errors into problems that people can act on: one for each mistake. */
 import type { JsonSchema } from "../plugin.ts";
 import type { ConfigCode } from "./codes.ts";
-import { nearest } from "./nearest.ts";
+import { completion, nearest } from "./nearest.ts";
 import { either, expected, found, isUnit, repair } from "./phrases.ts";
 import { childPointer } from "../pointer.ts";
 import type { Finding } from "./tree.ts";
@@ -70,6 +70,11 @@ function explainBranches(error: ErrorObject, left: ErrorObject[], context: Conte
 
   const passing = attempts.filter(({ errors }) => errors.length === 0);
   if (passing.length > 1) return [{ code: "CONFIG_VALUE", message: exclusive(passing), pointer }];
+  const bare = bareKey(attempts, data);
+  if (bare !== undefined) {
+    const message = `"${bare}" has options that must be given: write { ${bare}: { … } }`;
+    return [{ code: "CONFIG_VALUE", message, pointer }];
+  }
   const typed = attempts.filter(({ errors }) => !errors.some((e) => e.keyword === "type" && own(e)));
   if (typed.length === 0)
     return [
@@ -105,6 +110,13 @@ function explainBranches(error: ErrorObject, left: ErrorObject[], context: Conte
   }
   const [likely] = (marked.length > 0 ? marked : typed).sort((a, b) => misfit(a) - misfit(b));
   return errorsToFindings(likely!.errors, context);
+}
+
+/** The text, when it is the one key of a form that is a map: `jwt` where `{ jwt: … }` is meant. */
+function bareKey(forms: readonly Attempt[], data: unknown): string | undefined {
+  return forms
+    .map(({ schema }) => (schema["required"] as string[] | undefined) ?? [])
+    .find((keys) => keys.length === 1 && keys[0] === data)?.[0];
 }
 
 /** The values that a form lists. */
@@ -226,7 +238,8 @@ function unknownKey(error: ErrorObject, context: Context): Finding {
   // A key that nobody can guess the meaning of may be a secret where others are.
   const meant = near === undefined ? Object.values(properties) : [properties[near]];
   if (meant.some((each) => each?.writeOnly === true)) context.onSecret(pointer);
-  if (near !== undefined) return { ...finding, suggestion: near };
+  const suggestion = near ?? completion(key, free);
+  if (suggestion !== undefined) return { ...finding, suggestion };
   if (known.length === 0 || known.length > 15) return finding;
   return { ...finding, message: `${finding.message}; known here: ${known.join(", ")}` };
 }

@@ -39,3 +39,11 @@ export function nearest(text: string, candidates: Iterable<string>): string | un
   }
   return best;
 }
+
+/** The one candidate that begins with `text`; undefined when there are several, or the text is too short to say much. */
+export function completion(text: string, candidates: readonly string[]): string | undefined {
+  const wanted = plain(text);
+  if (wanted.length < 4) return undefined;
+  const longer = candidates.filter((candidate) => plain(candidate).startsWith(wanted));
+  return longer.length === 1 ? longer[0] : undefined;
+}

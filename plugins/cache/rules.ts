@@ -11,6 +11,7 @@ import type { Patience } from "./flights.ts";
 import type { FreshnessRules } from "./freshness.ts";
 import { Keys } from "./key.ts";
 import type { MemoryBounds } from "./memory/memory-level.ts";
+import { toAddress } from "./purger.ts";
 import type { Options } from "./schema.ts";
 
 /** Longest that something may be said to be fresh. */
@@ -70,8 +71,26 @@ export function compileRules(options: Options, threads: number): CacheRules {
     purgeHeader:
       options.purgeHeader === undefined ? undefined : compileHeaderName(options.purgeHeader, "/purgeHeader"),
   };
+  if (options.store === undefined && options.strategy !== "cache-aside") {
+    const message = "It says when the `store` gets what was fetched, and there is no `store`";
+    problems.push({ code: "CONFIG_VALUE", message, pointer: "/strategy" });
+  }
+  if (options.warm !== undefined) checkUrls(options.warm, rules.keys, problems);
   if (problems.length > 0) throw new ConfigError(problems);
   return rules;
+}
+
+function checkUrls(warm: NonNullable<Options["warm"]>, keys: Keys, problems: Problem[]): void {
+  for (const list of ["urls", "sitemaps"] as const) {
+    for (const [i, url] of warm[list].entries()) {
+      try {
+        toAddress(url, keys, undefined, `/warm/${list}/${i}`);
+      } catch (error) {
+        if (!(error instanceof ConfigError)) throw error;
+        problems.push(...error.problems);
+      }
+    }
+  }
 }
 
 function compileStatusTtls(statuses: Options["statuses"], problems: Problem[]): Map<number, number> {

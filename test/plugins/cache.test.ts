@@ -422,4 +422,21 @@ describe("a cache", () => {
     });
     expect(asked).toHaveLength(0);
   });
+
+  it("refuses to warm what is no URL, and a strategy for a store that it has not", async () => {
+    const warm = { urls: ["https://a.example/1", "/2"], sitemaps: ["sitemap.xml"] };
+    const message = "It must be a URL such as https://example.com/a";
+    await expect(cached({ warm, strategy: "write-behind" })).rejects.toMatchObject({
+      problems: [
+        {
+          code: "CONFIG_VALUE",
+          message: "It says when the `store` gets what was fetched, and there is no `store`",
+          pointer: "/strategy",
+        },
+        { code: "CONFIG_VALUE", message, pointer: "/warm/urls/1" },
+        { code: "CONFIG_VALUE", message, pointer: "/warm/sitemaps/0" },
+      ],
+    });
+    await cached({ warm: { urls: ["/2"] }, key: { host: false } });
+  });
 });

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { editDistance, nearest } from "../../../core/config/nearest.ts";
+import { completion, editDistance, nearest } from "../../../core/config/nearest.ts";
 
 describe("editDistance", () => {
   it.each([
@@ -34,5 +34,17 @@ describe("nearest", () => {
     expect(nearest("a", ["b"])).toBeUndefined();
     expect(nearest("database", ["routes", "upstreams"])).toBeUndefined();
     expect(nearest("x".repeat(1000), ["x"])).toBeUndefined();
+  });
+});
+
+describe("completion", () => {
+  it("finds the one candidate that begins with the text, in whatever case", () => {
+    expect(completion("password", ["username", "passwordHash"])).toBe("passwordHash");
+    expect(completion("Password", ["username", "password-hash"])).toBe("password-hash");
+  });
+
+  it("gives nothing where there are several, or the text is short", () => {
+    expect(completion("stale", ["staleIfError", "staleWhileRevalidate"])).toBeUndefined();
+    expect(completion("key", ["keyId"])).toBeUndefined();
   });
 });
