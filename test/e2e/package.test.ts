@@ -80,7 +80,7 @@ describe("the package", { timeout: 60_000 }, () => {
     expect(await listFiles(join(installed.packageFolder, "dist"))).toEqual(expected.sort());
     for (const folder of ["docs", "examples", "schemas"]) {
       const files = await listFiles(join(installed.packageFolder, folder));
-      expect(files.filter((path) => !/\.(md|svg|ya?ml|json|ts)$/.test(path))).toEqual([]);
+      expect(files.filter((path) => !/\.(md|svg|ya?ml|json|ts|pem|htpasswd)$/.test(path))).toEqual([]);
     }
   });
 
