@@ -15,7 +15,7 @@ const BENCHES = [
   "restart",
   "shared-memory",
   "limit",
-  "cache-memory",
+  "cache",
   "auth",
   "signatures",
   "script",

@@ -1,5 +1,5 @@
 /**
- * A memory level full of entries, in a process of its own, which bench/cache-memory.ts starts: `cache-memory-run.ts
+ * A memory level full of entries, in a process of its own, which bench/cache.ts starts: `cache-memory-run.ts
  * EVICT BODY_BYTES ENTRIES ROUNDS`. Prints one line of JSON.
  */
 import { setImmediate } from "node:timers/promises";

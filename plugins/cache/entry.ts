@@ -39,7 +39,7 @@ export interface Entry {
   readonly version: number;
 }
 
-/** What an entry takes beside its texts and bytes: the object, its arrays, its place in the level. Measured by bench/cache-memory.ts. */
+/** What an entry takes beside its texts and bytes: the object, its arrays, its place in the level. Measured by bench/cache.ts. */
 const OVERHEAD_BYTES = 760;
 /** What a text takes beside its characters, in an array. */
 const TEXT_BYTES = 28;
