@@ -35,18 +35,19 @@ export class Printed {
     const { body } = reply;
     const { _header: head } = response as Response;
     if (typeof head !== "string" || response.chunkedEncoding || !response.shouldKeepAlive) return;
-    if (!(body instanceof BytesBody) || body.length > PRINTED_BODY_BYTES) return;
-    this.#text = head + body.bytes.toString("latin1");
+    if (body !== null && (!(body instanceof BytesBody) || body.length > PRINTED_BODY_BYTES)) return;
+    this.#text = body === null ? head : head + body.bytes.toString("latin1");
     this.#settings = settings;
     this.#status = reply.status;
     this.#reason = reply.reason;
     this.#headers = reply.headers.raw.slice();
-    this.#bytes = body.bytes;
+    this.#bytes = body?.bytes;
   }
 
   #describes({ status, reason, headers: { raw }, body }: Reply): boolean {
     const headers = this.#headers;
-    if (!(body instanceof BytesBody) || body.bytes !== this.#bytes) return false;
+    const bytes = body instanceof BytesBody ? body.bytes : undefined;
+    if (bytes !== this.#bytes || (body !== null && bytes === undefined)) return false;
     if (status !== this.#status || reason !== this.#reason || raw.length !== headers.length) return false;
     for (let i = 0; i < raw.length; i++) if (raw[i] !== headers[i]) return false;
     return true;

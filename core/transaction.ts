@@ -113,7 +113,7 @@ export class Transaction implements Sink, Informant {
     const closes = isLast || this.#listener.draining || this.#requestBody?.awaitsContinue;
     const printed = closes ? undefined : reply.printed;
     if (printed?.write(this.#response, reply, this.#settings)) {
-      this.#bytesOut += reply.body!.length!;
+      this.#bytesOut += reply.body?.length ?? 0;
       return this.#finishSent();
     }
     if (closes) raw.push("connection", "close");

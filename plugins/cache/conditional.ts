@@ -28,6 +28,7 @@ function modifiedAtMs(entry: Facts, nowMs: number): number {
 export function matchesTag(ifNoneMatch: string, etag: string | undefined): boolean {
   if (ifNoneMatch.trim() === "*") return true;
   if (etag === undefined) return false;
+  if (etag === ifNoneMatch) return true;
   const opaque = opaqueTag(etag);
   // Tags may hold commas, and backslashes escape nothing in them.
   for (const [member] of ifNoneMatch.matchAll(/(?:W\/)?"[^"]*"|[^\s,][^,]*/g)) {

@@ -26,14 +26,14 @@ export function replyFrom(
   const isPlain = request.range === undefined && entry.part === undefined;
   if (isNotModified(entry, request, nowMs)) return notModified(entry, nowMs, status);
   if (isPlain || (x.method !== "GET" && entry.part === undefined)) {
-    return wholeReply(entry, new BytesBody(entry.body), nowMs, status);
+    return storedReply(entry, nowMs, status);
   }
   const answer = answerRange(entry, request, nowMs);
   switch (answer.kind) {
     case "missing":
       return undefined;
     case "whole":
-      return wholeReply(entry, new BytesBody(entry.body), nowMs, status);
+      return storedReply(entry, nowMs, status);
     case "part": {
       const reply = wholeReply(entry, new BytesBody(answer.body), nowMs, status);
       reply.status = 206;
@@ -47,6 +47,11 @@ export function replyFrom(
       return new Reply(416, headers);
     }
   }
+}
+
+/** The reply with all of an entry that is whole. */
+export function storedReply(entry: Entry, nowMs: number, status: string): Reply {
+  return wholeReply(entry, new BytesBody(entry.body), nowMs, status);
 }
 
 /** 304 for a client that has what an entry is. */

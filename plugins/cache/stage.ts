@@ -30,7 +30,7 @@ import { type CacheRequest, readRequest, SILENT } from "./request.ts";
 import { judgeReuse } from "./reuse.ts";
 import { RecentHits } from "./recent-hits.ts";
 import type { CacheRules } from "./rules.ts";
-import { notModified, replyFrom, ttlSeconds, wholeReply } from "./serve.ts";
+import { notModified, replyFrom, storedReply, ttlSeconds, wholeReply } from "./serve.ts";
 import { isAboutRequest } from "./storable.ts";
 import { fits, mayShare, openFor, topicOf } from "./sharing.ts";
 import { normalizedField } from "./vary.ts";
@@ -62,7 +62,8 @@ export class CacheStage {
   readonly #clock: Clock;
   readonly #random: () => number;
   readonly #notes: ReplyNotes;
-  readonly #recent = new RecentHits();
+  readonly #recent = new RecentHits(storedReply);
+  readonly #recentlySame = new RecentHits(notModified);
   /** Headers of the request that is being looked up: one function reads them all. */
   #headers: HeaderList = new HeaderList();
   readonly #fieldOf: FieldOf = (name) => normalizedField(this.#headers, name);
@@ -118,12 +119,13 @@ export class CacheStage {
       const stored = entry.part === undefined && x.method !== "HEAD" ? entry : undefined;
       return this.#miss({ x, request, key, stored, why: reuse });
     }
-    if (reuse === "use" && request === SILENT && x.method === "GET" && entry.part === undefined) {
+    const ttl = ttlSeconds(entry, nowMs);
+    if (reuse === "use" && ttl >= 0 && isPlain(x, request) && entry.part === undefined) {
       this.#counts.requests.hit++;
       if (this.#isDueEarly(entry, nowMs)) this.#refresh(x, request, key, entry);
-      return this.#recent.reply(entry, nowMs);
+      const recent = isNotModified(entry, request, nowMs) ? this.#recentlySame : this.#recent;
+      return recent.reply(entry, nowMs);
     }
-    const ttl = ttlSeconds(entry, nowMs);
     const reply = replyFrom(
       entry,
       x,
@@ -336,6 +338,11 @@ export class CacheStage {
     const coding = x.headers.getJoined("content-encoding") ?? "";
     return this.#look(x, `${this.#rules.keys.of(x)}\nbody ${digest} ${type}\n${coding}`);
   }
+}
+
+/** A request for all that there is. */
+function isPlain(x: Exchange, { range }: CacheRequest): boolean {
+  return range === undefined && x.method === "GET";
 }
 
 /** A request that demands nothing of caches. */

@@ -1,6 +1,6 @@
 import type { ServerResponse } from "node:http";
 import { describe, expect, it } from "vitest";
-import { BytesBody } from "../../core/body.ts";
+import { BrokenBody, BytesBody } from "../../core/body.ts";
 import { HeaderList } from "../../core/headers.ts";
 import { Printed } from "../../core/printed.ts";
 import { Reply } from "../../core/reply.ts";
@@ -84,7 +84,21 @@ describe("a reply in print", () => {
     expect(writes(printedBy({ _header: undefined }), same())).toBe(false);
     const large = new Reply(200, new HeaderList(["x", "1"]), new BytesBody(Buffer.alloc(4097)));
     expect(writes(printedBy({}, large), large)).toBe(false);
-    const empty = new Reply(200, new HeaderList(["x", "1"]));
-    expect(writes(printedBy({}, empty), empty)).toBe(false);
+    const streamed = new Reply(200, new HeaderList(["x", "1"]), new BrokenBody(new Error("")));
+    expect(writes(printedBy({}, streamed), streamed)).toBe(false);
+    expect(writes(printedBy(), streamed)).toBe(false);
+  });
+
+  it("has no body when the reply has none, and is used for none that has one", () => {
+    const empty = new Reply(304, new HeaderList(["x", "1"]));
+    const printed = printedBy({}, empty);
+    const response = responseOf();
+    expect(printed.write(response, empty, SETTINGS)).toBe(true);
+    expect(response._header).toBe(HEAD);
+    const streamed = new Reply(304, new HeaderList(["x", "1"]), new BrokenBody(new Error("")));
+    expect(printed.write(responseOf(), streamed, SETTINGS)).toBe(false);
+    expect(printed.write(responseOf(), new Reply(304, new HeaderList(["x", "1"]), BODY), SETTINGS)).toBe(
+      false,
+    );
   });
 });

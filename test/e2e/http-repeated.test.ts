@@ -70,7 +70,14 @@ describe("a reply that is given many times", () => {
     const reply = await old.ask(`${asked}\r\n`);
     expect([header(reply, "connection"), reply.body.toString("latin1")]).toEqual(["close", BODY]);
     await old.closed;
-    expect((await client.ask(get("/", ['If-None-Match: "1"']))).status).toBe(304);
+    for (let i = 0; i < 3; i++) {
+      const same = await client.ask(get("/", ['If-None-Match: "1"']));
+      expect([same.status, header(same, "content-length"), header(same, "etag")]).toEqual([
+        304,
+        undefined,
+        '"1"',
+      ]);
+    }
     const part = await client.ask(get("/", ["Range: bytes=0-2"]));
     expect([part.status, part.body.toString("latin1")]).toEqual([206, BODY.slice(0, 3)]);
     expect(header(await client.ask(get("/")), "connection")).toBe("keep-alive");

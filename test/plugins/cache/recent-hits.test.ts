@@ -1,9 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { BytesBody } from "../../../core/plugin.ts";
 import { hit } from "../../../plugins/cache/cache-status.ts";
 import { RecentHits } from "../../../plugins/cache/recent-hits.ts";
-import { ttlSeconds, wholeReply } from "../../../plugins/cache/serve.ts";
+import { notModified, storedReply, ttlSeconds } from "../../../plugins/cache/serve.ts";
 import { entryOf } from "../../support/cache-entries.ts";
 
 describe("replies to recent hits", () => {
@@ -14,22 +13,29 @@ describe("replies to recent hits", () => {
     const moves = fc.array(fc.record({ which: fc.nat(2), nowMs: times }), { minLength: 5, maxLength: 40 });
     fc.assert(
       fc.property(fc.tuple(quarters, quarters, quarters), moves, (ages, all) => {
-        const recent = new RecentHits();
+        const recent = new RecentHits(storedReply);
+        const same = new RecentHits(notModified);
         const entries = ages.map((initialAgeMs, i) =>
           entryOf({ initialAgeMs, freshMs: 50_000 + i * 250, respondedAtMs: i * 500 }),
         );
         for (const { which, nowMs } of all) {
           const entry = entries[which]!;
           const status = hit(ttlSeconds(entry, nowMs));
-          const { headers } = wholeReply(entry, new BytesBody(entry.body), nowMs, status);
-          expect(recent.reply(entry, nowMs).headers.raw).toEqual(headers.raw);
+          const { headers } = storedReply(entry, nowMs, status);
+          expect(recent.reply(entry, nowMs)).toMatchObject({
+            status: 200,
+            headers,
+            body: { bytes: entry.body },
+          });
+          const own = notModified(entry, nowMs, status).headers;
+          expect(same.reply(entry, nowMs)).toMatchObject({ status: 304, headers: own, body: null });
         }
       }),
     );
   });
 
   it("are the same in print until their headers change, and do not share their headers", () => {
-    const recent = new RecentHits();
+    const recent = new RecentHits(storedReply);
     const entry = entryOf();
     const first = recent.reply(entry, 100);
     first.headers.set("x-own", "1");
@@ -43,7 +49,7 @@ describe("replies to recent hits", () => {
   });
 
   it("are not kept of more than some entries, and of none with a large body", () => {
-    const recent = new RecentHits();
+    const recent = new RecentHits(storedReply);
     const entries = Array.from({ length: 300 }, () => entryOf());
     const printed = (): number => entries.filter((entry) => recent.reply(entry, 100).printed).length;
     expect([printed(), printed()]).toEqual([256, 256]);
