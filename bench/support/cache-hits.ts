@@ -50,12 +50,13 @@ const CASES: readonly Case[] = [
     server: "sluice",
     headers: OWN,
     head: /^304 sluice; hit/,
-    limits: { floor: 0.5, "nginx's 304": 1.5 },
+    limits: { floor: 0.5 },
   },
   {
     name: "a hit in Redis",
     server: "stored",
     head: /^200 sluice; hit;.* detail=store/,
+    limits: { floor: 1.25 },
   },
 ];
 
