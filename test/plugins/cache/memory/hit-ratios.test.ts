@@ -4,7 +4,7 @@ import type { EvictionName } from "../../../../plugins/cache/memory/create-evict
 import { memoryLevel } from "../../../support/cache-memory.ts";
 
 const PAGES = 10_000;
-const maxBytes = 4_000_000;
+const maxBytes = 4_400_000;
 
 function ratioOf(name: keyof typeof TRACES, evict: EvictionName): number {
   const { level } = memoryLevel({ maxBytes, evict });

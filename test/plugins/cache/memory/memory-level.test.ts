@@ -137,7 +137,7 @@ describe("the memory level", () => {
 
     it("loses it by itself, some keys a turn, until it is closed", async () => {
       vi.useFakeTimers({ toFake: ["setInterval", "clearInterval"] });
-      const { level, clock } = memoryLevel();
+      const { level, clock } = memoryLevel({ maxBytes: 2_000_000 });
       const respondedAtMs = clock.now();
       for (let i = 0; i < 1000; i++) level.put(named(`${i}`, { respondedAtMs, freshMs: 0 }));
       clock.advance(60_000);
