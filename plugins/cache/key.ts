@@ -75,7 +75,9 @@ const KEPT_OF_LONG = 256;
  */
 const STEERING = [
   "front-end-https",
+  "x-envoy-original-path",
   "x-forwarded-host",
+  "x-forwarded-method",
   "x-forwarded-path",
   "x-forwarded-port",
   "x-forwarded-prefix",
@@ -91,6 +93,8 @@ const STEERING = [
   "x-http-method-override",
   "x-method-override",
   "x-original-host",
+  "x-original-method",
+  "x-original-path",
   "x-original-uri",
   "x-original-url",
   "x-rewrite-url",

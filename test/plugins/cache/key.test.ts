@@ -39,7 +39,11 @@ describe("a key", () => {
     ["orders of the query", { target: "/?a=1&b=2" }, { target: "/?b=2&a=1" }],
     ["an empty query", { target: "/a?" }, { target: "/a" }],
     ...[
+      "x-envoy-original-path",
       "x-forwarded-host",
+      "x-forwarded-method",
+      "x-original-method",
+      "x-original-path",
       "X-Forwarded-Proto",
       "x-forwarded-port",
       "x-forwarded-prefix",
