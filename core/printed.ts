@@ -1,6 +1,6 @@
 /**
  * How a reply was written, for those to come that are the same: a stage that makes many of them makes one of these and
- * puts it on each. The only code that knows where Node keeps the head of a response. See docs/decisions/028.
+ * puts it on each. The only code that knows where Node keeps the head of a response. See docs/decisions/024.
  */
 import type { ServerResponse } from "node:http";
 import { BytesBody } from "./body.ts";
