@@ -1,18 +1,22 @@
 /** What is compared: Sluice and its peers. One file in `contenders/` each, or each kind; `contenders/index.ts` lists them. */
 import type { Server } from "../support/gateways.ts";
 
-/** How headers are edited: by configuration alone, by a script, or by configuration beside a limit and a breaker. */
-export type Edits = "configured" | "script" | "guarded";
+/**
+ * What is done beside proxying: headers are edited by configuration alone, by a script, or by configuration beside a
+ * limit and a breaker; or replies are cached.
+ */
+export type Variant = "configured" | "script" | "guarded" | "cached";
 
 export interface Contender {
   readonly name: string;
   /** True of Sluice: what the others are compared with. */
   readonly isOwn?: true;
   /**
-   * Set when it also sets `x-tenant: acme` and `x-source: gateway` on requests and `x-served-by` on replies. These are
-   * in the scenario of the bare proxy only, or in that of guarded ones, beside Sluice doing the same.
+   * Not set when it is a proxy and no more. All but `cached` also set `x-tenant: acme` and `x-source: gateway` on
+   * requests and `x-served-by` on replies. Variants are in the scenario of the bare proxy only, or in that of guarded or
+   * cached ones, beside Sluice doing the same.
    */
-  readonly edits?: Edits;
+  readonly variant?: Variant;
   /** How another configuration gets into it while it runs. */
   readonly reloadedBy: string;
   /** Its version, or why it cannot take part. */

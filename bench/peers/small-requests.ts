@@ -5,7 +5,8 @@ import { Field } from "./field.ts";
 import { measure, ratioOf, type Sample, summarize } from "./measure.ts";
 import type { Bench, Outcome } from "./scenario.ts";
 
-const LOAD = { path: "/users/17?verbose=1", connections: 64 };
+const CONNECTIONS = 64;
+const PATH = "/users/17?verbose=1";
 /** Rounds after which all are started anew: two runs of one program are not compiled the same. */
 const ROUNDS_OF_A_PROCESS = 3;
 /** Until V8 has compiled what is hot: after 3 s the first rounds of the slower ones were up to twice their last. */
@@ -16,18 +17,20 @@ export type Limits = Readonly<Record<string, number>>;
 
 async function collect(
   bench: Bench,
+  path: string,
 ): Promise<{ samples: Map<string, Sample[]>; failed: Map<string, string> }> {
+  const load = { path, connections: CONNECTIONS };
   const samples = new Map<string, Sample[]>();
   const failed = new Map<string, string>();
   for (let i = 0; i < bench.rounds; i += ROUNDS_OF_A_PROCESS) {
     const field = await Field.start(bench.contenders, { upstream: bench.upstream.url }, failed);
     try {
       await field.takeTurns(0, async ({ server }) => {
-        await measure(server, { ...LOAD, seconds: WARM_UP_SECONDS });
+        await measure(server, { ...load, seconds: WARM_UP_SECONDS });
       });
       for (let turn = i; turn < Math.min(bench.rounds, i + ROUNDS_OF_A_PROCESS); turn++) {
         await field.takeTurns(turn, async ({ contender: { name }, server }) => {
-          const sample = await measure(server, { ...LOAD, seconds: bench.seconds });
+          const sample = await measure(server, { ...load, seconds: bench.seconds });
           samples.set(name, [...(samples.get(name) ?? []), sample]);
         });
       }
@@ -43,13 +46,13 @@ function describe(
   all: ReadonlyMap<string, Sample[]>,
   contenders: readonly Contender[],
 ) {
-  const own = contenders.find((other) => other.isOwn && other.edits === contender.edits);
+  const own = contenders.find((other) => other.isOwn && other.variant === contender.variant);
   const samples = all.get(contender.name)!;
   const ownSamples = own && all.get(own.name);
   return {
     name: contender.name,
     isOwn: contender.isOwn === true,
-    edits: contender.edits,
+    variant: contender.variant,
     ...summarize(samples),
     /** CPU time of Sluice in that of this contender. */
     ratio: ownSamples && !contender.isOwn ? round(ratioOf(ownSamples, samples)) : undefined,
@@ -73,12 +76,17 @@ function judge(
 }
 
 /** Measures all contenders of `bench`. */
-export async function measureSmall(bench: Bench, what: string, limits: Limits): Promise<Outcome> {
-  const { samples, failed } = await collect(bench);
+export async function measureSmall(
+  bench: Bench,
+  what: string,
+  limits: Limits,
+  path = PATH,
+): Promise<Outcome> {
+  const { samples, failed } = await collect(bench, path);
   const measured = bench.contenders.filter(({ name }) => samples.has(name));
   const figures = measured.map((contender) => describe(contender, samples, measured));
   return {
-    title: `${what}: a reply of 766 bytes, ${LOAD.connections} connections`,
+    title: `${what}: a reply of 766 bytes, ${CONNECTIONS} connections`,
     head: ["", "CPU µs/req", "Sluice / it", "req/s", "p50 ms", "p99 ms", "RSS", "PSS", "failed"],
     rows: figures.map((each) => [
       each.name,

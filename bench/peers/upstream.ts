@@ -9,6 +9,9 @@ import { launch, writeConfig } from "./launch.ts";
 /** Lengths of the files under `/bytes/`. */
 export const LARGE_BODIES = { "100 KB": 100 * 1024, "10 MB": 10 * 2 ** 20 } as const;
 
+/** What may be cached, unlike all the rest: {@link BODY_BYTES} bytes too. */
+export const CACHEABLE = "/articles/17?verbose=1";
+
 /** Answers {@link BODY_BYTES} bytes to everything but `/bytes/N`, `/upload` and `/echo`, which tell what came. */
 export async function startUpstream(): Promise<Server> {
   const port = await freePort();

@@ -1,16 +1,19 @@
 /**
  * Makes sure that a contender is a proxy before it is measured: right replies, large bodies both ways, connections to
- * the upstream that are used again, and the header edits that it says it makes.
+ * the upstream that are used again, the header edits that it says it makes, and replies from a cache where it says that
+ * it has one, and nowhere else.
  */
 import { request } from "node:http";
 import { buffer } from "node:stream/consumers";
 import { Connection } from "../support/keep-alive.ts";
 import { BODY_BYTES } from "../support/upstream.ts";
 import type { Contender } from "./contender.ts";
-import { LARGE_BODIES } from "./upstream.ts";
+import { CACHEABLE, LARGE_BODIES } from "./upstream.ts";
 
 /** What `/echo` says of a request that has reached the upstream. */
 export interface Echo {
+  /** Differs from request to request. */
+  request: string;
   /** Number of the connection. */
   connection: string;
   revision: string;
@@ -33,29 +36,46 @@ function expect(isRight: boolean, what: string): void {
 
 /** @throws Error that says what is not as it should be */
 export async function verify(contender: Contender, url: string): Promise<Verified> {
+  const isCaching = contender.variant === "cached";
+  const isEditing = contender.variant !== undefined && !isCaching;
   const connection = await Connection.open(url);
   try {
     const plain = await connection.get("/users/17?verbose=1");
     expect(plain.status === 200, `status ${plain.status}: ${plain.body.slice(0, 200)}`);
     expect(plain.body === "x".repeat(BODY_BYTES), `a body of ${plain.body.length} bytes`);
+    const requests = new Set<string>();
     const used = new Set<string>();
     let last: Echo | undefined;
     for (let i = 0; i < ECHOES; i++) {
       const { status, head, body } = await connection.get("/echo");
       expect(status === 200, `status ${status} of /echo`);
       last = JSON.parse(body) as Echo;
+      requests.add(last.request);
       used.add(last.connection);
-      if (contender.edits) expect(/\r\nx-served-by: \w/i.test(head), "no x-served-by in the reply");
+      if (isEditing) expect(/\r\nx-served-by: \w/i.test(head), "no x-served-by in the reply");
     }
+    expect(requests.size === ECHOES, `${ECHOES} requests, of which ${requests.size} came to the upstream`);
     expect(used.size <= 3, `${ECHOES} requests took ${used.size} connections to the upstream`);
-    if (contender.edits) {
+    if (isEditing) {
       expect(last!.tenant === "acme" && last!.source === "gateway", `upstream saw ${JSON.stringify(last)}`);
     }
+    await verifyCache(connection, isCaching);
     await verifyBodies(url);
     return { tellsClient: last!.forwarded !== "" };
   } finally {
     connection.close();
   }
+}
+
+async function verifyCache(connection: Connection, isCaching: boolean): Promise<void> {
+  const validators = new Set<string | undefined>();
+  for (let i = 0; i < ECHOES; i++) {
+    const { status, head, body } = await connection.get(CACHEABLE);
+    expect(status === 200 && body.length === BODY_BYTES, `status ${status} of ${CACHEABLE}`);
+    validators.add(/\r\netag: (\S+)/i.exec(head)?.[1]);
+  }
+  const what = `${ECHOES} requests for one thing got ${validators.size} replies of the upstream`;
+  expect(validators.size === (isCaching ? 1 : ECHOES) && !validators.has(undefined), what);
 }
 
 async function verifyBodies(url: string): Promise<void> {

@@ -57,14 +57,15 @@ describe("drawChart", () => {
 });
 
 describe("the line-up", () => {
-  it("has names of its own, and Sluice to compare with, bare, with edits, with a script and with a limit", () => {
+  it("has names of its own, and Sluice to compare with, bare, with edits, with a script, with a limit and with a cache", () => {
     const names = contenders.map(({ name }) => name);
     expect(new Set(names).size).toBe(names.length);
-    expect(contenders.filter(({ isOwn }) => isOwn).map(({ edits }) => edits)).toEqual([
+    expect(contenders.filter(({ isOwn }) => isOwn).map(({ variant }) => variant)).toEqual([
       undefined,
       "configured",
       "script",
       "guarded",
+      "cached",
     ]);
   });
 

@@ -1,8 +1,8 @@
 /** haproxy, as a master with one worker, so that it can be reloaded. */
-import type { Contender } from "../contender.ts";
+import type { Contender, Variant } from "../contender.ts";
 import { fromProgram } from "./program.ts";
 
-const create = (name: string, more: { edits?: "guarded"; sections?: string[] }): Contender =>
+const create = (name: string, more: { variant?: Variant; sections?: string[] }): Contender =>
   fromProgram({
     name,
     command: "haproxy",
@@ -16,4 +16,8 @@ const create = (name: string, more: { edits?: "guarded"; sections?: string[] }):
   });
 
 export const haproxy = create("haproxy", {});
-export const haproxyGuarded = create("haproxy + limit + check", { edits: "guarded", sections: ["guarded"] });
+export const haproxyGuarded = create("haproxy + limit + check", {
+  variant: "guarded",
+  sections: ["guarded"],
+});
+export const haproxyCached = create("haproxy + cache", { variant: "cached", sections: ["cached"] });

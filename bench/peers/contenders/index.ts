@@ -1,8 +1,8 @@
 /** All that are compared, in the order of the tables. */
 import type { Contender } from "../contender.ts";
 import { caddy, krakend, traefik } from "./go.ts";
-import { haproxy, haproxyGuarded } from "./haproxy.ts";
-import { nginxBare, nginxGuarded, nginxJs, nginxLua } from "./nginx.ts";
+import { haproxy, haproxyCached, haproxyGuarded } from "./haproxy.ts";
+import { nginxBare, nginxCached, nginxGuarded, nginxJs, nginxLua } from "./nginx.ts";
 import {
   expressGateway,
   expressGatewayGuarded,
@@ -10,7 +10,7 @@ import {
   fastifyHttpProxy,
   httpProxy,
 } from "./packages.ts";
-import { sluiceBare, sluiceEdits, sluiceGuarded, sluiceScript } from "./sluice.ts";
+import { sluiceBare, sluiceCached, sluiceEdits, sluiceGuarded, sluiceScript } from "./sluice.ts";
 
 export const contenders: readonly Contender[] = [
   sluiceBare,
@@ -31,4 +31,7 @@ export const contenders: readonly Contender[] = [
   nginxGuarded,
   haproxyGuarded,
   expressGatewayGuarded,
+  sluiceCached,
+  nginxCached,
+  haproxyCached,
 ];

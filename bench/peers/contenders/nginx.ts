@@ -1,7 +1,7 @@
-/** nginx: bare, with a limit, and with a header script in each of the two languages that it has as modules. */
+/** nginx: bare, with a limit, with its cache, and with a header script in each of the languages that it has as modules. */
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
-import type { Contender, Edits } from "../contender.ts";
+import type { Contender, Variant } from "../contender.ts";
 import { fromProgram } from "./program.ts";
 
 /** The folder of its modules. */
@@ -12,7 +12,7 @@ function modulesOf(path: string): string {
 
 interface Addition {
   section: string;
-  edits: Edits;
+  variant: Variant;
   /** The module that it needs, and how to get it. */
   module?: readonly [file: string, how: string];
 }
@@ -31,20 +31,21 @@ const nginx = (name: string, addition?: Addition): Contender =>
     sections: addition === undefined ? [] : [addition.section],
     values: (path) => ({ MODULES: modulesOf(path) }),
     args: (folder) => ["-p", folder, "-c", `${folder}/nginx.conf`],
-    ...(addition === undefined ? {} : { edits: addition.edits }),
+    ...(addition === undefined ? {} : { variant: addition.variant }),
     reloadedBy: "nginx -s reload",
     reload: ({ subject }) => subject.signal("SIGHUP"), // what nginx -s reload sends
   });
 
 export const nginxBare = nginx("nginx");
-export const nginxGuarded = nginx("nginx + limit_req", { section: "guarded", edits: "guarded" });
+export const nginxGuarded = nginx("nginx + limit_req", { section: "guarded", variant: "guarded" });
+export const nginxCached = nginx("nginx + proxy_cache", { section: "cached", variant: "cached" });
 export const nginxJs = nginx("nginx + njs", {
   section: "js",
-  edits: "script",
+  variant: "script",
   module: ["ngx_http_js_module.so", "apt-get install libnginx-mod-http-js"],
 });
 export const nginxLua = nginx("nginx + Lua", {
   section: "lua",
-  edits: "script",
+  variant: "script",
   module: ["ngx_http_lua_module.so", "apt-get install libnginx-mod-http-lua"],
 });

@@ -2,7 +2,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { freePort, SUBJECT_CORE } from "../../support/process.ts";
-import type { Contender, Edits, Found } from "../contender.ts";
+import type { Contender, Variant, Found } from "../contender.ts";
 import { launch, writeConfig } from "../launch.ts";
 
 const PEERS = join(import.meta.dirname, "..");
@@ -40,9 +40,9 @@ export const httpProxy = fromPackage("http-proxy", "http-proxy.mjs");
 
 const FILE = "express-gateway/gateway.config.yml";
 
-const createExpressGateway = (name: string, sections: readonly string[], edits?: Edits): Contender => ({
+const createExpressGateway = (name: string, sections: readonly string[], variant?: Variant): Contender => ({
   name,
-  ...(edits === undefined ? {} : { edits }),
+  ...(variant === undefined ? {} : { variant }),
   reloadedBy: "the file is saved",
   find: () => findPackage("express-gateway"),
   async start({ upstream, revision, port: wanted, cores = [SUBJECT_CORE] }) {

@@ -1,7 +1,7 @@
 /** Peers that are programs with a configuration file. */
 import { spawnSync } from "node:child_process";
 import { findProgram, freePort, SUBJECT_CORE } from "../../support/process.ts";
-import type { Contender, Edits, Found } from "../contender.ts";
+import type { Contender, Variant, Found } from "../contender.ts";
 import { type Launched, launch, writeConfig } from "../launch.ts";
 
 export interface Program {
@@ -24,7 +24,7 @@ export interface Program {
   args(folder: string, port: number): string[];
   /** Environment beside this process's own, given the folder. */
   env?(folder: string): Record<string, string>;
-  edits?: Edits;
+  variant?: Variant;
   reloadedBy: string;
   /** Tells it that the file has changed; undefined when only a restart helps. */
   reload?(server: Launched, path: string): Promise<void> | void;
@@ -32,10 +32,10 @@ export interface Program {
 
 /** Makes a contender of a program. */
 export function fromProgram(program: Program): Contender {
-  const { name, command, version, how, config, sections = [], reload, edits, reloadedBy, env } = program;
+  const { name, command, version, how, config, sections = [], reload, variant, reloadedBy, env } = program;
   return {
     name,
-    ...(edits === undefined ? {} : { edits }),
+    ...(variant === undefined ? {} : { variant }),
     reloadedBy,
     find(): Found {
       const path = findProgram(command);

@@ -65,10 +65,11 @@ const sluice = (name: string, stages: object[], more: Partial<Contender>): Conte
 });
 
 export const sluiceBare = sluice("Sluice", [], {});
-export const sluiceEdits = sluice("Sluice + transform", [EDITS], { edits: "configured" });
+export const sluiceEdits = sluice("Sluice + transform", [EDITS], { variant: "configured" });
 export const sluiceGuarded = sluice("Sluice + limit + breaker", [LIMIT, BREAKER, EDITS], {
-  edits: "guarded",
+  variant: "guarded",
 });
+export const sluiceCached = sluice("Sluice + cache", [{ plugin: "cache" }], { variant: "cached" });
 export const sluiceScript = sluice("Sluice + script", [{ plugin: "script", source: SCRIPT }], {
-  edits: "script",
+  variant: "script",
 });

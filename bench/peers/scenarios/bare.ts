@@ -16,7 +16,10 @@ export const bare: Scenario = {
   name: "bare",
   run: (bench) =>
     measureSmall(
-      { ...bench, contenders: bench.contenders.filter(({ edits }) => edits !== "guarded") },
+      {
+        ...bench,
+        contenders: bench.contenders.filter(({ variant }) => variant !== "guarded" && variant !== "cached"),
+      },
       "bare proxy",
       LIMITS,
     ),

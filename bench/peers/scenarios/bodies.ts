@@ -23,7 +23,7 @@ const CASES = SIZES.flatMap(({ size, connections }) => {
 });
 
 async function run(bench: Bench): Promise<Outcome> {
-  const contenders = bench.contenders.filter(({ edits }) => !edits);
+  const contenders = bench.contenders.filter(({ variant }) => !variant);
   const samples = new Map<string, Sample[]>();
   const rounds = Math.min(bench.rounds, MOST_ROUNDS);
   const field = await Field.start(contenders, { upstream: bench.upstream.url });

@@ -63,7 +63,7 @@ function judge(held: readonly Held[]): Verdict[] {
 async function run(bench: Bench): Promise<Outcome> {
   const held: Held[] = [];
   const failed = new Map<string, string>();
-  for (const contender of bench.contenders.filter(({ edits }) => !edits)) {
+  for (const contender of bench.contenders.filter(({ variant }) => !variant)) {
     for (const threads of contender.isOwn ? [2, 1] : [1]) {
       const name = contender.isOwn
         ? `${contender.name}, ${threads} thread${threads > 1 ? "s" : ""}`

@@ -9,7 +9,7 @@ export const guarded: Scenario = {
   name: "guarded",
   run: (bench) =>
     measureSmall(
-      { ...bench, contenders: bench.contenders.filter(({ edits }) => edits === "guarded") },
+      { ...bench, contenders: bench.contenders.filter(({ variant }) => variant === "guarded") },
       "limit, breaker and header edits",
       {},
     ),

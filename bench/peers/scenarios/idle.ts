@@ -10,7 +10,7 @@ const LIMIT_MB = 100;
 
 async function run(bench: Bench): Promise<Outcome> {
   const figures: ({ name: string; isOwn: boolean } & TreeMemory)[] = [];
-  const contenders = bench.contenders.filter(({ edits }) => !edits);
+  const contenders = bench.contenders.filter(({ variant }) => !variant);
   const field = await Field.start(contenders, { upstream: bench.upstream.url, threads: 1 });
   try {
     await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));

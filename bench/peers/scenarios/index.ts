@@ -2,6 +2,7 @@
 import type { Scenario } from "../scenario.ts";
 import { bare } from "./bare.ts";
 import { bodies } from "./bodies.ts";
+import { cached } from "./cached.ts";
 import { connections } from "./connections.ts";
 import { guarded } from "./guarded.ts";
 import { idle } from "./idle.ts";
@@ -11,6 +12,7 @@ import { threads } from "./threads.ts";
 export const scenarios: readonly Scenario[] = [
   bare,
   guarded,
+  cached,
   threads,
   bodies,
   connections,

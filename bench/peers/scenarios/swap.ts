@@ -146,7 +146,7 @@ async function measure(contender: Contender, upstream: string): Promise<Swapped>
 async function run(bench: Bench): Promise<Outcome> {
   const figures: Swapped[] = [];
   const failed = new Map<string, string>();
-  for (const contender of bench.contenders.filter(({ edits }) => !edits)) {
+  for (const contender of bench.contenders.filter(({ variant }) => !variant)) {
     try {
       figures.push(await measure(contender, bench.upstream.url));
     } catch (error) {

@@ -19,7 +19,7 @@ const WARM_UP_SECONDS = 4;
 const LIMITS = { atLeast: 1.8, cpuRatio: 1.1 };
 
 async function run(bench: Bench): Promise<Outcome> {
-  const sluice = bench.contenders.find(({ isOwn, edits }) => isOwn && !edits);
+  const sluice = bench.contenders.find(({ isOwn, variant }) => isOwn && !variant);
   if (sluice === undefined) throw new Error("needs Sluice among the peers");
   const { url: upstream } = bench.upstream;
   const rows = [
