@@ -12,6 +12,7 @@
  */
 import type { Handler, Host, Plugin } from "../core/plugin.ts";
 import { parseSize } from "../core/units.ts";
+import { GATEWAY_SHARE, THREAD_SHARE } from "./cache/flights.ts";
 import { ExposedCache } from "./cache/exposure.ts";
 import { FillBudget } from "./cache/fill.ts";
 import type { Keys } from "./cache/key.ts";
@@ -42,10 +43,10 @@ export const cache: Plugin<Options> = {
     const { memory, purges, neighbours, flights, counts } = kept;
     memory.setBounds(bounds);
     flights.patience = patience;
-    neighbours.waitMs = patience.waitMs;
+    neighbours.waitMs = patience.waitMs * THREAD_SHARE;
     counts.collect(host);
     const store = options.store === undefined ? undefined : openStore(options, options.store, purges, host);
-    const { waitMs } = patience;
+    const waitMs = patience.waitMs * GATEWAY_SHARE;
     const levels = new Levels({ memory, purges, neighbours, store: store?.level, threads, waitMs, clock });
     const purger = new Purger({ kept, keys: rules.keys, log: store?.purgeLog, host });
     const notes = new ReplyNotes(rules, purger, counts);
