@@ -47,7 +47,7 @@ export const TOO_LARGE: Attacks = {
   "large-keys": failingHook("Object.keys(new Uint8Array(2e7));", "SCRIPT_THREW", "SCRIPT_TIMEOUT"),
   "large-split": failingHook('let s = "x ".repeat(5e6); s += s; s += s; s.split(" ");', "SCRIPT_THREW"),
   "large-bigint": failingHook("2n ** (2n ** 40n);", "SCRIPT_THREW"),
-  "large-log": asking('let s = "x".repeat(1e7); s += s; s += s; ctx.log.info(s);', /^\[/),
+  "large-log": asking('let s = "x".repeat(2e6); s += s; s += s; ctx.log.info(s);', /^\[/),
   "large-url": failingHook(
     'let s = "x".repeat(1e7); s += s; s += s; new URL("http://a/" + s);',
     "SCRIPT_THREW",
