@@ -12,7 +12,7 @@
  */
 import type { Handler, Host, Plugin } from "../core/plugin.ts";
 import { parseSize } from "../core/units.ts";
-import { GATEWAY_SHARE, THREAD_SHARE } from "./cache/flights.ts";
+import { GATEWAY_SHARE } from "./cache/flights.ts";
 import { ExposedCache } from "./cache/exposure.ts";
 import { FillBudget } from "./cache/fill.ts";
 import type { Keys } from "./cache/key.ts";
@@ -42,8 +42,7 @@ export const cache: Plugin<Options> = {
     const kept = host.keep(topic, () => new KeptCache(topic, bounds, patience, { clock, shared, random }));
     const { memory, purges, neighbours, flights, counts } = kept;
     memory.setBounds(bounds);
-    flights.patience = patience;
-    neighbours.waitMs = patience.waitMs * THREAD_SHARE;
+    kept.patience = patience;
     counts.collect(host);
     const store = options.store === undefined ? undefined : openStore(options, options.store, purges, host);
     const waitMs = patience.waitMs * GATEWAY_SHARE;

@@ -42,6 +42,12 @@ export class KeptCache implements Holder {
     this.flights = new Flights(patience, clock, this.purges);
   }
 
+  /** How long is waited for others; for all who come from now on. */
+  set patience(patience: Patience) {
+    this.flights.patience = patience;
+    this.neighbours.waitMs = patience.waitMs * THREAD_SHARE;
+  }
+
   lookUp(key: string, headers: HeaderList): Entry | Promise<Entry | undefined> | undefined {
     const entry = this.memory.find(key, (name) => normalizedField(headers, name));
     if (entry !== undefined && judgeReuse(entry, SILENT, this.#clock.now(), false) === "use") return entry;

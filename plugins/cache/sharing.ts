@@ -4,7 +4,7 @@ import type { Entry } from "./entry.ts";
 import type { Fill } from "./fill.ts";
 import { shorten } from "./key.ts";
 import { type CacheRequest, SILENT } from "./request.ts";
-import { normalizedField } from "./vary.ts";
+import { isFor, normalizedField } from "./vary.ts";
 
 /**
  * What requests that wait for the same reply have in common.
@@ -36,9 +36,6 @@ export function openFor(x: Exchange, fill: Fill): Body {
 }
 
 /** Whether a request has the values that a reply was chosen by. */
-export function fits({ vary }: Entry, headers: HeaderList): boolean {
-  for (let i = 0; i < vary.length; i += 2) {
-    if (normalizedField(headers, vary[i]!) !== vary[i + 1]) return false;
-  }
-  return true;
+export function fits(entry: Entry, headers: HeaderList): boolean {
+  return isFor(entry, (name) => normalizedField(headers, name));
 }

@@ -3,31 +3,12 @@ import { HeaderList } from "../../../core/headers.ts";
 import { createSharedMemory, SharedMemory } from "../../../core/threads/shared-memory.ts";
 import type { Entry } from "../../../plugins/cache/entry.ts";
 import { type Holder, Neighbours } from "../../../plugins/cache/neighbours.ts";
+import { entryOf } from "../../support/cache-entries.ts";
 import { FakeClock } from "../../support/harness.ts";
 
 const NO_HEADERS = new HeaderList();
 
-const entry = (text: string): Entry => ({
-  key: "k",
-  url: "example.com/",
-  status: 200,
-  reason: undefined,
-  headers: ["content-type", "text/plain"],
-  body: Buffer.from(text),
-  part: undefined,
-  vary: [],
-  tags: [],
-  requestedAtMs: 0,
-  respondedAtMs: 0,
-  initialAgeMs: 0,
-  freshMs: 1000,
-  staleWhileRevalidateMs: 0,
-  staleIfErrorMs: 0,
-  mustRevalidate: false,
-  alwaysValidate: false,
-  fillMs: 1,
-  version: 0,
-});
+const entry = (text: string): Entry => entryOf({ key: "k", body: Buffer.from(text) });
 
 const open: Neighbours[] = [];
 afterEach(() => {
