@@ -56,9 +56,10 @@ export class Profiler {
    */
   cpuProfile(ms: number, signal: AbortSignal): Promise<string> {
     return this.#alone(async () => {
-      const profile = await this.#thread.startCpuProfile();
+      const profile = await this.#whileThere(this.#thread.startCpuProfile());
       await pause(ms, [signal, this.#thread.gone]);
-      const text = await profile.stop();
+      const hasEnded = this.#thread.gone?.aborted === true;
+      const text = await (hasEnded ? profile.stop() : this.#whileThere(profile.stop()));
       signal.throwIfAborted();
       return text;
     });
@@ -74,7 +75,7 @@ export class Profiler {
       const folder = await mkdtemp(join(tmpdir(), "sluice-heap-"));
       try {
         const path = join(folder, "snapshot");
-        await this.#thread.writeHeap(path);
+        await this.#whileThere(this.#thread.writeHeap(path));
         const file = await open(path);
         const { size } = await file.stat();
         return { bytes: size, stream: file.createReadStream() };
@@ -82,6 +83,22 @@ export class Profiler {
         await rm(folder, { recursive: true, force: true }); // what is open can still be read
       }
     });
+  }
+
+  /** What is asked of a thread; not all that is asked of one that ends, or has ended before, is answered. */
+  async #whileThere<T>(asked: Promise<T>): Promise<T> {
+    const { gone } = this.#thread;
+    if (gone === undefined) return await asked;
+    asked.catch(() => {});
+    const left = Promise.withResolvers<never>();
+    const leave = (): void => left.reject(new NotProfiled("gone"));
+    gone.addEventListener("abort", leave);
+    if (gone.aborted) leave();
+    try {
+      return await Promise.race([asked, left.promise]);
+    } finally {
+      gone.removeEventListener("abort", leave);
+    }
   }
 
   async #alone<T>(take: () => Promise<T>): Promise<T> {

@@ -53,6 +53,7 @@ export class RecentHits {
     const reply = this.#make(entry, nowMs, hit(ttlSeconds(entry, nowMs)));
     const { status, reason, body } = reply;
     if ((body?.length ?? 0) > PRINTED_BODY_BYTES || this.#hits.size >= MOST) return reply;
+    if (nowMs < entry.respondedAtMs) return reply; // the clock was set back: ages get less now
     const age = ageMs(entry, nowMs);
     const untilMs = nowMs + Math.min(1000 - (age % 1000), Math.floor((entry.freshMs - age) % 1000) + 1);
     const printed = new Printed();

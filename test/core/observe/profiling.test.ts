@@ -64,6 +64,32 @@ describe("a CPU profile", () => {
     } satisfies Partial<NotProfiled>);
   });
 
+  it("is given up when the thread ends before it began, or had ended", async () => {
+    const { thread, profiler, client } = setUp();
+    const unanswered = (): Promise<never> => new Promise(() => {});
+    thread.startCpuProfile = unanswered;
+    thread.heap = unanswered;
+    const taken = profiler.cpuProfile(1, client.signal);
+    thread.die();
+    const gone = { name: "NotProfiled", reason: "gone" };
+    await expect(taken).rejects.toMatchObject(gone);
+    await expect(profiler.cpuProfile(1, client.signal)).rejects.toMatchObject(gone);
+    await expect(profiler.heapSnapshot()).rejects.toMatchObject(gone);
+  });
+
+  it("is given up when the thread ends while it tells what was found", async () => {
+    const { thread, profiler, client } = setUp();
+    const asked = Promise.withResolvers<void>();
+    thread.profile = () => {
+      asked.resolve();
+      return new Promise(() => {});
+    };
+    const taken = profiler.cpuProfile(1, client.signal);
+    await asked.promise;
+    thread.die();
+    await expect(taken).rejects.toMatchObject({ name: "NotProfiled", reason: "gone" });
+  });
+
   it("is not taken while another one is, or a heap snapshot; afterwards it is", async () => {
     const { thread, profiler, client } = setUp();
     const busy = { name: "NotProfiled", reason: "busy" };
