@@ -3,7 +3,8 @@
  * being kept, it comes as fast as the upstream sends it and each reader takes it at its own pace. Once it is not (any
  * more), what all readers have taken is let go, and the slowest of them sets the pace.
  */
-import type { Body, EndListener, Sink } from "../../core/plugin.ts";
+import type { Body, Sink } from "../../core/plugin.ts";
+import { Reader, type Readable } from "./reader.ts";
 
 /** Bytes that may wait for the slowest reader of a body that is not kept. */
 const HIGH_WATER_BYTES = 64 * 1024;
@@ -33,7 +34,7 @@ export class FillBudget {
   }
 }
 
-export class Fill implements Sink {
+export class Fill implements Sink, Readable {
   readonly length: number | undefined;
   readonly #source: Body;
   readonly #listener: FillListener;
@@ -176,12 +177,10 @@ export class Fill implements Sink {
     this.#counted = 0;
   }
 
-  /** The chunk at a reader's position; undefined when it has not come yet. */
   chunkAt(position: number): Buffer | undefined {
     return this.#chunks[position - this.#dropped];
   }
 
-  /** True when a reader that is there has everything before it. */
   isEndAt(position: number): boolean {
     return this.#ended && position - this.#dropped >= this.#chunks.length;
   }
@@ -194,7 +193,6 @@ export class Fill implements Sink {
     return this.#trailers;
   }
 
-  /** A reader took something, so that the next may come. */
   onTaken(): void {
     if (this.isKept || this.#writing || this.#over) return;
     this.#trim();
@@ -203,7 +201,6 @@ export class Fill implements Sink {
     this.#source.resume();
   }
 
-  /** A reader has all of it, or wants no more. */
   leave(reader: Reader): void {
     const at = this.#readers.indexOf(reader);
     if (at === -1) return;
@@ -241,87 +238,4 @@ export class Fill implements Sink {
 
 function onAloneForLong(fill: Fill): void {
   fill.giveUpAlone();
-}
-
-/** The body of one reply that is read from a fill. */
-export class Reader implements Body, EndListener {
-  /** Chunks that were taken. */
-  position = 0;
-  readonly #fill: Fill;
-  #sink: Sink | undefined;
-  #blocked = false;
-  #pumping = false;
-  #done = false;
-  #cancelled: Error | undefined;
-
-  constructor(fill: Fill) {
-    this.#fill = fill;
-  }
-
-  get length(): number | undefined {
-    return this.#fill.length;
-  }
-
-  start(sink: Sink): void {
-    this.#sink = sink;
-    const error = this.#cancelled ?? this.#fill.error;
-    if (error !== undefined) sink.fail(error);
-    else this.pump();
-  }
-
-  resume(): void {
-    if (!this.#blocked) return;
-    this.#blocked = false;
-    this.pump();
-    if (!this.#done) this.#fill.onTaken();
-  }
-
-  cancel(reason: Error = new Error("body not wanted")): void {
-    if (this.#done) return;
-    this.#cancelled = reason;
-    this.#leave();
-  }
-
-  /** The exchange that it is for has ended, whether it was read or not. */
-  onExchangeEnd(): void {
-    this.cancel();
-  }
-
-  /** Gives the sink what is there, as long as it takes it. */
-  pump(): void {
-    const sink = this.#sink;
-    if (sink === undefined || this.#blocked || this.#pumping || this.#done) return;
-    this.#pumping = true;
-    const fill = this.#fill;
-    for (;;) {
-      const chunk = fill.chunkAt(this.position);
-      if (chunk === undefined) break;
-      this.position++;
-      if (fill.isEndAt(this.position)) return this.#end(sink, chunk);
-      if (!sink.write(chunk)) this.#blocked = true;
-      if (this.#blocked || this.#done) break;
-    }
-    this.#pumping = false;
-    if (!this.#done && !this.#blocked && fill.isEndAt(this.position)) this.#end(sink, undefined);
-  }
-
-  /** The source broke off. */
-  break(error: Error): void {
-    if (this.#done) return;
-    const sink = this.#sink;
-    this.#leave();
-    sink?.fail(error);
-  }
-
-  #end(sink: Sink, last: Buffer | undefined): void {
-    const { trailers } = this.#fill;
-    this.#leave();
-    sink.end(last, trailers);
-  }
-
-  #leave(): void {
-    this.#done = true;
-    this.#sink = undefined;
-    this.#fill.leave(this);
-  }
 }

@@ -106,3 +106,9 @@ function read(headers: HeaderList): CacheRequest {
   if (cacheControl === undefined) said.noCache = /^no-cache\b/i.test(headers.get("pragma") ?? "");
   return said;
 }
+
+/** A request that demands nothing of caches. */
+export function withoutDirectives(request: CacheRequest): CacheRequest {
+  const { isAuthorized, ifNoneMatch, ifModifiedSince, hasPrecondition, range, ifRange } = request;
+  return { ...SILENT, isAuthorized, ifNoneMatch, ifModifiedSince, hasPrecondition, range, ifRange };
+}

@@ -70,3 +70,9 @@ function finish(reply: Reply, entry: Entry, nowMs: number, status: string): Repl
   reply.headers.raw.push("age", String(ageSeconds(entry, nowMs)), "cache-status", status);
   return reply;
 }
+
+/** Cookies are not stored, but are for the one whose request has brought them. */
+export function withCookies(reply: Reply, cookies: readonly string[]): Reply {
+  for (const cookie of cookies) reply.headers.append("set-cookie", cookie);
+  return reply;
+}

@@ -20,17 +20,18 @@ import type { Entry } from "./entry.ts";
 import type { FillBudget } from "./fill.ts";
 import { Flight, forkFor, type Landing, learn, takeReply } from "./flight.ts";
 import type { Flights } from "./flights.ts";
-import { askedOf, isAuthorized, urlOf } from "./head.ts";
-import { invalidatedUrls, isUnsafe } from "./invalidation.ts";
+import { askedOf, isAuthorized } from "./head.ts";
+import { isUnsafe } from "./invalidation.ts";
 import type { FieldOf, MemoryLevel } from "./level.ts";
 import type { Levels } from "./levels.ts";
+import { Passage } from "./passage.ts";
 import { makeStale } from "./purges.ts";
 import type { ReplyNotes } from "./reply-notes.ts";
-import { type CacheRequest, readRequest, SILENT } from "./request.ts";
+import { type CacheRequest, readRequest, SILENT, withoutDirectives } from "./request.ts";
 import { judgeReuse } from "./reuse.ts";
 import { RecentHits } from "./recent-hits.ts";
 import type { CacheRules } from "./rules.ts";
-import { notModified, replyFrom, storedReply, ttlSeconds, wholeReply } from "./serve.ts";
+import { notModified, replyFrom, storedReply, ttlSeconds, wholeReply, withCookies } from "./serve.ts";
 import { isAboutRequest } from "./storable.ts";
 import { fits, mayShare, openFor, topicOf } from "./sharing.ts";
 import { normalizedField } from "./vary.ts";
@@ -51,7 +52,6 @@ interface Wanted {
 }
 
 export class CacheStage {
-  readonly #next: Handler;
   readonly #rules: CacheRules;
   readonly #levels: Levels;
   /** What is at hand. */
@@ -61,7 +61,7 @@ export class CacheStage {
   readonly #carrier: Carrier;
   readonly #clock: Clock;
   readonly #random: () => number;
-  readonly #notes: ReplyNotes;
+  readonly #passage: Passage;
   readonly #recent = new RecentHits(storedReply);
   readonly #recentlySame = new RecentHits(notModified);
   /** Headers of the request that is being looked up: one function reads them all. */
@@ -79,7 +79,6 @@ export class CacheStage {
     host: Pick<Host, "clock" | "log" | "random">,
   ) {
     const { clock, log } = host;
-    this.#next = next;
     this.#rules = rules;
     this.#levels = levels;
     this.#memory = levels.memory;
@@ -87,7 +86,7 @@ export class CacheStage {
     this.#clock = clock;
     this.#random = () => host.random();
     this.#flights = flights;
-    this.#notes = notes;
+    this.#passage = new Passage({ next, keys: rules.keys, levels, flights, counts, notes });
     this.#carrier = new Carrier({ next, rules, levels, flights, counts, clock, log, budget, notes });
   }
 
@@ -95,9 +94,9 @@ export class CacheStage {
     const { method } = x;
     const { cachesPost, bypass } = this.#rules;
     if (method !== "GET" && method !== "HEAD" && !(cachesPost && method === "POST")) {
-      return isUnsafe(method) ? this.#change(x) : this.#pass(x, "method");
+      return isUnsafe(method) ? this.#passage.change(x) : this.#passage.pass(x, "method");
     }
-    for (let i = 0; i < bypass.length; i++) if (bypass[i]!(x)) return this.#pass(x, "bypass");
+    for (let i = 0; i < bypass.length; i++) if (bypass[i]!(x)) return this.#passage.pass(x, "bypass");
     if (x.body !== null) return this.#askWithBody(x);
     if (method === "POST") return this.#look(x, `${this.#rules.keys.of(x)}\nbody`);
     return this.#look(x, this.#rules.keys.of(x));
@@ -106,7 +105,7 @@ export class CacheStage {
   #look(x: Exchange, key: string): Reply | Promise<Reply> {
     let request = readRequest(x.headers);
     if (this.#rules.ignoresRequests && request !== SILENT) request = withoutDirectives(request);
-    if (request.hasPrecondition) return this.#pass(x, "request");
+    if (request.hasPrecondition) return this.#passage.pass(x, "request");
     this.#headers = x.headers;
     const entry = this.#memory.find(key, this.#fieldOf);
     if (entry === undefined) {
@@ -264,7 +263,7 @@ export class CacheStage {
     const asked = askedOf(x, request, this.#rules.keys);
     const { version } = this.#levels.purges;
     const requestedAtMs = this.#clock.now();
-    const reply = await this.#send(x);
+    const reply = await this.#passage.send(x);
     const times = { requestedAtMs, respondedAtMs: this.#clock.now() };
     this.#counts.requests.miss++;
     this.#headers = asked.headers;
@@ -283,54 +282,11 @@ export class CacheStage {
     return reply;
   }
 
-  /** The cache has nothing to do with it. */
-  async #pass(x: Exchange, why: Forwarded, detail?: string): Promise<Reply> {
-    this.#counts.requests.bypass++;
-    const reply = await this.#send(x);
-    addStatus(reply.headers, sent({ why, detail }));
-    return reply;
-  }
-
-  /** Sends what brings nothing that is stored. What the reply tells the cache alone is done and taken away. */
-  async #send(x: Exchange): Promise<Reply> {
-    const reply = await this.#next(x);
-    this.#notes.takeTags(reply.headers);
-    const purging = this.#notes.obey(x, reply.headers);
-    if (purging !== undefined) await purging;
-    return reply;
-  }
-
-  /** What is stored is not right any more once the upstream has agreed to the change (RFC 9111 section 4.4). */
-  async #change(x: Exchange): Promise<Reply> {
-    const { keys } = this.#rules;
-    const key = keys.ofTarget(x, x.path, x.search);
-    const url = urlOf(x);
-    const { path } = x;
-    this.#counts.requests.bypass++;
-    const reply = await this.#send(x);
-    const [own, ...others] = invalidatedUrls(url, reply.status, reply.headers);
-    if (own !== undefined) this.#invalidate(key);
-    // What other URLs become in the stages above is not known here.
-    if (path === x.originalPath) {
-      for (const other of others) {
-        const { pathname, search } = new URL(other);
-        this.#invalidate(keys.ofTarget(x, pathname, search));
-      }
-    }
-    addStatus(reply.headers, sent({ why: "method" }));
-    return reply;
-  }
-
-  #invalidate(key: string): void {
-    this.#levels.drop(key);
-    this.#flights.spoil(key);
-  }
-
   /** GET with a body means nothing that is known; POST, where it is cached, is told apart by it. */
   async #askWithBody(x: Exchange): Promise<Reply> {
     const { length } = x.body!;
     if (x.method !== "POST" || length === undefined || length > MAX_ASKED_BYTES) {
-      return this.#pass(x, "bypass", "body");
+      return this.#passage.pass(x, "bypass", "body");
     }
     const bytes = await x.bufferBody(MAX_ASKED_BYTES);
     const digest = createHash("sha256").update(bytes).digest("base64url");
@@ -343,16 +299,4 @@ export class CacheStage {
 /** A request for all that there is. */
 function isPlain(x: Exchange, { range }: CacheRequest): boolean {
   return range === undefined && x.method === "GET";
-}
-
-/** A request that demands nothing of caches. */
-function withoutDirectives(request: CacheRequest): CacheRequest {
-  const { isAuthorized, ifNoneMatch, ifModifiedSince, hasPrecondition, range, ifRange } = request;
-  return { ...SILENT, isAuthorized, ifNoneMatch, ifModifiedSince, hasPrecondition, range, ifRange };
-}
-
-/** Cookies are not stored, but are for the one whose request has brought them. */
-function withCookies(reply: Reply, cookies: readonly string[]): Reply {
-  for (const cookie of cookies) reply.headers.append("set-cookie", cookie);
-  return reply;
 }
