@@ -4,8 +4,10 @@ export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
     exclude: ["test/fixtures/**"],
-    testTimeout: 20_000,
-    hookTimeout: 30_000,
+    // No promises of speed: what hangs is to end, on the busiest machine.
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
+    expect: { poll: { timeout: 30_000 } },
     pool: "forks",
     execArgv: ["--expose-gc"],
     maxWorkers: 2,

@@ -439,9 +439,9 @@ describe("watching", () => {
     await control.start();
     await control.watch();
     await write(sourceOf("2", { include: ["more.json"] }));
-    await expect.poll(() => control.failure, { timeout: 5000 }).toBeDefined();
+    await expect.poll(() => control.failure).toBeDefined();
     await writeFile(join(folder, "more.json"), "{}");
-    await expect.poll(() => control.generation, { timeout: 5000 }).toBe(2);
+    await expect.poll(() => control.generation).toBe(2);
     expect(control.failure).toBeUndefined();
   });
 });

@@ -93,7 +93,7 @@ routes:
   ]) {
     expect(text).not.toContain(secret);
   }
-}, 60_000);
+});
 
 it("makes no hash of nothing, or of more than a line", async () => {
   for (const input of ["", "\n", "one\ntwo\n"]) {

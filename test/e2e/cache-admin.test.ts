@@ -158,6 +158,6 @@ describe("caches with the same store", () => {
     const [key] = (await redis.ask("keys", "*cache:purges")).split("\n");
     const last = Number(/^\[(\d+)/.exec(await redis.ask("lindex", key!, "-1"))![1]);
     await redis.ask("rpush", key!, JSON.stringify([last + 1, "tag", "news", false, "unheard"]));
-    await expect.poll(both, { timeout: 5000 }).toEqual(["newer", "newer"]);
+    await expect.poll(both).toEqual(["newer", "newer"]);
   });
 });

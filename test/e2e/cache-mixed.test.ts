@@ -131,4 +131,4 @@ it("everybody gets what is right for them, whatever they and others ask, and wha
     expect(await gateway.metric("store_lookups_total", 'result="hit"')).toBeGreaterThan(0);
     expect(await gateway.metric("store_lookups_total", 'result="corrupt"')).toBe(0);
   }
-}, 60_000);
+});

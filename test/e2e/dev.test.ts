@@ -61,9 +61,7 @@ function openDev(folder: string): Dev {
   };
 }
 
-it("shows what scripts do and how they fail, and what is wrong with a saved file until it is right", {
-  timeout: 60_000,
-}, async () => {
+it("shows what scripts do and how they fail, and what is wrong with a saved file until it is right", async () => {
   const folder = await mkdtemp(join(tmpdir(), "sluice-dev-"));
   onTestFinished(() => rm(folder, { recursive: true, force: true }));
   await mkdir(join(folder, "plugins"));

@@ -105,7 +105,7 @@ beforeAll(async () => {
   await writeFile(join(folder, "gateway.yaml"), CONFIG);
   cli = await startCli(["-c", join(folder, "gateway.yaml"), "--no-supervise"]);
   both = await connectBoth();
-}, 60_000);
+});
 
 afterAll(async () => {
   for (const connection of both) connection.close();
@@ -171,7 +171,7 @@ it("shows what both threads counted, resets a key on both, bans it and lifts the
     status: 404,
     known: expect.arrayContaining(["users:global-limit", "users:ip-limit"]),
   });
-}, 60_000);
+});
 
 it("counts over all routes together, and by itself where a route has a rate of its own", async () => {
   const paths = ["/users", "/orders", "/dear", "/users", "/orders"];
@@ -186,7 +186,7 @@ it("counts over all routes together, and by itself where a route has a rate of i
     "dear:global-limit",
     "dear:ip-limit",
   ]);
-}, 60_000);
+});
 
 it("shows no secrets, though they are counted by", async () => {
   const secret = { "x-api-key": "s3cret-of-mobile" };
@@ -198,7 +198,7 @@ it("shows no secrets, though they are counted by", async () => {
   expect(await both[0].get("/keys", secret)).toBe(200);
   const metrics = await (await fetch(`${cli.adminUrl}/metrics`)).text();
   expect(JSON.stringify([shown, cli.lines]) + metrics).not.toContain("s3cret");
-}, 60_000);
+});
 
 it("counts consumers wherever they come from, by the rate of their tier", async () => {
   const ask = (name: string, i: number): Promise<number> =>
@@ -220,7 +220,7 @@ it("counts consumers wherever they come from, by the rate of their tier", async 
   await admin("/known:user-limit/keys/bob", "DELETE");
   expect(await ask("bob", 7)).toBe(200);
   expect(await ask("ann", 8)).toBe(429);
-}, 60_000);
+});
 
 it("says that nothing is known of keys while their store is away", async () => {
   expect(await both[0].get("/shared")).toBe(200);
@@ -242,4 +242,4 @@ it("says that nothing is known of keys while their store is away", async () => {
     status: 503,
     code: "STORE_UNAVAILABLE",
   });
-}, 60_000);
+});

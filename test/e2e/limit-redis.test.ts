@@ -57,27 +57,23 @@ describe("two gateways on one Redis", () => {
     ["hybrid", 120],
   ] as const;
 
-  it.each(["exact", "lease"])(
-    "admit no more than the limit in any window: %s",
-    async (mode) => {
-      const lease = mode === "lease" ? { lease: {} } : {};
-      const stages = Object.fromEntries(
-        BOUNDS.map(([algorithm]) => [algorithm, { ...RATE, ...lease, algorithm }]),
-      );
-      const gateways = await start(2, limiting(redis(), stages));
-      await Promise.all(
-        BOUNDS.map(async ([algorithm, bound]) => {
-          const asked = await hammer(gateways, algorithm, 4, lasting(4000));
-          expect(mostWithin(1000, asked), algorithm).toBeLessThanOrEqual(bound);
-          const admitted = asked.filter(({ status }) => status === 200).length;
-          expect(admitted, algorithm).toBeGreaterThan(60);
-          expect(admitted, algorithm).toBeLessThanOrEqual(60 * 6);
-        }),
-      );
-      for (const gateway of gateways) expect(gateway.told).toEqual([]);
-    },
-    30_000,
-  );
+  it.each(["exact", "lease"])("admit no more than the limit in any window: %s", async (mode) => {
+    const lease = mode === "lease" ? { lease: {} } : {};
+    const stages = Object.fromEntries(
+      BOUNDS.map(([algorithm]) => [algorithm, { ...RATE, ...lease, algorithm }]),
+    );
+    const gateways = await start(2, limiting(redis(), stages));
+    await Promise.all(
+      BOUNDS.map(async ([algorithm, bound]) => {
+        const asked = await hammer(gateways, algorithm, 4, lasting(4000));
+        expect(mostWithin(1000, asked), algorithm).toBeLessThanOrEqual(bound);
+        const admitted = asked.filter(({ status }) => status === 200).length;
+        expect(admitted, algorithm).toBeGreaterThan(60);
+        expect(admitted, algorithm).toBeLessThanOrEqual(60 * 6);
+      }),
+    );
+    for (const gateway of gateways) expect(gateway.told).toEqual([]);
+  });
 });
 
 describe("without Redis", () => {
@@ -90,7 +86,7 @@ describe("without Redis", () => {
   };
   /** What is asked until its store has decided it. */
   const decided = (gateway: LimitedGateway, stage: string, key: string): Promise<void> =>
-    expect.poll(async () => (await gateway.ask(stage, key)).status, { timeout: 10_000 }).toBe(200);
+    expect.poll(async () => (await gateway.ask(stage, key)).status).toBe(200);
 
   it("a gateway starts, does what onStoreError says, and counts there as soon as it comes", async () => {
     await server.kill();
@@ -108,7 +104,7 @@ describe("without Redis", () => {
     expect(await gateway.metric("sluice_limit_standby", "local")).toBe(0);
     await askUntil(gateway, BACK, "allow");
     expect(gateway.told).toEqual([LOST, BACK]);
-  }, 30_000);
+  });
 
   it("that hangs, only the first requests wait, and then one now and then", async () => {
     const rate = { ...STAGES.local, rate: "1000000/1h", timeout: "100ms" };
@@ -130,7 +126,7 @@ describe("without Redis", () => {
     expect(waited.length).toBeLessThanOrEqual(40);
     expect(asked.length).toBeGreaterThan(200);
     expect(gateway.told).toEqual([LOST, BACK]);
-  }, 30_000);
+  });
 
   it("that went away under load, no request is lost, and the limit holds again when it is back", async () => {
     const rate = { ...STAGES.local, rate: "1000000/1h" };
@@ -147,7 +143,7 @@ describe("without Redis", () => {
     const both = await Promise.all(gateways.map((gateway) => gateway.statuses("deny", 8, "b")));
     expect(both.flat().filter((status) => status === 200)).toHaveLength(8);
     for (const { told } of gateways) expect(told).toEqual([LOST, BACK]);
-  }, 30_000);
+  });
 
   it("that is slow, it does without until it is fast again", async () => {
     const proxy: SlowProxy = using.use(await startSlowProxy(server.port));
@@ -160,7 +156,7 @@ describe("without Redis", () => {
     await askUntil(gateway, BACK, "allow");
     expect(await gateway.statuses("deny", 6)).toEqual([...times(5, 200), 429]);
     expect(gateway.told).toEqual([LOST, BACK]);
-  }, 30_000);
+  });
 });
 
 describe("a Redis that answers", () => {
@@ -174,7 +170,7 @@ describe("a Redis that answers", () => {
     await server.ask("script", "flush");
     expect(await gateway.statuses("deny", 6)).toEqual([200, 200, 200, 200, 200, 429]);
     expect(gateway.told).toEqual([]);
-  }, 30_000);
+  });
 
   it("and is full counts as one that is away, until there is room", async () => {
     const [gateway] = (await start(1, limiting(redis(), STAGES))) as [LimitedGateway];
@@ -192,7 +188,7 @@ describe("a Redis that answers", () => {
     await askUntil(gateway, BACK, "local");
     expect(await gateway.statuses("deny", 8)).toEqual([...times(7, 200), 429]);
     expect(gateway.told).toEqual([LOST, BACK]);
-  }, 30_000);
+  });
 
   it("and has become a replica counts as one that is away, until it is a primary", async () => {
     const [gateway] = (await start(1, limiting(redis(), STAGES))) as [LimitedGateway];
@@ -206,5 +202,5 @@ describe("a Redis that answers", () => {
     await askUntil(gateway, BACK, "local");
     expect(await gateway.statuses("deny", 9, "c")).toEqual([...times(8, 200), 429]);
     expect(gateway.told).toEqual([LOST, BACK]);
-  }, 30_000);
+  });
 });

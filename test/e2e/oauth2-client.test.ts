@@ -66,7 +66,7 @@ routes:
   expect(await ask()).toBe("503");
   expect(upstream.seen).toHaveLength(0);
   oauth.answer = () => ({ access_token: "planted-token", token_type: "bearer", expires_in: 3600 });
-  await expect.poll(ask, { timeout: 5000 }).toBe("Bearer planted-token");
+  await expect.poll(ask).toBe("Bearer planted-token");
   const asked = oauth.asked.length;
 
   // The token is there after a reload, and while its server is away.

@@ -171,4 +171,4 @@ routes:
   expect(text).not.toContain("planted");
   expect(text).not.toContain(sealed.slice(0, 50));
   expect(text).not.toContain(token!.slice(7));
-}, 40_000);
+});

@@ -85,7 +85,7 @@ it("checks access tokens of RFC 9068 while keys rotate, are lost, and cannot be 
   })();
   oidc.rotate();
   const second = await getToken(ofResource);
-  await expect.poll(() => ask(cli, second), { timeout: 5000 }).toBe(200);
+  await expect.poll(() => ask(cli, second)).toBe(200);
   isOver = true;
   await traffic;
   expect([...statuses]).toEqual([200]);
@@ -106,7 +106,7 @@ it("checks access tokens of RFC 9068 while keys rotate, are lost, and cannot be 
 
   // An outage: keys that are known go on to count, and others can be neither right nor wrong.
   oidc.state = "broken";
-  await expect.poll(() => ask(cli, forge("unknown")), { timeout: 5000 }).toBe(503);
+  await expect.poll(() => ask(cli, forge("unknown"))).toBe(503);
   expect(await ask(cli, second)).toBe(200);
   const [head = "", , signature = ""] = second.split(".");
   const changed = {
@@ -118,9 +118,9 @@ it("checks access tokens of RFC 9068 while keys rotate, are lost, and cannot be 
   // The first key is lost, and what it signed ends with it.
   oidc.state = "up";
   oidc.rotate(true);
-  await expect.poll(() => ask(cli, first), { timeout: 5000 }).toBe(401);
+  await expect.poll(() => ask(cli, first)).toBe(401);
   expect(await ask(cli, await getToken(ofResource))).toBe(200);
-}, 30_000);
+});
 
 it("asks about opaque tokens, which end when they are taken back", async () => {
   await using cli = await start(`- plugin: auth
@@ -142,7 +142,7 @@ it("asks about opaque tokens, which end when they are taken back", async () => {
   expect(await ask(cli, `${token.slice(1)}x`)).toBe(401);
 
   await oidc.revoke(token);
-  await expect.poll(() => ask(cli, token), { timeout: 5000 }).toBe(401);
+  await expect.poll(() => ask(cli, token)).toBe(401);
   const other = await getToken();
   for (const state of ["slow", "broken"] as const) {
     oidc.state = state;
@@ -181,4 +181,4 @@ it("gives an upstream tokens that the provider takes, and another before one end
   expect(oidc.count("POST /token")).toBe(2);
   oidc.state = "broken";
   expect(await ask(cli)).toBe(200);
-}, 20_000);
+});

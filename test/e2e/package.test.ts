@@ -14,7 +14,7 @@ let installed: InstalledPackage;
 
 beforeAll(async () => {
   installed = await installPackage();
-}, 120_000);
+});
 
 afterAll(() => installed?.remove());
 
@@ -56,7 +56,7 @@ async function startInstalled(config: string): Promise<{ url: string; stop(): Pr
   throw new Error("sluice ended before it served");
 }
 
-describe("the package", { timeout: 60_000 }, () => {
+describe("the package", () => {
   it("holds what it needs and nothing else", async () => {
     expect((await readdir(installed.packageFolder)).sort()).toEqual([
       "CHANGELOG.md",
@@ -257,7 +257,7 @@ export { ConfigLoadError };
   });
 });
 
-describe("the command", { timeout: 60_000 }, () => {
+describe("the command", () => {
   const bin = join(ROOT, "bin/sluice.js");
   const refusal = (version: string): string =>
     `sluice needs Node 26 or newer; this is ${version}. \`npm install node@26\` brings it into a project.\n`;

@@ -35,9 +35,7 @@ function ask(url: string): Promise<number> {
   });
 }
 
-it("counts what all threads did with a script, and sets it back on all of them", {
-  timeout: 60_000,
-}, async () => {
+it("counts what all threads did with a script, and sets it back on all of them", async () => {
   const folder = await mkdtemp(join(tmpdir(), "sluice-scripts-admin-"));
   onTestFinished(() => rm(folder, { recursive: true, force: true }));
   await mkdir(join(folder, "plugins"));

@@ -154,7 +154,7 @@ describe("a gateway that ends without being asked", () => {
     expect(await (await fetch(cli.url)).text()).toBe("hello");
   });
 
-  it("is given up after a crash loop, with status 70", { timeout: 40_000 }, async () => {
+  it("is given up after a crash loop, with status 70", async () => {
     const env = { ...MISBEHAVE, CRASH_ON_RESTART: "yes" };
     await using cli = await startCli(["-c", await write(RESPOND)], env);
     process.kill(cli.gatewayPid, "SIGKILL");
@@ -167,7 +167,7 @@ describe("a gateway that ends without being asked", () => {
 });
 
 describe("a gateway that hangs", () => {
-  it("is killed and started again when its only thread does", { timeout: 60_000 }, async () => {
+  it("is killed and started again when its only thread does", async () => {
     await using cli = await startCli(["-c", await write(RESPOND)], MISBEHAVE);
     const restarted = nextServes(cli);
     process.kill(cli.gatewayPid, "SIGWINCH");
@@ -239,9 +239,7 @@ describe("the supervisor", () => {
     process.kill(supervisor, "SIGHUP");
     await shown(/reload: the configuration is the one that serves/);
     terminal.kill("SIGKILL");
-    await expect
-      .poll(() => [parentOf(gateway), parentOf(supervisor)], { timeout: 10_000 })
-      .toEqual([undefined, undefined]);
+    await expect.poll(() => [parentOf(gateway), parentOf(supervisor)]).toEqual([undefined, undefined]);
   });
 
   it("is who stops the gateway: signals to that process alone are left to it", async () => {

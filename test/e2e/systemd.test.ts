@@ -33,7 +33,7 @@ describe.each([[[]], [["--no-supervise"]]])("sluice start %s under systemd", (fl
     await manager.told(/^RELOADING=1\|MONOTONIC_USEC=\d+/);
     await cli.logged((line) => String(line["msg"]).startsWith("reload"));
     const readies = (): string[] => manager.messages.filter((text) => text.startsWith("READY=1"));
-    await expect.poll(readies, { timeout: 10_000 }).toHaveLength(2);
+    await expect.poll(readies).toHaveLength(2);
     expect(await cli.stop()).toBe(0);
     await manager.told(/^STOPPING=1/);
     expect(manager.messages.map((text) => text.split("=")[0])).toEqual([
@@ -48,7 +48,7 @@ describe.each([[[]], [["--no-supervise"]]])("sluice start %s under systemd", (fl
     await using manager = await startServiceManager(join(folder, "notify"));
     await using cli = await startCli(["-c", file, ...flags], { ...manager.env, WATCHDOG_USEC: "200000" });
     const meals = (): string[] => manager.messages.filter((text) => text === "WATCHDOG=1");
-    await expect.poll(() => meals().length, { timeout: 10_000 }).toBeGreaterThan(1);
+    await expect.poll(() => meals().length).toBeGreaterThan(1);
     expect(await cli.stop()).toBe(0);
   });
 
@@ -72,6 +72,6 @@ it("tells systemd that it starts the gateway again, and when it serves again", a
   process.kill(first, "SIGKILL");
   await manager.told(/^STATUS=Starting again after a crash: killed by SIGKILL$/);
   const last = (): string | undefined => manager.messages.at(-1);
-  await expect.poll(last, { timeout: 10_000 }).toMatch(/^READY=1\|STATUS=Serving \(process \d+\)$/);
+  await expect.poll(last).toMatch(/^READY=1\|STATUS=Serving \(process \d+\)$/);
   expect(manager.messages.at(-1)).not.toContain(String(first));
 });

@@ -20,7 +20,7 @@ async function write(name: string, text: string): Promise<void> {
   await writeFile(join(folder, name), text);
 }
 
-describe("sluice test", { timeout: 60_000 }, () => {
+describe("sluice test", () => {
   it("runs what `sluice plugin new` has written, in the folder that the configuration names", async () => {
     await write(
       "gateways/gateway.yaml",

@@ -159,7 +159,7 @@ it("targets that are found reach all threads", async () => {
   expect(await statuses()).toEqual([201, 201]);
   await writeFile(`${file}.new`, JSON.stringify([upstream.url]));
   await rename(`${file}.new`, file);
-  await expect.poll(statuses, { timeout: 10_000 }).toEqual([200, 200]);
+  await expect.poll(statuses).toEqual([200, 200]);
 });
 
 /** The configuration with other stages on the route for everything. */
@@ -194,7 +194,7 @@ it("targets are checked once, and what checks find holds on all threads", async 
 it("an upstream is looked after until no thread has a request of its generation left", async () => {
   await start();
   const waiting = both[1].get("hold");
-  await expect.poll(() => held.length, { timeout: 5000 }).toBe(1);
+  await expect.poll(() => held.length).toBe(1);
   gateway.source = withStages([{ plugin: "tell-thread" }, { plugin: "hostile" }]);
   gateway.source = { ...gateway.source, upstreams: {} };
   await gateway.control.reload();
@@ -203,7 +203,7 @@ it("an upstream is looked after until no thread has a request of its generation 
   expect(await isKnown()).toBe(true);
   held[0]!.end("done");
   expect(await waiting).toMatchObject({ text: "done" });
-  await expect.poll(isKnown, { timeout: 5000 }).toBe(false);
+  await expect.poll(isKnown).toBe(false);
 });
 
 it("upstreams are looked after also while all threads are replaced at once", async () => {
@@ -214,7 +214,7 @@ it("upstreams are looked after also while all threads are replaced at once", asy
   await gateway.control.reload();
   await Promise.all(both.map((each) => each.get("exit").catch(() => {})));
   const isBack = ({ msg }: Record<string, unknown>): boolean => msg === "a new data thread serves";
-  await expect.poll(() => gateway.lines.filter(isBack).length, { timeout: 10_000 }).toBe(2);
+  await expect.poll(() => gateway.lines.filter(isBack).length).toBe(2);
   const { id } = (await shown()).targets[0]!;
   await gateway.control.change("upstreams", "main", { target: id, set: { state: "disabled" } });
   both = [await connectTo(0, gateway.url), await connectTo(1, gateway.url)];

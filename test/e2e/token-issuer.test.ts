@@ -61,9 +61,7 @@ routes:
 
 type Tokens = Record<"access_token" | "refresh_token", string>;
 
-it("logs users in for all gateways, each token once, and nobody while the store is away", {
-  timeout: 60_000,
-}, async () => {
+it("logs users in for all gateways, each token once, and nobody while the store is away", async () => {
   await using redis = await startRedis();
   writeUsers(PASSWORD);
   const config = writeConfig("here.yaml", redis.url, `publicKey: "${publicPem}"`);

@@ -39,7 +39,7 @@ async function upgrade(cli: RunningCli): Promise<void> {
 }
 
 describe.each([1, 2])("an upgrade of %i data threads under load", (threads) => {
-  it("loses no request, several times in a row", { timeout: 60_000 }, async () => {
+  it("loses no request, several times in a row", async () => {
     await using upstream = await startUpstream((_request, response) => response.end("done"));
     await writeFile(file, proxy(upstream.url, threads));
     await using cli = await startCli(["-c", file]);
@@ -70,7 +70,7 @@ routes: [{ name: all, match: { path: /* }, pipeline: [{ plugin: respond, body: h
 `;
 
 describe("an upgrade", () => {
-  it("runs the configuration on disk, with another number of threads", { timeout: 60_000 }, async () => {
+  it("runs the configuration on disk, with another number of threads", async () => {
     await writeFile(file, RESPOND);
     await using cli = await startCli(["-c", file, "--no-watch"]);
     for (const threads of [2, 3, 1]) {
@@ -117,7 +117,6 @@ describe("an upgrade", () => {
 
   it.each([1, 2])(
     "that fails when sockets are taken over already loses no request (%i threads)",
-    { timeout: 60_000 },
     async (threads) => {
       await using upstream = await startUpstream((_request, response) => response.end("done"));
       // Its port is in use: by the upstream.

@@ -87,7 +87,7 @@ async function untilIdle(adminUrl: string): Promise<string[]> {
 }
 
 describe("upstreams that a swap changes, removes, renames and finds elsewhere", () => {
-  it("cost no client a request, and nothing is left under way", { timeout: 60_000 }, async () => {
+  it("cost no client a request, and nothing is left under way", async () => {
     await using a = await startUpstream((_request, response) => response.end("ok"));
     await using b = await startUpstream((_request, response) => response.end("ok"));
     const file = join(folder, "gateway.json");

@@ -55,7 +55,7 @@ describe("a thread's health", () => {
   it("tells no more than the lateness: an idle event loop is not late", async () => {
     const { read, find } = setUp();
     await expect.poll(async () => (await read()).eventLoopDelayMs.max).toBeGreaterThan(0);
-    await expect.poll(async () => (await read()).eventLoopDelayMs.p50, { timeout: 10_000 }).toBeLessThan(15);
+    await expect.poll(async () => (await read()).eventLoopDelayMs.p50).toBeLessThan(15);
     const delay = await find("sluice_event_loop_delay_seconds");
     expect(delay.series).toEqual(['quantile="0.5"', 'quantile="0.99"', 'quantile="1"']);
     expect(delay.merge).toBe("thread");

@@ -81,4 +81,4 @@ it("waits with a stage behind calls that are slow, however long that takes", asy
   await keeper.addStage(stage("second"));
   expect([await slow, keeper.isolate === isolate]).toEqual([undefined, true]);
   keeper.close();
-}, 15_000);
+});

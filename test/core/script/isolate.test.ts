@@ -17,9 +17,9 @@ const open = (before: string) =>
 
 it("does not wait for a top level that cannot be cut", async () => {
   await expect(open(STALL)).rejects.toMatchObject({ fault: "stuck" });
-}, 30_000);
+});
 
 it("does not wait for what the top level has left for later", async () => {
   const isolate = await open(`JSON.parse = () => ${STALL}`);
   await expect(isolate.addStage(0, "{}")).rejects.toMatchObject({ fault: "stuck" });
-}, 30_000);
+});

@@ -42,7 +42,7 @@ const GREET = plugin(`{
   },
 }`);
 
-describe("checking types", { timeout: 60_000 }, () => {
+describe("checking types", () => {
   it("finds nothing in a sound script, in a folder with nothing else", async () => {
     expect(await check({ "greet.ts": GREET })).toEqual([]);
   });

@@ -57,7 +57,7 @@ it("writes down which script has run for a while, and that it has ended", async 
   watchdog.follow(CONFIG);
   expect(names.get(ID)).toEqual(STALLING);
   vitals.enterScript(ID, monotonicMs());
-  await expect.poll(notes, { timeout: 5000 }).toEqual([{ thread: 1, script: STALLING }]);
+  await expect.poll(notes).toEqual([{ thread: 1, script: STALLING }]);
   vitals.leaveScript();
   await expect.poll(notes).toEqual([{ thread: 1, script: STALLING }, { thread: 1 }]);
 });

@@ -28,15 +28,11 @@ const isUp = async ({ metrics }: OpenedStore): Promise<string | undefined> =>
 /** Asks until there is an answer. */
 async function answered(store: KeyValueStore, keys: readonly string[] = ["any"]): Promise<void> {
   await expect
-    .poll(
-      () =>
-        Promise.all(keys.map((key) => store.get(key))).then(
-          () => "answers",
-          () => "fails",
-        ),
-      {
-        timeout: 15_000,
-      },
+    .poll(() =>
+      Promise.all(keys.map((key) => store.get(key))).then(
+        () => "answers",
+        () => "fails",
+      ),
     )
     .toBe("answers");
 }
@@ -158,9 +154,7 @@ describe("a store in Redis", () => {
     await answered(opened.store);
     server.freeze();
     await expect
-      .poll(async () => ((await failureOf(opened.store.get("a"))).cause as Error).message, {
-        timeout: 15_000,
-      })
+      .poll(async () => ((await failureOf(opened.store.get("a"))).cause as Error).message)
       .not.toBe("no answer in 30 ms");
     expect(messages(opened)).toEqual([DOWN]);
     server.thaw();
@@ -200,7 +194,7 @@ describe("a store in Redis", () => {
     await expect.poll(() => heard).toEqual(["connected", "one"]);
     await server.kill();
     await server.start();
-    await expect.poll(() => heard.length, { timeout: 10_000 }).toBe(3);
+    await expect.poll(() => heard.length).toBe(3);
     await server.ask("publish", "sluice:channel", "two");
     await expect.poll(() => heard).toEqual(["connected", "one", "connected", "two"]);
   });
@@ -311,7 +305,7 @@ describe("a store in a Redis cluster", () => {
     const clients = await Promise.all(cluster.servers.map((each) => each.ask("client", "list")));
     const telling = clients.findIndex((list) => list.includes("name=sluice-subscriber"));
     await cluster.servers[telling]!.kill();
-    await expect.poll(() => connected, { timeout: 10_000 }).toBe(2);
+    await expect.poll(() => connected).toBe(2);
     await cluster.servers[(telling + 1) % 3]!.ask("publish", "sluice:channel", "on");
     await expect.poll(() => heard).toEqual(["on"]);
   });

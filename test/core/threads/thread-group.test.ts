@@ -160,7 +160,7 @@ describe("a data thread", () => {
     expect(await lost).toBeInstanceOf(Error);
     await gateway.logged(isReplaced);
     expect(await other.ask()).toBe("1 one");
-  }, 60_000);
+  });
 
   it("that takes the place of another serves what the others do", async () => {
     const [victim, other] = await connectBoth();

@@ -102,7 +102,7 @@ describe("a data thread that writes down its heap", () => {
     const thread = new WorkerThread(entry, start, { append: () => {} }, NO_SOCKETS, calls);
     const aheadMs = (): number => thread.vitals.beatAt - monotonicMs();
     const written = thread.profiler.heapSnapshot();
-    await expect.poll(aheadMs, { interval: 1, timeout: 15_000 }).toBeGreaterThan(60_000);
+    await expect.poll(aheadMs, { interval: 1 }).toBeGreaterThan(60_000);
     (await written).stream.destroy();
     expect(aheadMs()).toBeLessThan(1000);
     await thread.end();

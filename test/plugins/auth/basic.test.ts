@@ -258,4 +258,4 @@ it("has a bounded number wait, and says that it cannot tell for the others", asy
   expect(replies).toEqual(Array(3).fill("503 retry-after 5"));
   await Promise.all(asked);
   expect(replies.filter((reply) => reply === REFUSED)).toHaveLength(50);
-}, 60_000);
+});

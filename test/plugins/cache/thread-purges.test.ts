@@ -52,7 +52,7 @@ describe("the purges of a cache on all threads", () => {
     const [one, other] = openThreads(2).all;
     one!.spread(tag("a"));
     expect(one!.table.stateOf(tagged(0))).toBe("gone");
-    await vi.waitFor(() => expect(other!.table.stateOf(tagged(0))).toBe("gone"));
+    await expect.poll(() => other!.table.stateOf(tagged(0))).toBe("gone");
     expect(other!.table.version).toBe(1);
   });
 

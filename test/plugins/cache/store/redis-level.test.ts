@@ -218,14 +218,11 @@ describe("the second level in Redis", () => {
       await lost.start();
       await gateway.purgeLog.read();
       await expect
-        .poll(
-          async () => {
-            await gateway.purgeLog.read();
-            await level.put(entry());
-            return bodyOf(await level.find(KEY, noFields));
-          },
-          { timeout: 10_000 },
-        )
+        .poll(async () => {
+          await gateway.purgeLog.read();
+          await level.put(entry());
+          return bodyOf(await level.find(KEY, noFields));
+        })
         .toBe("hello");
       expect(log.lines.map(({ message }) => message)).toContain("back");
     });
@@ -249,7 +246,7 @@ describe("the second level in Redis", () => {
       expect(await level.find(KEY, noFields)).toBeUndefined();
       expect(performance.now() - began).toBeLessThan(250);
       expect(stats.lookups.error).toBe(1);
-      await expect.poll(async () => bodyOf(await level.find(KEY, noFields)), { timeout: 5000 }).toBe("hello");
+      await expect.poll(async () => bodyOf(await level.find(KEY, noFields))).toBe("hello");
     });
 
     it("gives what it has when it is full, and takes nothing", async () => {

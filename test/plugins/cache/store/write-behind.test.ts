@@ -72,7 +72,7 @@ describe("a store that is written behind", () => {
     expect(waiting).toBe(10);
     expect(stats.writes).toEqual({ stored: 0, failed: 0, dropped: 20 - waiting });
     await lost.start();
-    await expect.poll(() => behind.waiting, { timeout: 10_000 }).toBe(0);
+    await expect.poll(() => behind.waiting).toBe(0);
     await gateway.purgeLog.read();
     // What was written has a version from before Redis lost all purges.
     expect(stats.writes.stored).toBe(waiting);
