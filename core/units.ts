@@ -57,6 +57,10 @@ export const anyDuration = <const X extends string>(description: X) =>
 export const duration = <const D extends string, const X extends string>(fallback: D, description: X) =>
   ({ type: "string", pattern: UNITS.duration.pattern, default: fallback, description }) as const;
 
+/** A schema for a size that has no default. */
+export const anySize = <const X extends string>(description: X) =>
+  ({ type: "string", pattern: UNITS.size.pattern, description }) as const;
+
 /** A schema for a size. */
 export const size = <const D extends string, const X extends string>(fallback: D, description: X) =>
   ({ type: "string", pattern: UNITS.size.pattern, default: fallback, description }) as const;

@@ -2,11 +2,11 @@
 import type { FromSchema } from "./plugin.ts";
 import { rate } from "./units.ts";
 
-const urls = <const X extends string>(description: X) =>
+const urls = <const X extends string>(maxItems: number, description: X) =>
   ({
     type: "array",
     items: { type: "string", minLength: 1 },
-    maxItems: 10_000,
+    maxItems,
     uniqueItems: true,
     default: [],
     description,
@@ -16,8 +16,9 @@ export const warmOption = {
   type: "object",
   description: "What is asked for before clients do.",
   properties: {
-    urls: urls("URLs of the route; without `key.host` paths are enough."),
+    urls: urls(10_000, "URLs of the route; without `key.host` paths are enough."),
     sitemaps: urls(
+      1000,
       "URLs of sitemaps (XML, also packed by gzip) that the route serves; those of an index too.",
     ),
     rate: { ...rate("How many are asked for, at most."), default: "10/1s" },
@@ -40,3 +41,8 @@ export const warmOption = {
 } as const;
 
 export type WarmOptions = FromSchema<typeof warmOption>;
+
+/** True when it names nothing to ask for. */
+export function hasNothing({ urls, sitemaps }: WarmOptions): boolean {
+  return urls.length === 0 && sitemaps.length === 0;
+}

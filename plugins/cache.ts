@@ -27,6 +27,9 @@ import { CacheStage } from "./cache/stage.ts";
 import { type OpenedStoreLevel, openStoreLevel } from "./cache/store/open-store-level.ts";
 import { OwnRequests } from "./cache/warm/own-requests.ts";
 
+/** Larger bodies are compressed in the store. */
+const COMPRESS_ABOVE = "1KB";
+
 export const cache: Plugin<Options> = {
   name: "cache",
   schema,
@@ -77,6 +80,6 @@ function warmBy(
 
 function openStore(options: Options, store: string, purges: PurgeTable, host: Host): OpenedStoreLevel {
   const { strategy, variants } = options;
-  const compressAbove = parseSize(options.compressAbove);
+  const compressAbove = parseSize(options.compressAbove ?? COMPRESS_ABOVE);
   return openStoreLevel({ store, strategy, compressAbove, variants, purges }, host);
 }

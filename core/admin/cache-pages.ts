@@ -15,7 +15,7 @@ import { ConfigError } from "../errors.ts";
 import type { Exchange } from "../exchange.ts";
 import type { JsonSchema } from "../plugin.ts";
 import type { Reply } from "../reply.ts";
-import { warmOption } from "../warm-options.ts";
+import { hasNothing, type WarmOptions, warmOption } from "../warm-options.ts";
 import { json, notJson, readSent, refused, unknown } from "./json.ts";
 import type { Answer } from "./page.ts";
 
@@ -79,6 +79,9 @@ export const warm: Answer = async (control, x, [id = ""]) => {
   if (options === undefined) return notJson();
   try {
     checkSent(warmOption, options); // fills in what is left out
+    if (hasNothing(options as WarmOptions)) {
+      throw new ConfigError("`urls` or `sitemaps` is needed", "", "CONFIG_VALUE");
+    }
     const answers = await control.ask(COLLECTION, id, { kind: "warm", options });
     const isBusy = (answers as WarmAnswer[]).some((answer) => answer.isBusy);
     return isBusy ? json(409, { error: "it is being warmed" }) : await cache(control, x, [id]);

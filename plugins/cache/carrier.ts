@@ -12,7 +12,7 @@ import type { Times } from "./age.ts";
 import type { Forwarded, Sent } from "./cache-status.ts";
 import { askToValidate } from "./conditional.ts";
 import type { CacheCounts } from "./counts.ts";
-import type { Entry } from "./entry.ts";
+import { bytesOf, type Entry } from "./entry.ts";
 import { Delivery } from "./delivery.ts";
 import { Fill, type FillBudget } from "./fill.ts";
 import { type Flight, isForAllWaiting } from "./flight.ts";
@@ -198,7 +198,7 @@ export class Carrier {
     beganAt: number,
   ): void {
     const { stored, why, isRefresh } = trip;
-    const { freshness, maxBodyBytes } = this.#rules;
+    const { freshness, maxBodyBytes, maxEntryBytes } = this.#rules;
     const asked = askedOf(trip.asker, trip.request, this.#rules.keys);
     const url = addressOf(trip.asker, this.#rules.keys);
     const judged = judgeStorable(asked, reply.status, reply.headers, times, freshness);
@@ -219,7 +219,8 @@ export class Carrier {
       // What is never fresh is for others only once the upstream has said so to each of them.
       const isShared = isUsable(head, times.respondedAtMs);
       this.#remember(flight, trip, isShared);
-      return this.#stream(flight, reply, head, sent, maxBodyBytes, beganAt, isShared);
+      const maxBytes = Math.max(0, Math.min(maxBodyBytes, maxEntryBytes - bytesOf(head)));
+      return this.#stream(flight, reply, head, sent, maxBytes, beganAt, isShared);
     }
     // What is there is out of date: the origin has something else now, or says that it is not to be stored.
     if (stored !== undefined && reply.status < 500 && !isAboutRequest(judged.reason)) {

@@ -5,7 +5,7 @@ import type { CacheCounts } from "./counts.ts";
 import type { Purge } from "./level.ts";
 import type { Purger } from "./purger.ts";
 
-const TAG_HEADERS = ["surrogate-key", "cache-tag"];
+export const TAG_HEADERS = ["surrogate-key", "cache-tag"];
 /** A reply that purges more things purges everything. */
 const MOST_PURGES = 256;
 const KINDS: readonly string[] = ["tag", "url", "prefix"] satisfies Purge["kind"][];

@@ -9,13 +9,16 @@ import { addStatuses, createStatusTable } from "../../core/statuses.ts";
 import { parseDuration, parseSize } from "../../core/units.ts";
 import type { Patience } from "./flights.ts";
 import type { FreshnessRules } from "./freshness.ts";
+import { findIdle } from "./idle-options.ts";
 import { Keys } from "./key.ts";
-import type { MemoryBounds } from "./memory/memory-level.ts";
+import { MOST_SHARE, type MemoryBounds } from "./memory/memory-level.ts";
 import { toAddress } from "./purger.ts";
 import type { Options } from "./schema.ts";
 
 /** Longest that something may be said to be fresh. */
 const LONGEST = "3650d";
+/** Largest body that is kept, where memory has room for it. */
+const MAX_BODY = "8MB";
 
 export interface CacheRules {
   readonly keys: Keys;
@@ -24,6 +27,8 @@ export interface CacheRules {
   readonly cachesPost: boolean;
   readonly ignoresRequests: boolean;
   readonly maxBodyBytes: number;
+  /** Most that a reply may take, all overhead counted, so that it is kept somewhere. */
+  readonly maxEntryBytes: number;
   /** How early entries are refreshed (XFetch's beta); 0 for never. */
   readonly earliness: number;
   readonly bypass: readonly Predicate[];
@@ -41,7 +46,8 @@ export interface CacheRules {
 export function compileRules(options: Options, threads: number): CacheRules {
   const problems: Problem[] = [];
   const bounds = new OptionBounds(options, "", problems);
-  const { coalesce, memory } = options;
+  const { coalesce, memory, store } = options;
+  const maxBytes = Math.floor(parseSize(memory.max) / threads);
   const rules: CacheRules = {
     keys: new Keys(options.key),
     freshness: {
@@ -53,7 +59,8 @@ export function compileRules(options: Options, threads: number): CacheRules {
     },
     cachesPost: options.methods.includes("POST"),
     ignoresRequests: options.requestDirectives === "ignore",
-    maxBodyBytes: parseSize(options.maxBody),
+    maxBodyBytes: parseSize(options.maxBody ?? MAX_BODY),
+    maxEntryBytes: store === undefined ? maxBytes * MOST_SHARE : Number.POSITIVE_INFINITY,
     earliness: options.earlyRefresh,
     bypass: options.bypass.map((condition, i) =>
       compileCondition(condition as Condition, childPointer("/bypass", i)),
@@ -63,7 +70,7 @@ export function compileRules(options: Options, threads: number): CacheRules {
       waiting: coalesce.waiting,
     },
     memory: {
-      maxBytes: Math.floor(parseSize(memory.max) / threads),
+      maxBytes,
       evict: memory.evict,
       variants: options.variants,
     },
@@ -71,10 +78,7 @@ export function compileRules(options: Options, threads: number): CacheRules {
     purgeHeader:
       options.purgeHeader === undefined ? undefined : compileHeaderName(options.purgeHeader, "/purgeHeader"),
   };
-  if (options.store === undefined && options.strategy !== "cache-aside") {
-    const message = "It says when the `store` gets what was fetched, and there is no `store`";
-    problems.push({ code: "CONFIG_VALUE", message, pointer: "/strategy" });
-  }
+  problems.push(...findIdle(options));
   if (options.warm !== undefined) checkUrls(options.warm, rules.keys, problems);
   if (problems.length > 0) throw new ConfigError(problems);
   return rules;

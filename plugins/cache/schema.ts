@@ -1,7 +1,7 @@
 /** The options of `cache`. */
 import { conditionSchema } from "../../core/config/condition-schema.ts";
 import type { FromSchema, JsonSchema } from "../../core/plugin.ts";
-import { anyDuration, duration, size } from "../../core/units.ts";
+import { anyDuration, anySize, duration, size } from "../../core/units.ts";
 import { keyOption } from "./key.ts";
 import { warmOption } from "../../core/warm-options.ts";
 
@@ -40,7 +40,9 @@ export const schema = {
       description:
         "When what was fetched goes to the store: beside, at once, with those waiting who share it, or later from a queue. No client waits for it.",
     },
-    compressAbove: size("1KB", "Larger bodies are compressed in the store, unless they are already."),
+    compressAbove: anySize(
+      "Larger bodies are compressed in the store, 1KB by default, unless they are already.",
+    ),
     ttl: anyDuration(
       "How long replies are fresh that do not say it themselves, in place of a tenth of the time since their Last-Modified.",
     ),
@@ -83,7 +85,9 @@ export const schema = {
       default: [],
       description: "Requests that meet one of these conditions have nothing to do with the cache.",
     },
-    maxBody: size("8MB", "Largest body that is kept."),
+    maxBody: anySize(
+      "Largest body that is kept: by default 8MB, and as much as memory has room for. At most half of `memory.max`, with a `store` all of it.",
+    ),
     memory: {
       type: "object",
       description: "What is kept in memory.",

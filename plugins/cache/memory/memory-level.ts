@@ -10,7 +10,7 @@ import { Slot } from "./slot.ts";
 import { startSweeping } from "./sweeping.ts";
 
 /** An entry that takes more than this share of the bound is not kept. */
-const MOST_SHARE = 0.5;
+export const MOST_SHARE = 0.5;
 
 export interface MemoryBounds {
   /** For everything that is kept, all overhead counted. */

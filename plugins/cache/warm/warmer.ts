@@ -104,7 +104,7 @@ export class Warmer {
   async #work(job: Job): Promise<void> {
     const { sitemaps, concurrency, rate } = job.options;
     const turns = new Turns(parseRate(rate), this.#clock, job.stop.signal);
-    for (const url of sitemaps.slice(0, MOST_SITEMAPS)) await this.#addSitemap(job, url, turns, true);
+    for (const url of sitemaps) await this.#addSitemap(job, url, turns, true);
     const all = job.urls.values();
     await Promise.all(Array.from({ length: concurrency }, () => this.#fillAll(job, all, turns)));
   }
@@ -144,8 +144,10 @@ export class Warmer {
         job.urls.add(location);
       }
     } else if (mayBeIndex) {
-      const listed = sitemap.locations.slice(0, MOST_SITEMAPS);
-      for (const location of listed) await this.#addSitemap(job, location, turns, false);
+      const { length } = sitemap.locations;
+      if (length > MOST_SITEMAPS) job.fail(url, `more than ${MOST_SITEMAPS} sitemaps`);
+      for (const location of sitemap.locations.slice(0, MOST_SITEMAPS))
+        await this.#addSitemap(job, location, turns, false);
     } else job.fail(url, "an index within an index");
   }
 }

@@ -99,6 +99,7 @@ describe("the pages of caches", () => {
     ]);
     const wrong = await post("/users:cache/warm", { url: "http://a/b", rate: "often" });
     expect(wrong).toMatchObject([422, { problems: [{ pointer: "/url" }, { pointer: "/rate" }] }]);
+    expect(await post("/users:cache/warm", { rate: "1/1s" })).toMatchObject([422, { problems: [{}] }]);
     answer = () => [{ isBusy: true }, { isBusy: false }];
     expect((await post("/users:cache/warm", options))[0]).toBe(409);
     expect((await post("/other/warm", options))[0]).toBe(404);

@@ -1,7 +1,7 @@
 /** That the options of a cache reach what goes by them. */
 import { describe, expect, it } from "vitest";
 import { createValidator } from "../../../core/config/validate.ts";
-import type { Handler, Reply } from "../../../core/plugin.ts";
+import type { ConfigError, Handler, Reply } from "../../../core/plugin.ts";
 import { cache } from "../../../plugins/cache.ts";
 import { compileRules } from "../../../plugins/cache/rules.ts";
 import type { Options } from "../../../plugins/cache/schema.ts";
@@ -22,6 +22,17 @@ async function statuses(options: Record<string, unknown>, answer: () => Reply, h
   return said;
 }
 
+/** What is refused, with so many threads that hardly any memory is left to each. */
+function pointersOf(options: Record<string, unknown>): string[] {
+  expect(createValidator(cache.schema)(options)).toEqual([]);
+  try {
+    compileRules(options as Options, 256);
+    return [];
+  } catch (error) {
+    return (error as ConfigError).problems.map(({ pointer }) => pointer);
+  }
+}
+
 const FRESH = { "cache-control": "max-age=60" };
 
 describe("options of a cache", () => {
@@ -36,11 +47,36 @@ describe("options of a cache", () => {
   });
 
   it.each<[Record<string, unknown>, string]>([
-    [{ maxBody: "3B" }, "detail=too-large"],
-    [{ memory: { max: "1KB" } }, "stored"],
-  ])("have not stored what would be: %j", async (options, said) => {
-    const all = await statuses(options, () => reply(200, FRESH, "text"));
-    for (const each of all) expect(each).toMatch(new RegExp(`fwd=uri-miss; .*${said}`));
+    [{ maxBody: "3B" }, "text"],
+    [{ memory: { max: "1MB" } }, "x".repeat(524_000)], // with all that an entry takes beside it
+  ])("have not stored what would be: %j", async (options, text) => {
+    const all = await statuses(options, () => reply(200, FRESH, text));
+    for (const each of all) expect(each).toBe("sluice; fwd=uri-miss; ttl=60; detail=too-large");
+    expect((await statuses({}, () => reply(200, FRESH, text)))[1]).toContain("hit");
+  });
+
+  it.each<[Record<string, unknown>, string]>([
+    [{ strategy: "write-behind" }, "/strategy"],
+    [{ compressAbove: "1KB" }, "/compressAbove"],
+    [{ memory: { max: "1023KB" } }, "/memory/max"],
+    [{ maxBody: "33MB" }, "/maxBody"],
+    [{ store: "main", maxBody: "65MB" }, "/maxBody"],
+    [{ maxBody: "8MB", memory: { max: "15MB" } }, "/maxBody"],
+    [{ warm: { rate: "1/1s" } }, "/warm"],
+    [{ methods: ["POST"], warm: { urls: ["https://example.com/"] } }, "/warm"],
+    [{ purgeHeader: "Cache-Tag" }, "/purgeHeader"],
+  ])("that would change nothing are refused: %j", (options, pointer) => {
+    expect(pointersOf(options)).toEqual([pointer]);
+  });
+
+  it.each<Record<string, unknown>>([
+    { maxBody: "32MB" },
+    { memory: { max: "1MB" } },
+    { store: "main", memory: { max: "1KB" }, strategy: "write-through", compressAbove: "1B" },
+    { store: "main", maxBody: "64MB" },
+    { warm: { sitemaps: ["https://example.com/sitemap.xml"] } },
+  ])("that change something are taken on machines of any size: %j", (options) => {
+    expect(pointersOf(options)).toEqual([]);
   });
 
   it("say how many variants are kept", async () => {

@@ -81,6 +81,15 @@ describe("a cache that is warmed", () => {
     expect(warmer.read()?.lastErrors.map(({ url }) => url)).toEqual(["/again.xml", "/none.xml"]);
   });
 
+  it("says that an index lists more than is read", async () => {
+    const warmer = new Warmer(clock);
+    const many = Array.from({ length: 1001 }, (_, i) => `/${i}.xml`);
+    const sender = new FakeSender({ "/all.xml": `<sitemapindex>${list(...many)}</sitemapindex>` });
+    warmer.attach(sender, options({ sitemaps: ["/all.xml"], rate: "1000000/1ms" }));
+    await expect.poll(() => warmer.read()?.failed).toBe(1001);
+    expect(warmer.read()?.lastErrors.at(-1)?.url).toBe("/999.xml");
+  });
+
   it("takes its time", async () => {
     const warmer = new Warmer(clock);
     const began = performance.now();
