@@ -12,7 +12,6 @@
  */
 import type { Handler, Host, Plugin } from "../core/plugin.ts";
 import { parseSize } from "../core/units.ts";
-import { GATEWAY_SHARE } from "./cache/flights.ts";
 import { ExposedCache } from "./cache/exposure.ts";
 import { FillBudget } from "./cache/fill.ts";
 import type { Keys } from "./cache/key.ts";
@@ -45,10 +44,10 @@ export const cache: Plugin<Options> = {
     const kept = host.keep(topic, () => new KeptCache(topic, bounds, patience, { clock, shared, random }));
     const { memory, purges, neighbours, flights, counts } = kept;
     memory.setBounds(bounds);
-    kept.patience = patience;
+    flights.patience = patience;
     counts.collect(host);
     const store = options.store === undefined ? undefined : openStore(options, options.store, purges, host);
-    const waitMs = patience.waitMs * GATEWAY_SHARE;
+    const { waitMs } = patience;
     const levels = new Levels({ memory, purges, neighbours, store: store?.level, threads, waitMs, clock });
     const purger = new Purger({ kept, keys: rules.keys, log: store?.purgeLog, host });
     const notes = new ReplyNotes(rules, purger, counts);

@@ -100,9 +100,10 @@ export class SharedMemory implements SharedState {
     return this.#channels.open(topic, listener);
   }
 
-  /** Gives back what a thread held that has ended, before another gets its number. */
+  /** Gives back what a thread held that has ended, before another gets its number, and tells the others. */
   forgetThread(thread: number): void {
     this.holdings.erase(2 * thread, 2);
+    this.#channels.tellGone(thread);
     for (let i = 0; i < this.threads; i++) this.ring(i);
   }
 }

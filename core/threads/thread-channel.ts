@@ -8,6 +8,8 @@ import { BroadcastChannel } from "node:worker_threads";
 export interface ChannelListener {
   /** @param from number of the thread that posted it */
   onMessage(message: unknown, from: number): void;
+  /** Told of a thread that has ended: it answers nothing any more. Another one may have its number soon. */
+  onGone?(thread: number): void;
 }
 
 /** One end of a channel. */
@@ -18,6 +20,8 @@ export interface ThreadChannel {
 }
 
 /** What travels. */
+type Travelling = Envelope | { readonly gone: number };
+
 interface Envelope {
   readonly topic: string;
   readonly from: number;
@@ -63,11 +67,24 @@ export class ThreadChannels {
     };
   }
 
+  /** Tells all threads that one has ended. It needs no channel that is open. */
+  tellGone(thread: number): void {
+    if (this.#threads === 1) return;
+    const line = new BroadcastChannel(this.#line);
+    line.postMessage({ gone: thread } satisfies Travelling);
+    line.close();
+  }
+
   #openLine(): BroadcastChannel {
     const line = new BroadcastChannel(this.#line);
     line.unref();
     line.onmessage = (event) => {
-      const { topic, from, to, message } = (event as unknown as { data: Envelope }).data;
+      const { data } = event as unknown as { data: Travelling };
+      if ("gone" in data) {
+        for (const listener of this.#listeners.values()) listener.onGone?.(data.gone);
+        return;
+      }
+      const { topic, from, to, message } = data;
       if (to === undefined || to === this.#thread) this.#listeners.get(topic)?.onMessage(message, from);
     };
     return line;

@@ -9,13 +9,6 @@ export interface Patience {
   readonly waiting: number;
 }
 
-/**
- * How much of the wait whoever others wait for waits itself, for another thread or gateway: should that be gone, it still
- * fetches for them before they give up.
- */
-export const THREAD_SHARE = 3 / 4;
-export const GATEWAY_SHARE = 1 / 2;
-
 /** Topics whose replies could not be shared that are remembered, so that nobody waits for nothing. */
 const MOST_MARKED = 10_000;
 const MARKED_MS = 10_000;

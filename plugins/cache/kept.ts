@@ -2,7 +2,7 @@
 import type { Clock, HeaderList, SharedState } from "../../core/plugin.ts";
 import { CacheCounts } from "./counts.ts";
 import type { Entry } from "./entry.ts";
-import { Flights, type Patience, THREAD_SHARE } from "./flights.ts";
+import { Flights, type Patience } from "./flights.ts";
 import { type BoundedMemoryLevel, createMemoryLevel, type MemoryBounds } from "./memory/memory-level.ts";
 import { type Holder, Neighbours } from "./neighbours.ts";
 import type { PurgeTable } from "./purges.ts";
@@ -38,14 +38,8 @@ export class KeptCache implements Holder {
     this.memory = createMemoryLevel({ ...bounds, purges: this.purges, clock, random });
     this.counts = new CacheCounts(clock, this.memory);
     this.warmer = new Warmer(clock);
-    this.neighbours = new Neighbours(topic, shared, clock, this, patience.waitMs * THREAD_SHARE);
+    this.neighbours = new Neighbours(topic, shared, clock, this);
     this.flights = new Flights(patience, clock, this.purges);
-  }
-
-  /** How long is waited for others; for all who come from now on. */
-  set patience(patience: Patience) {
-    this.flights.patience = patience;
-    this.neighbours.waitMs = patience.waitMs * THREAD_SHARE;
   }
 
   lookUp(key: string, headers: HeaderList): Entry | Promise<Entry | undefined> | undefined {

@@ -25,6 +25,8 @@ interface Search {
   readonly than: Entry | undefined;
   /** When the search began: what came later is as good as the reply to another request that was waited for. */
   readonly sinceMs: number;
+  /** When to stop waiting for others. */
+  readonly until: number;
   /** It came later for sure, by whatever clock. */
   readonly isNew?: boolean;
 }
@@ -45,6 +47,7 @@ export class Levels {
     neighbours: Neighbours;
     store: StoreLevel | undefined;
     threads: number;
+    /** Longest that others are waited for, threads and gateways together. */
     waitMs: number;
     clock: Clock;
   }) {
@@ -69,9 +72,10 @@ export class Levels {
     stored: Entry | undefined,
   ): Promise<Found | undefined> {
     const { key } = flight;
-    const search: Search = { headers, request, than: stored, sinceMs: this.#clock.now() };
+    const until = this.#clock.monotonic() + this.#waitMs;
+    const search: Search = { headers, request, than: stored, sinceMs: this.#clock.now(), until };
     const isEnough = (entry: Entry): boolean => this.#judge(entry, "thread", search)?.isUsable === true;
-    const theirs = await this.#neighbours.find(key, headers, isEnough);
+    const theirs = await this.#neighbours.find(key, headers, this.#waitMs, isEnough);
     let found = theirs && this.#judge(theirs, "thread", search);
     if (!found?.isUsable && this.#store !== undefined) {
       found = (await this.#findInStore(this.#store, flight, search, found)) ?? found;
@@ -93,12 +97,11 @@ export class Levels {
       const entry = await store.find(flight.key, fieldOf);
       return entry && this.#judge(entry, "store", search);
     }
-    const until = this.#clock.monotonic() + this.#waitMs;
     let found = theirs;
     let than = theirs?.entry ?? search.than;
     // What is stale there is validated by one of all gateways, as what is not there is fetched by one.
     for (let isAgain = false; ; isAgain = true) {
-      const waitMs = Math.max(0, until - this.#clock.monotonic());
+      const waitMs = Math.max(0, search.until - this.#clock.monotonic());
       const { entry, turn } = await store.claim(flight.key, fieldOf, waitMs, than);
       flight.turn = turn;
       if (entry === undefined) return found;

@@ -33,6 +33,9 @@ type Message =
 
 /** A question that waits for its answer. */
 interface Question {
+  readonly holder: number;
+  /** When it is given up, whatever was said. */
+  readonly until: number;
   readonly resolve: (entry: Entry | undefined) => void;
   timer: NodeJS.Timeout;
 }
@@ -47,35 +50,35 @@ export class Neighbours implements ChannelListener {
   readonly #shared: SharedState;
   readonly #clock: Clock;
   readonly #holder: Holder;
-  /** Longest that what another thread is fetching is waited for. */
-  waitMs: number;
   readonly #channel: ThreadChannel;
   readonly #questions = new Map<number, Question>();
   #next = 1;
 
   /** @param topic names the cache: the same on all threads */
-  constructor(topic: string, shared: SharedState, clock: Clock, holder: Holder, waitMs: number) {
+  constructor(topic: string, shared: SharedState, clock: Clock, holder: Holder) {
     this.#topic = topic;
     this.#shared = shared;
     this.#clock = clock;
     this.#holder = holder;
-    this.waitMs = waitMs;
     this.#channel = shared.openChannel(topic, this);
   }
 
   /**
    * Asks the thread that is written down for a key. If there is none, or what it has is not enough, it is this one from
    * now on, and others ask it.
+   * @param waitMs longest that what others are fetching is waited for
    * @returns the best there is; undefined at once when there is nobody to ask
    */
   find(
     key: string,
     headers: HeaderList,
+    waitMs: number,
     isEnough: IsEnough = always,
   ): Promise<Entry | undefined> | undefined {
     if (this.#shared.threads === 1) return undefined;
     const holder = this.#write(key, 0);
-    return holder === this.#shared.thread ? undefined : this.#findAt(holder, key, headers, isEnough);
+    if (holder === this.#shared.thread) return undefined;
+    return this.#findAt(holder, key, headers, this.#clock.monotonic() + waitMs, isEnough);
   }
 
   /** This thread has the newest entry of a key. */
@@ -111,19 +114,24 @@ export class Neighbours implements ChannelListener {
     if ("ask" in message) return this.#answer(message.ask, message.key, message.headers, from);
     if ("answer" in message) return this.#settle(message.answer, message.entry && asOwn(message.entry));
     const question = this.#questions.get(message.wait);
-    if (question !== undefined) this.#arm(message.wait, question, this.waitMs);
+    if (question !== undefined) this.#arm(message.wait, question, Number.POSITIVE_INFINITY);
+  }
+
+  onGone(thread: number): void {
+    for (const [id, { holder }] of this.#questions) if (holder === thread) this.#settle(id, undefined);
   }
 
   async #findAt(
     first: number,
     key: string,
     headers: HeaderList,
+    until: number,
     isEnough: IsEnough,
   ): Promise<Entry | undefined> {
     let best: Entry | undefined;
     let holder = first;
     for (let asked = 0; asked < MOST_ASKED; asked++) {
-      const entry = await this.#ask(key, headers, holder);
+      const entry = await this.#ask(key, headers, holder, until);
       if (entry !== undefined && isEnough(entry)) return entry;
       if (best === undefined || (entry?.respondedAtMs ?? 0) > best.respondedAtMs) best = entry;
       // Others need not ask it in vain; whoever came first is fetching it.
@@ -134,19 +142,20 @@ export class Neighbours implements ChannelListener {
     return best;
   }
 
-  #ask(key: string, headers: HeaderList, holder: number): Promise<Entry | undefined> {
+  #ask(key: string, headers: HeaderList, holder: number, until: number): Promise<Entry | undefined> {
     const { promise, resolve } = Promise.withResolvers<Entry | undefined>();
     const ask = this.#next++;
-    const question = { resolve, timer: undefined as unknown as NodeJS.Timeout };
+    const question = { holder, until, resolve, timer: undefined as unknown as NodeJS.Timeout };
     this.#questions.set(ask, question);
     this.#arm(ask, question, SILENCE_MS);
     this.#channel.post({ ask, key, headers: headers.raw } satisfies Message, holder);
     return promise;
   }
 
-  #arm(id: number, question: Question, ms: number): void {
+  #arm(id: number, question: Question, mostMs: number): void {
     clearTimeout(question.timer);
-    question.timer = setTimeout(() => this.#settle(id, undefined), ms);
+    const ms = Math.min(mostMs, question.until - this.#clock.monotonic());
+    question.timer = setTimeout(() => this.#settle(id, undefined), Math.max(0, ms));
   }
 
   #settle(id: number, entry: Entry | undefined): void {

@@ -1,5 +1,4 @@
 /** The second level in Redis. Nobody waits for a store that is known to be away, and nothing here ever fails. */
-import { randomUUID } from "node:crypto";
 import {
   type Clock,
   GatewayError,
@@ -15,17 +14,19 @@ import { decodeEntry, encodeEntry, HEAD_BYTES } from "./entry-codec.ts";
 import { lifetimeOf } from "./lifetime.ts";
 import { Notes } from "./notes.ts";
 import type { PurgeLog } from "./purge-log.ts";
-import { ABANDON, CLAIM, DELETE, DROP, HELD, PUT, YOURS } from "./scripts.ts";
+import { ABANDON, CLAIM, DELETE, DROP, HELD, PUT, RENEW, YOURS } from "./scripts.ts";
 import { DIGEST_LENGTH, digestOf, markerOf, readMarker, variantFor, variantOf } from "./store-keys.ts";
 import type { StoreStats } from "./store-stats.ts";
+import { StoreTurn, Turns } from "./turns.ts";
 
 /** Bodies that may be on their way: what a store that has become slow holds in memory. */
 const MOST_BYTES_UNDER_WAY = 32 * 1024 ** 2;
 /** Somebody who waits looks after such times, twice as long each, though nothing was told. */
 const LOOK_AFTER_MS = 50;
-const LOOK_AFTER_MOST_MS = 500;
-/** Shorter locks would be over before anything is fetched. */
-const SHORTEST_LOCK_MS = 1000;
+const LOOK_AFTER_MOST_MS = 250;
+/** How long the lock of somebody lasts who is gone; whoever is there renews it in time. */
+const LOCK_MS = 1000;
+const RENEW_EVERY_MS = LOCK_MS / 4;
 
 const NEITHER: Claim = { entry: undefined, turn: undefined };
 
@@ -59,36 +60,25 @@ interface Write {
   isOff: boolean;
 }
 
-class RedisTurn implements Turn {
-  readonly lock: string;
-  readonly token = randomUUID();
-  readonly #level: RedisLevel;
-  isOver = false;
-
-  constructor(level: RedisLevel, lock: string) {
-    this.#level = level;
-    this.lock = lock;
-  }
-
-  abandon(): void {
-    if (this.isOver) return;
-    this.isOver = true;
-    void this.#level.abandon(this);
-  }
-}
-
 export class RedisLevel implements StoreLevel {
   readonly #options: RedisLevelOptions;
   readonly #notes: Notes;
+  readonly #turns: Turns;
   readonly #writes = new Set<Write>();
   #bytesUnderWay = 0;
 
   constructor(options: RedisLevelOptions) {
     this.#options = options;
     this.#notes = new Notes(options.store, options.scope);
+    const keeper = {
+      abandon: (turn: StoreTurn) => void this.#abandon(turn),
+      renew: (turn: StoreTurn) => this.#renew(turn),
+    };
+    this.#turns = new Turns(keeper, RENEW_EVERY_MS);
   }
 
   close(): void {
+    this.#turns.close();
     this.#notes.close();
   }
 
@@ -110,10 +100,9 @@ export class RedisLevel implements StoreLevel {
     const digest = digestOf(key);
     const listener = this.#notes.listen(digest);
     const unwanted = new Map<string, Buffer>();
-    const lockMs = Math.ceil(Math.max(waitMs, SHORTEST_LOCK_MS));
     try {
       for (let looks = 0; ; looks++) {
-        const claim = await this.#claimOnce(key, fieldOf, lockMs, than, unwanted);
+        const claim = await this.#claimOnce(key, fieldOf, than, unwanted);
         if (claim !== undefined) return claim;
         const leftMs = until - clock.monotonic();
         if (leftMs <= 0) return NEITHER;
@@ -154,7 +143,7 @@ export class RedisLevel implements StoreLevel {
       const value = await encodeEntry(entry, compressAbove);
       if (write.isOff) return "unfit";
       const name = this.#nameOf(entry.key);
-      const own = turn instanceof RedisTurn && !turn.isOver ? turn : undefined;
+      const own = turn instanceof StoreTurn && !turn.isOver ? turn : undefined;
       const answer = await this.#ask(name, () =>
         store.run(
           PUT,
@@ -163,7 +152,7 @@ export class RedisLevel implements StoreLevel {
         ),
       );
       if (typeof answer === "string") return answer === "refused" ? "refused" : "unavailable";
-      if (own !== undefined) own.isOver = true;
+      own?.end();
       stats.bytes.written += value.length;
       return "stored";
     } finally {
@@ -179,9 +168,13 @@ export class RedisLevel implements StoreLevel {
     turn?.abandon();
   }
 
-  /** Tells those who wait that there is nothing to wait for. */
-  async abandon({ lock, token }: RedisTurn): Promise<void> {
+  async #abandon({ lock, token }: StoreTurn): Promise<void> {
     await this.#ask(lock, () => this.#options.store.run(ABANDON, [lock], [token, DIGEST_LENGTH]));
+  }
+
+  async #renew({ lock, token }: StoreTurn): Promise<boolean> {
+    const answer = await this.#ask(lock, () => this.#options.store.run(RENEW, [lock], [token, LOCK_MS]));
+    return typeof answer === "string" || answer.value === 1;
   }
 
   /**
@@ -191,7 +184,6 @@ export class RedisLevel implements StoreLevel {
   async #claimOnce(
     key: string,
     fieldOf: FieldOf,
-    lockMs: number,
     than: Entry | undefined,
     unwanted: Map<string, Buffer>,
   ): Promise<Claim | undefined> {
@@ -199,8 +191,8 @@ export class RedisLevel implements StoreLevel {
     const name = this.#nameOf(key);
     let place = name;
     for (;;) {
-      const turn: RedisTurn = new RedisTurn(this, lockOf(place));
-      const args: ScriptArgument[] = [turn.token, lockMs, unwanted.get(place) ?? ""];
+      const turn: StoreTurn = new StoreTurn(this.#turns, lockOf(place));
+      const args: ScriptArgument[] = [turn.token, LOCK_MS, unwanted.get(place) ?? ""];
       const answer: Answer<unknown> = await this.#ask(name, () =>
         store.runForBytes(CLAIM, [place, turn.lock], args),
       );
@@ -212,7 +204,9 @@ export class RedisLevel implements StoreLevel {
       if (value === HELD) return undefined;
       if (!(value instanceof Buffer)) {
         stats.lookups.miss++;
-        return value === YOURS ? { entry: undefined, turn } : NEITHER;
+        if (value !== YOURS) return NEITHER;
+        this.#turns.hold(turn);
+        return { entry: undefined, turn };
       }
       stats.bytes.read += value.length;
       const names = place === name ? readMarker(value) : undefined;

@@ -44,6 +44,12 @@ end
 export const ABANDON = createStoreScript(`${END_LOCK}
 endLock(KEYS[1], ARGV[1], tonumber(ARGV[2]), true)`);
 
+/** Gives 1 when the lock is still one's own. KEYS: the lock. ARGV: the token, its milliseconds from now. */
+export const RENEW = createStoreScript(`
+local held = redis.call('GET', KEYS[1])
+if held ~= ARGV[1] and held ~= ARGV[1] .. '+' then return 0 end
+return redis.call('PEXPIRE', KEYS[1], ARGV[2])`);
+
 const VARIANTS = `
 local function variants(key)
   local head = redis.pcall('GETRANGE', key, 0, 3)

@@ -67,17 +67,32 @@ async function makeStale(caches: readonly Cache[]): Promise<void> {
   gate = Promise.withResolvers();
 }
 
-describe("of three threads that have something stale", () => {
-  const openThreads = (): Promise<Cache[]> => {
-    const memory = createSharedMemory(3, clock.monotonic(), clock.now());
-    return Promise.all(
-      [0, 1, 2].map((thread) => {
-        const shared = new SharedMemory(memory, thread);
-        return openCache(Object.assign(new FakeHost(), { clock, shared }));
-      }),
-    );
-  };
+function openThreads(options: Record<string, unknown> = {}): Promise<Cache[]> {
+  const memory = createSharedMemory(3, clock.monotonic(), clock.now());
+  return Promise.all(
+    [0, 1, 2].map((thread) => {
+      const shared = new SharedMemory(memory, thread);
+      return openCache(Object.assign(new FakeHost(), { clock, shared }), options);
+    }),
+  );
+}
 
+it.each([
+  ["30s", "20ms", 2],
+  ["20ms", "30s", 1],
+])("another thread is waited for as the newest options say: %s, then %s", async (old, wait, times) => {
+  const [fetching, waiting] = await openThreads({ coalesce: { wait: old } });
+  const reloaded = await openCache(waiting!.host, { coalesce: { wait } });
+  const replies = [fetching!.get()];
+  await askedTimes(1);
+  replies.push(reloaded.get());
+  await settled();
+  await askedTimes(times);
+  gate.resolve();
+  for (const got of await Promise.all(replies)) expect(got).toMatch(/^200 text/);
+});
+
+describe("of three threads that have something stale", () => {
   // The first one has fetched it.
   it.each([[[1, 2]], [[2, 0, 1]], [[1, 0]]])(
     "one validates it, and the others wait for that: %j",

@@ -7,6 +7,7 @@ import { entryOf } from "../../support/cache-entries.ts";
 import { FakeClock } from "../../support/harness.ts";
 
 const NO_HEADERS = new HeaderList();
+const WAIT_MS = 1000;
 
 const entry = (text: string): Entry => entryOf({ key: "k", body: Buffer.from(text) });
 
@@ -17,7 +18,7 @@ afterEach(() => {
 });
 
 /** What the caches of as many threads have, by key; a promise is on its way. */
-function openThreads(threads: number, waitMs = 1000) {
+function openThreads(threads: number) {
   const clock = new FakeClock();
   const memory = createSharedMemory(threads, clock.monotonic(), clock.now());
   return Array.from({ length: threads }, (_, thread) => {
@@ -32,24 +33,26 @@ function openThreads(threads: number, waitMs = 1000) {
       drop: (key) => void has.delete(key),
     };
     const shared = new SharedMemory(memory, thread);
-    const neighbours = new Neighbours("cache test", shared, clock, holder, waitMs);
+    const neighbours = new Neighbours("cache test", shared, clock, holder);
     open.push(neighbours);
-    return { has, asked, neighbours };
+    /** What the control thread does when a thread has ended. */
+    const end = (): void => new SharedMemory(memory, threads).forgetThread(thread);
+    return { has, asked, neighbours, end };
   });
 }
 
 describe("the other threads", () => {
   it("are not asked for what nobody has: the first who needs it is written down", () => {
     const [a] = openThreads(2);
-    expect(a!.neighbours.find("k", NO_HEADERS)).toBeUndefined();
-    expect(a!.neighbours.find("k", NO_HEADERS)).toBeUndefined();
+    expect(a!.neighbours.find("k", NO_HEADERS, WAIT_MS)).toBeUndefined();
+    expect(a!.neighbours.find("k", NO_HEADERS, WAIT_MS)).toBeUndefined();
   });
 
   it("give what they have, with the request's headers to choose by", async () => {
     const [a, b] = openThreads(2);
-    a!.neighbours.find("k", NO_HEADERS);
+    a!.neighbours.find("k", NO_HEADERS, WAIT_MS);
     a!.has.set("k", entry("hello"));
-    const found = await b!.neighbours.find("k", new HeaderList(["accept", "text/html"]));
+    const found = await b!.neighbours.find("k", new HeaderList(["accept", "text/html"]), WAIT_MS);
     expect(a!.asked).toEqual(["k text/html"]);
     expect(found).toEqual(entry("hello"));
     expect(found!.body).toBeInstanceOf(Buffer);
@@ -57,9 +60,9 @@ describe("the other threads", () => {
 
   it("have the bytes of a body in common afterwards", async () => {
     const [a, b] = openThreads(2);
-    a!.neighbours.find("k", NO_HEADERS);
+    a!.neighbours.find("k", NO_HEADERS, WAIT_MS);
     a!.has.set("k", entry("hello"));
-    const found = await b!.neighbours.find("k", NO_HEADERS);
+    const found = await b!.neighbours.find("k", NO_HEADERS, WAIT_MS);
     const kept = a!.has.get("k") as Entry;
     kept.body[0] = "j".charCodeAt(0);
     expect(found!.body.toString()).toBe("jello");
@@ -68,82 +71,97 @@ describe("the other threads", () => {
   it("are waited for while they fetch", async () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
     const [a, b] = openThreads(2);
-    a!.neighbours.find("k", NO_HEADERS);
+    a!.neighbours.find("k", NO_HEADERS, WAIT_MS);
     const { promise, resolve } = Promise.withResolvers<Entry>();
     a!.has.set("k", promise);
-    const found = b!.neighbours.find("k", NO_HEADERS);
-    a!.neighbours.find("other", NO_HEADERS);
+    const found = b!.neighbours.find("k", NO_HEADERS, WAIT_MS);
+    a!.neighbours.find("other", NO_HEADERS, WAIT_MS);
     a!.has.set("other", entry("at hand"));
-    await b!.neighbours.find("other", NO_HEADERS); // what came before has been heard, too
+    await b!.neighbours.find("other", NO_HEADERS, WAIT_MS); // what came before has been heard, too
     vi.advanceTimersByTime(900); // longer than silence, shorter than the wait
     resolve(entry("late"));
     expect((await found)!.body.toString()).toBe("late");
   });
 
   it("are not waited for longer than allowed", async () => {
-    const [a, b] = openThreads(2, 1);
-    a!.neighbours.find("k", NO_HEADERS);
+    const [a, b] = openThreads(2);
+    a!.neighbours.find("k", NO_HEADERS, WAIT_MS);
     a!.has.set("k", new Promise(() => {}));
-    expect(await b!.neighbours.find("k", NO_HEADERS)).toBeUndefined();
+    expect(await b!.neighbours.find("k", NO_HEADERS, 1)).toBeUndefined();
+  });
+
+  it("that end while they fetch are not waited for", async () => {
+    const [a, b, c] = openThreads(3);
+    a!.neighbours.find("k", NO_HEADERS, WAIT_MS);
+    a!.has.set("k", new Promise(() => {}));
+    const found = [b!, c!].map(({ neighbours }) => neighbours.find("k", NO_HEADERS, 60_000));
+    await expect.poll(() => a!.asked).toHaveLength(2);
+    a!.neighbours.close();
+    a!.end();
+    expect(await Promise.race(found)).toBeUndefined(); // whoever is first is to fetch it
+    b!.has.set("k", entry("anew"));
+    c!.has.set("k", entry("anew"));
+    const [ours, theirs] = await Promise.all(found);
+    expect((ours ?? theirs)?.body.toString()).toBe("anew");
   });
 
   it("drop what one of them says is out of date, and nobody is written down for it", async () => {
     const [a, b] = openThreads(2);
-    a!.neighbours.find("k", NO_HEADERS);
-    a!.neighbours.find("other", NO_HEADERS);
+    a!.neighbours.find("k", NO_HEADERS, WAIT_MS);
+    a!.neighbours.find("other", NO_HEADERS, WAIT_MS);
     a!.has.set("k", entry("old"));
     b!.neighbours.drop("k");
-    expect(b!.neighbours.find("k", NO_HEADERS)).toBeUndefined();
-    await b!.neighbours.find("other", NO_HEADERS); // what came before has been heard, too
+    expect(b!.neighbours.find("k", NO_HEADERS, WAIT_MS)).toBeUndefined();
+    await b!.neighbours.find("other", NO_HEADERS, WAIT_MS); // what came before has been heard, too
     expect(a!.has.has("k")).toBe(false);
   });
 
   it("are no longer asked when they had nothing: who asked is written down", async () => {
     const [a, b, c] = openThreads(3);
-    a!.neighbours.find("k", NO_HEADERS);
-    expect(await b!.neighbours.find("k", NO_HEADERS)).toBeUndefined();
+    a!.neighbours.find("k", NO_HEADERS, WAIT_MS);
+    expect(await b!.neighbours.find("k", NO_HEADERS, WAIT_MS)).toBeUndefined();
     b!.has.set("k", entry("b's"));
-    expect((await c!.neighbours.find("k", NO_HEADERS))!.body.toString()).toBe("b's");
+    expect((await c!.neighbours.find("k", NO_HEADERS, WAIT_MS))!.body.toString()).toBe("b's");
     expect(a!.asked).toHaveLength(1);
   });
 
   it("are asked by whoever had it before, once one has a newer entry", async () => {
     const [a, b] = openThreads(2);
-    a!.neighbours.find("k", NO_HEADERS);
+    a!.neighbours.find("k", NO_HEADERS, WAIT_MS);
     b!.has.set("k", entry("newer"));
     b!.neighbours.claim("k");
-    expect((await a!.neighbours.find("k", NO_HEADERS))!.body.toString()).toBe("newer");
+    expect((await a!.neighbours.find("k", NO_HEADERS, WAIT_MS))!.body.toString()).toBe("newer");
   });
 
   it("are not asked for what came to nothing", () => {
     const [a, b] = openThreads(2);
-    a!.neighbours.find("k", NO_HEADERS);
+    a!.neighbours.find("k", NO_HEADERS, WAIT_MS);
     a!.neighbours.release("k");
-    expect(b!.neighbours.find("k", NO_HEADERS)).toBeUndefined();
+    expect(b!.neighbours.find("k", NO_HEADERS, WAIT_MS)).toBeUndefined();
     expect(a!.asked).toEqual([]);
   });
 
   it("that are gone hold nobody up for long", async () => {
     const [a, b] = openThreads(2);
-    a!.neighbours.find("k", NO_HEADERS);
+    a!.neighbours.find("k", NO_HEADERS, WAIT_MS);
     a!.neighbours.close();
-    expect(await b!.neighbours.find("k", NO_HEADERS)).toBeUndefined();
-    expect(b!.neighbours.find("k", NO_HEADERS)).toBeUndefined();
+    expect(await b!.neighbours.find("k", NO_HEADERS, WAIT_MS)).toBeUndefined();
+    expect(b!.neighbours.find("k", NO_HEADERS, WAIT_MS)).toBeUndefined();
   });
 
   it("answer with nothing when what was under way fails", async () => {
     const [a, b] = openThreads(2);
-    a!.neighbours.find("k", NO_HEADERS);
+    a!.neighbours.find("k", NO_HEADERS, WAIT_MS);
     const failing = Promise.reject(new Error("upstream"));
     failing.catch(() => {});
     a!.has.set("k", failing);
-    expect(await b!.neighbours.find("k", NO_HEADERS)).toBeUndefined();
+    expect(await b!.neighbours.find("k", NO_HEADERS, WAIT_MS)).toBeUndefined();
   });
 
   it("are of no concern where there is one thread", () => {
     const [a] = openThreads(1);
     a!.neighbours.claim("k");
     a!.neighbours.release("k");
-    expect(a!.neighbours.find("k", NO_HEADERS)).toBeUndefined();
+    expect(a!.neighbours.find("k", NO_HEADERS, WAIT_MS)).toBeUndefined();
   });
 });

@@ -86,11 +86,23 @@ describe("one of all gateways at a time", () => {
     expect(await claim(other, 0)).toEqual(NEITHER);
   });
 
-  it("loses its turn when it takes too long, and does not end that of the next", async () => {
-    const [one, other, third] = [await join(), await join(), await join()];
+  it("has its turn for as long as it takes, and is waited for", async () => {
+    const [one, other] = [await join(), await join()];
     const { turn } = await claim(one, 0);
+    const { claimed } = await startWaiting(other);
+    expect(await claim(await join(), 1500)).toEqual(NEITHER);
+    await one.level.put(one.entry(), turn);
+    expect((await claimed).entry).toBeDefined();
+  });
+
+  it("loses its turn soon when it is gone, and does not end that of the next", async () => {
+    const [one, other, third] = [await join(), await join(), await join()];
+    const { turn } = await claim(one);
+    one.level.close();
+    const began = performance.now();
     const next = await claim(other, 3000);
     expect(next.turn).toBeDefined();
+    expect(performance.now() - began).toBeLessThan(2000);
     turn!.abandon();
     await one.level.put(one.entry(), turn);
     expect(await redis.server.ask("get", await redis.server.ask("keys", "*!"))).toMatch(/^[\da-f-]{36}$/);
