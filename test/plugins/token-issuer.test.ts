@@ -73,6 +73,12 @@ const json = (value: unknown, more: object = {}): object => ({
   ...more,
 });
 const post = (path: string, value: unknown, to = handler): Promise<Answer> => send(path, json(value), to);
+const form = (body: string): object => ({
+  method: "POST",
+  headers: { "content-type": "application/x-www-form-urlencoded" },
+  body,
+});
+const NO_OBJECT = "the body must be a JSON object";
 const refresh = (token: unknown, to = handler): Promise<Answer> =>
   post("refresh", { refresh_token: token }, to);
 const from = (clientAddress: string) => ({ init: { clientAddress } });
@@ -141,23 +147,22 @@ describe("a login", () => {
   });
 
   it.each([
-    ["no body", { method: "POST", headers: { "content-type": "application/json" } }, 400],
-    ["no JSON", json("{"), 400],
-    ["a list", json([]), 400],
-    ["null", json("null"), 400],
-    ["a number for a name", json({ ...RIGHT, username: 1 }), 400],
-    ["an empty password", json({ ...RIGHT, password: "" }), 400],
-    ["no password", json({ username: "alice" }), 400],
-    ["a name that objects have", json('{"__proto__":{"username":"alice","password":"x"}}'), 400],
+    ["no body", { method: "POST", headers: { "content-type": "application/json" } }, 400, NO_OBJECT],
+    ["no JSON", json("{"), 400, NO_OBJECT],
+    ["a list", json([]), 400, NO_OBJECT],
+    ["null", json("null"), 400, NO_OBJECT],
+    ["a number for a name", json({ ...RIGHT, username: 1 }), 400, "username must be a text"],
+    ["names in a list", json({ ...RIGHT, username: ["alice"] }), 400, "username must be there once"],
+    ["an empty password", json({ ...RIGHT, password: "" }), 400, "password is missing"],
+    ["no password", json({ username: "alice" }), 400, "password is missing"],
     [
-      "a name twice",
-      {
-        method: "POST",
-        headers: { "content-type": "application/x-www-form-urlencoded" },
-        body: "username=alice&username=bob&password=x",
-      },
+      "a name that objects have",
+      json('{"__proto__":{"username":"alice","password":"x"}}'),
       400,
+      "username is missing",
     ],
+    ["a name twice", form("username=alice&username=bob&password=x"), 400, "username must be there once"],
+    ["a form without a name", form("password=x"), 400, "username is missing"],
     ["another type", { method: "POST", headers: { "content-type": "text/plain" }, body: "{}" }, 415],
     [
       "a type that objects have",
@@ -167,10 +172,10 @@ describe("a login", () => {
     ["no type", { method: "POST", body: JSON.stringify(RIGHT) }, 415],
     ["a large body", json({ ...RIGHT, more: "x".repeat(9000) }), 413],
     ["GET", { method: "GET" }, 405],
-  ])("is refused with %s", async (_, request, status) => {
+  ])("is refused with %s", async (_, request, status, error_description?: string) => {
     const answer = await send("login", request);
     expect(answer.status).toBe(status);
-    if (status === 400) expect(answer.body).toMatchObject({ error: "invalid_request" });
+    if (status === 400) expect(answer.body).toMatchObject({ error: "invalid_request", error_description });
     expect(answer.headers["cache-control"]).toBe("no-store");
   });
 });
