@@ -55,11 +55,14 @@ export function compileQuery(matches: Record<string, ValueMatch>, pointer: strin
   });
 }
 
-/** Compiles a condition on the client's path. */
-function compilePath(match: PathMatch, pointer: string): Predicate {
+/**
+ * Compiles a condition on a path.
+ * @throws ConfigError CONFIG_REGEX, CONFIG_PATTERN
+ */
+export function compilePathTest(match: PathMatch, pointer: string): (path: string) => boolean {
   if (typeof match === "object" && !Array.isArray(match)) {
     const regex = compileRegex(match.regex, `${pointer}/regex`);
-    return (x) => regex.test(comparablePath(x.originalPath));
+    return (path) => regex.test(comparablePath(path));
   }
   const trie = new PathTrie<true>();
   const isList = Array.isArray(match);
@@ -70,8 +73,8 @@ function compilePath(match: PathMatch, pointer: string): Predicate {
     trie.leaf(pattern, () => true);
   }
   const accept = (): true => true;
-  return (x) => {
-    const path = collapseSlashes(x.originalPath);
+  return (given) => {
+    const path = collapseSlashes(given);
     return trie.findFull(path, accept) !== undefined || trie.findPrefix(path, accept) !== undefined;
   };
 }
@@ -88,7 +91,10 @@ export function compileCondition(condition: Condition, pointer = "/when"): Predi
     const methods = compileMethods([method].flat());
     tests.push((x) => methods.has(x.originalMethod));
   }
-  if (path !== undefined) tests.push(compilePath(path, `${pointer}/path`));
+  if (path !== undefined) {
+    const test = compilePathTest(path, `${pointer}/path`);
+    tests.push((x) => test(x.originalPath));
+  }
   if (header !== undefined) tests.push(...compileHeaders(header, `${pointer}/header`));
   if (query !== undefined) tests.push(...compileQuery(query, `${pointer}/query`));
   if (typeof consumer === "boolean") {

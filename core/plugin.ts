@@ -56,7 +56,9 @@ export type Stage = (next: Handler) => Handler;
 
 /**
  * A JSON Schema (draft-07) of a plugin's options: `type: "object"`, `additionalProperties: false`, and a
- * `description` on every property. Secrets carry `writeOnly: true`.
+ * `description` on every property. Secrets carry `writeOnly: true`. `x-reference` says what a text names, which must be
+ * there: a `store`, an `upstream`, a `consumer`, or as `own-path` a path that the stage answers itself, which a route
+ * with the stage must match.
  */
 export interface JsonSchema {
   readonly type?: string | readonly string[];
@@ -301,6 +303,10 @@ export interface Plugin<Options = never> {
   readonly guard?: true;
   /** True when the stage says who asks: it sets the consumer. */
   readonly identifies?: true;
+  /** True when a stage with such options, which says who asks, finds only consumers that the configuration has. */
+  findsListedOnly?(options: Options): boolean;
+  /** JSON Pointers to those of the options that never hold while nobody is known: refused where no stage above says who asks. */
+  needsConsumer?(options: Options): readonly string[];
   /** True when the stage says what those who ask may do, or from where they may come. */
   readonly authorizes?: true;
   /**

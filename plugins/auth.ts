@@ -109,6 +109,7 @@ export const auth: Plugin<Options> = {
   schema,
   guard: true,
   identifies: true,
+  findsListedOnly: ({ methods }) => methods.every(findsListedOnly),
   async build({ methods, optional, identityHeaders }, host) {
     const compiled = await Promise.all(methods.map((method, i) => compileMethod(method, i, host)));
     const stats = host.keep(`auth stats ${host.route} ${host.stage}`, () => new AuthStats());
@@ -170,6 +171,16 @@ export const auth: Plugin<Options> = {
 function placesBeside({ places: own = [] }: Method, all: readonly Method[]): Place[] {
   const ids = own.map(({ id }) => id);
   return all.flatMap(({ places = [] }) => places.filter(({ id }) => !ids.includes(id)));
+}
+
+/** Tokens, files and other servers may name somebody whom the configuration does not. */
+function findsListedOnly(option: Options["methods"][number]): boolean {
+  if (typeof option === "string") return true;
+  if ("forward" in option) return false;
+  if ("basic" in option) return option.basic.htpasswd === undefined;
+  if ("introspection" in option) return option.introspection.knownConsumers;
+  if ("jwt" in option) return option.jwt.issuers.every(({ knownConsumers }) => knownConsumers);
+  return true;
 }
 
 const forbidden = new GatewayError("FORBIDDEN");

@@ -14,7 +14,7 @@ import {
   type Stage,
 } from "../core/plugin.ts";
 import { childPointer } from "../core/pointer.ts";
-import { compileRule, type Rule, ruleSchema } from "./authorize/rule.ts";
+import { compileRule, consumerNeeds, type Rule, ruleSchema } from "./authorize/rule.ts";
 
 const schema = {
   type: "object",
@@ -45,6 +45,8 @@ export const authorize: Plugin<Options> = {
   schema,
   guard: true,
   authorizes: true,
+  needsConsumer: ({ allow, deny }) =>
+    [...allow.map(neededIn("/allow")), ...deny.map(neededIn("/deny"))].flat(),
   build({ allow, deny }, host): Stage {
     const { metrics, route, stage } = host;
     const compile = (rules: Options["deny"], pointer: string): Rule[] =>
@@ -77,6 +79,9 @@ export const authorize: Plugin<Options> = {
     };
   },
 };
+
+const neededIn = (list: string) => (rule: Options["deny"][number], i: number) =>
+  consumerNeeds(rule).map((key) => childPointer(childPointer(list, i), key));
 
 function fitsOne(rules: readonly Rule[], x: Exchange): boolean {
   for (const rule of rules) if (rule(x)) return true;

@@ -37,6 +37,7 @@ export const oidcLogin: Plugin<Options> = {
   schema,
   guard: true,
   identifies: true,
+  findsListedOnly: ({ knownConsumers }) => knownConsumers,
   async build(options, host) {
     check(options);
     const tokenKeys = await loadJose();

@@ -8,6 +8,8 @@ export const PATH = {
   "x-expected": "a path that starts with /",
 } as const;
 
+const CONSUMER = { type: "string", minLength: 1, "x-reference": "consumer" } as const;
+
 /** How a header or a query parameter is compared. */
 export const valueMatchSchema = {
   description:
@@ -65,11 +67,7 @@ export const conditionSchema = {
     query: valueMatches("Query parameters by name."),
     consumer: {
       description: "One of these consumers, or `true` for any known one, `false` for none.",
-      anyOf: [
-        { type: "boolean" },
-        { type: "string", minLength: 1 },
-        { type: "array", items: { type: "string", minLength: 1 }, minItems: 1 },
-      ],
+      anyOf: [{ type: "boolean" }, CONSUMER, { type: "array", items: CONSUMER, minItems: 1 }],
     },
     not: { $ref: "#/definitions/condition", description: "These conditions must not all hold." },
   },

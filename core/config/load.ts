@@ -28,6 +28,7 @@ import { loadScripts } from "./scripts.ts";
 import { Secrets } from "./secrets.ts";
 import { checkStores } from "./stores.ts";
 import { checkTargets } from "./targets.ts";
+import { WhoAsks } from "./who-asks.ts";
 import { createMap, type Finding, findNode, fromPlain, type MapNode, toPlain } from "./tree.ts";
 
 export type { Diagnostic };
@@ -157,7 +158,11 @@ async function checkTree(
   checkOverload(checking, plain);
   const pipelines = new Pipelines(checking, asRecord(plain["pipelines"]), upstreams);
   const rateLimits = new RateLimits(checking, plain);
-  const routes = checkRoutes(checking, plain["routes"], pipelines, rateLimits, upstreams);
+  const whoAsks = new WhoAsks(
+    checking,
+    consumers.map(({ name }) => name),
+  );
+  const routes = checkRoutes(checking, plain["routes"], pipelines, rateLimits, upstreams, whoAsks);
 
   const places = { files: [...reading.files], folders: [...reading.folders] };
   const diagnoser = new Diagnoser(tree, secrets, sources);
@@ -223,7 +228,10 @@ const PARTIAL: ReadonlySet<ConfigCode> = new Set<ConfigCode>([
 const DOUBTFUL: ReadonlySet<ConfigCode> = new Set<ConfigCode>([
   "CONFIG_UNKNOWN_UPSTREAM",
   "CONFIG_UNKNOWN_STORE",
+  "CONFIG_UNKNOWN_CONSUMER",
   "CONFIG_UNKNOWN_PIPELINE",
+  "CONFIG_NOBODY_KNOWN",
+  "CONFIG_UNMATCHED_PATH",
   "CONFIG_NO_TERMINAL",
 ]);
 

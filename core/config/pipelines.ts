@@ -144,6 +144,18 @@ export class Pipelines {
     return isSure ? false : undefined;
   }
 
+  /** True when all stages of a list are known: none has problems, nor any of those that it uses. */
+  isWhole(items: readonly Item[]): boolean {
+    return items.every(
+      (item) => item.kind === "stage" || (item.kind === "use" && this.#isKnown(item.pipeline)),
+    );
+  }
+
+  #isKnown(name: string): boolean {
+    const items = this.#endless.has(name) ? undefined : this.#pipelines.get(name)?.items;
+    return items !== undefined && this.isWhole(items);
+  }
+
   #itemEnds(item: Item): Ends {
     if (item.kind === "broken") return undefined;
     if (item.kind === "stage") return item.isTerminal;

@@ -4,8 +4,10 @@ import type { Plugin } from "../plugin.ts";
 import { checkMatch } from "./conditions.ts";
 import { copyStage, type MakeStage, type Pipelines, type Show, TOO_MANY_STAGES } from "./pipelines.ts";
 import type { RateLimits, RouteLimits } from "./rate-limits.ts";
-import type { RouteConfig, StageConfig } from "./checked.ts";
+import type { Condition, RouteConfig, StageConfig } from "./checked.ts";
+import { checkOwnPaths } from "./own-paths.ts";
 import { checkStages, createBalanceStage, type Item } from "./stages.ts";
+import type { WhoAsks } from "./who-asks.ts";
 
 /** A checked route, and its pipeline as written. */
 export interface CheckedRoute {
@@ -21,9 +23,11 @@ export function checkRoutes(
   pipelines: Pipelines,
   rateLimits: RateLimits,
   upstreams: Record<string, unknown>,
+  whoAsks: WhoAsks,
 ): CheckedRoute[] {
   const names = new Map<string, string>();
-  return asList(list).map((value, i) => {
+  const whole: RouteConfig[] = [];
+  const routes = asList(list).map((value, i) => {
     const pointer = `/routes/${i}`;
     const { pipeline, upstream, rateLimits: ownLimits, ...route } = asRecord(value);
     checkName(checking, route["name"], `${pointer}/name`, names);
@@ -35,11 +39,26 @@ export function checkRoutes(
     }
     checkTerminal(checking, pipelines, items, pipeline, pointer);
     const limits = rateLimits.checkRoute(ownLimits, `${pointer}/rateLimits`);
-    const stages = flattenRoute({ items, limits }, pipelines, copyStage);
+    const isWhole = pipelines.isWhole(items);
+    const asks = whoAsks.ofRoute(isWhole);
+    const make: MakeStage<StageConfig> = (item, when) => {
+      asks.enter(item);
+      return copyStage(item, when);
+    };
+    const show: Show = (condition, at) => {
+      asks.see(condition as Condition, at);
+      return structuredClone(condition);
+    };
+    const stages = flattenRoute({ items, limits }, pipelines, make, show);
     if (stages === undefined) checking.report("CONFIG_VALUE", TOO_MANY_STAGES, `${pointer}/pipeline`);
     else checkAboveAuth(checking, stages);
-    return { config: { ...route, stages: stages ?? [], pointer } as unknown as RouteConfig, items, limits };
+    const config = { ...route, stages: stages ?? [], pointer } as unknown as RouteConfig;
+    if (isWhole) whole.push(config);
+    return { config, items, limits };
   });
+  whoAsks.report();
+  checkOwnPaths(checking, whole);
+  return routes;
 }
 
 /**

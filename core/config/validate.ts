@@ -25,11 +25,11 @@ function createAjv(options: Options = {}): Ajv {
   });
   /** Says what a pattern stands for, for messages: "a path that starts with /". */
   created.addKeyword({ keyword: "x-expected", schemaType: "string" });
-  /** What kind of thing a value names; `upstream` or `store`. */
+  /** What a value names, which must be there. */
   created.addKeyword({
     keyword: "x-reference",
     schemaType: "string",
-    metaSchema: { enum: ["upstream", "store"] },
+    metaSchema: { enum: ["upstream", "store", "consumer", "own-path"] },
   });
   return created;
 }

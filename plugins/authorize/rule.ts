@@ -80,6 +80,18 @@ export function compileRule(options: RuleOptions, pointer: string): Rule {
   };
 }
 
+/** The keys of a rule that never fit requests of whom nobody knows who sent them. */
+export function consumerNeeds({ consumer, roles, scopes, claims = {} }: RuleOptions): string[] {
+  const keys: string[] = [];
+  if (consumer !== undefined && consumer !== false) keys.push("consumer");
+  if (roles !== undefined && needsOne(roles)) keys.push("roles");
+  if (scopes !== undefined && needsOne(scopes)) keys.push("scopes");
+  if (Object.values(claims).some((match) => match !== false)) keys.push("claims");
+  return keys;
+}
+
+const needsOne = (names: Names): boolean => "length" in names || (names.any ?? names.all) !== undefined;
+
 function compileNames(names: Names): (given: readonly string[]) => boolean {
   const { any: some, all = [], none = [] } = "length" in names ? { any: names } : names;
   return (given) => {

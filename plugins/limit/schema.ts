@@ -66,8 +66,10 @@ const keyPart = {
   ],
 } as const;
 
-const names = <const X extends string>(description: X) =>
-  ({ type: "array", items: { type: "string", minLength: 1 }, default: [], description }) as const;
+const names = <const X extends string>(description: X, reference?: "consumer") => {
+  const items = { type: "string", minLength: 1, ...(reference && { "x-reference": reference }) } as const;
+  return { type: "array", items, default: [], description } as const;
+};
 
 const clients = <const X extends string>(description: X) =>
   ({
@@ -75,7 +77,7 @@ const clients = <const X extends string>(description: X) =>
     description,
     properties: {
       ips: names("Addresses and CIDR ranges (IPv4, IPv6)."),
-      consumers: names("Names of consumers."),
+      consumers: names("Names of consumers.", "consumer"),
       roles: names("Roles of consumers."),
     },
     additionalProperties: false,

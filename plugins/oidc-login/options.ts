@@ -11,6 +11,7 @@ const path = <const D extends string, const X extends string>(fallback: D, descr
     type: "string",
     pattern: "^/[^?#\\s]*$",
     "x-expected": "a path, such as /oauth2/callback",
+    "x-reference": "own-path",
     default: fallback,
     description,
   }) as const;

@@ -277,15 +277,18 @@ export default definePlugin({
 });`,
         },
       ]),
-      route("login", [
-        {
-          plugin: "oidc-login",
-          issuer: oauth,
-          clientId: "g",
-          clientSecret: make("oidc-login"),
-          secret: [make("session"), make("older session")],
-        },
-      ]),
+      {
+        ...route("login", [
+          {
+            plugin: "oidc-login",
+            issuer: oauth,
+            clientId: "g",
+            clientSecret: make("oidc-login"),
+            secret: [make("session"), make("older session")],
+          },
+        ]),
+        match: { path: ["/login", "/oauth2/*"] },
+      },
       {
         ...route("issuer", [], {
           plugin: "token-issuer",

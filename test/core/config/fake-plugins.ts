@@ -2,6 +2,7 @@
 import type { Catalogue, JsonSchema, Plugin } from "../../../core/plugin.ts";
 import { UNITS } from "../../../core/units.ts";
 import { auth } from "../../../plugins/auth.ts";
+import { authorize } from "../../../plugins/authorize.ts";
 import { limitSchema } from "../../../plugins/limit/schema.ts";
 import { csrf } from "../../../plugins/csrf.ts";
 import { oauth2Client } from "../../../plugins/oauth2-client.ts";
@@ -110,17 +111,21 @@ function plugin(name: string, schema: JsonSchema, more: Partial<Plugin> = {}): P
   return { name, schema, build: () => (next) => next, ...more };
 }
 
+/** A real one that is not built. */
+const fake = (real: Plugin): Plugin => ({ ...real, build: () => (next) => next });
+
 const PLUGINS = [
   plugin("balance", balance, { terminal: true }),
   plugin("choose", choose),
   plugin("copy", map({ upstream }), { harmAboveAuth: () => "would copy what is refused there" }),
   plugin("exclusive", exclusive),
-  plugin("auth", auth.schema, { guard: true }),
+  fake(auth),
+  fake(authorize),
   plugin("limit", limitSchema),
   plugin("csrf", csrf.schema),
   plugin("validate", validate.schema),
   plugin("oauth2-client", oauth2Client.schema),
-  plugin("oidc-login", oidcLogin.schema, { guard: true }),
+  fake(oidcLogin),
   plugin("respond", respond, { terminal: true }),
   script,
   plugin("sign", sign.schema),

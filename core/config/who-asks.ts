@@ -1,0 +1,113 @@
+/** Checks what stages say of consumers against who can have been found by the stages above them. */
+import type { Plugin } from "../plugin.ts";
+import type { Condition } from "./checked.ts";
+import type { Checking } from "./checking.ts";
+import { conditionSchema } from "./condition-schema.ts";
+import type { StageItem } from "./stages.ts";
+import { walkSchema } from "./walk-schema.ts";
+
+/** Who may be known at a place: nobody, consumers of the configuration, or others too. */
+type Known = "nobody" | "listed" | "anybody";
+
+/** A consumer's name where it is written, as all routes that go by there see it. */
+interface Mention {
+  readonly name: string;
+  readonly pointer: string;
+  /** True when some route may have such a consumer there. */
+  isPossible: boolean;
+}
+
+const WHEN = {
+  $ref: "#/definitions/condition",
+  definitions: { condition: conditionSchema },
+};
+
+export class WhoAsks {
+  readonly #checking: Checking;
+  readonly #listed: ReadonlySet<string>;
+  /** By pointer to what they are written in. */
+  readonly #mentions = new Map<string, readonly Mention[]>();
+
+  /** @param listed names of the consumers that the configuration has */
+  constructor(checking: Checking, listed: Iterable<string>) {
+    this.#checking = checking;
+    this.#listed = new Set(listed);
+  }
+
+  /** @param isWhole whether all stages of the route can be looked at */
+  ofRoute(isWhole: boolean): RouteAsks {
+    return new RouteAsks(this, this.#checking, isWhole);
+  }
+
+  /** Notes the consumers that a condition names. */
+  seeCondition(condition: Condition, pointer: string, known: Known): void {
+    this.#see(pointer, known, () => this.#mentionsIn(WHEN, condition, pointer));
+  }
+
+  /** Notes the consumers that options name. */
+  seeOptions(plugin: Plugin, options: object, pointer: string, known: Known): void {
+    this.#see(pointer, known, () => this.#mentionsIn(plugin.schema, options, pointer));
+  }
+
+  /** Reports the consumers that no route can have where they are named. */
+  report(): void {
+    for (const { name, pointer, isPossible } of [...this.#mentions.values()].flat()) {
+      if (isPossible) continue;
+      this.#checking.reportUnknown("CONFIG_UNKNOWN_CONSUMER", "consumer", name, pointer, this.#listed);
+    }
+  }
+
+  #see(pointer: string, known: Known, find: () => readonly Mention[]): void {
+    let mentions = this.#mentions.get(pointer);
+    if (mentions === undefined) this.#mentions.set(pointer, (mentions = find()));
+    if (known === "anybody") for (const mention of mentions) mention.isPossible = true;
+  }
+
+  #mentionsIn(schema: Plugin["schema"], value: object, base: string): readonly Mention[] {
+    const mentions: Mention[] = [];
+    walkSchema(
+      schema,
+      value,
+      (pointer, annotated, name) => {
+        if (annotated["x-reference"] !== "consumer" || typeof name !== "string") return;
+        if (!this.#listed.has(name)) mentions.push({ name, pointer, isPossible: false });
+      },
+      base,
+    );
+    return mentions;
+  }
+}
+
+/** Goes through the stages of one route, from the top. */
+class RouteAsks {
+  readonly #all: WhoAsks;
+  readonly #checking: Checking;
+  #known: Known;
+
+  constructor(all: WhoAsks, checking: Checking, isWhole: boolean) {
+    this.#all = all;
+    this.#checking = checking;
+    this.#known = isWhole ? "nobody" : "anybody";
+  }
+
+  see(condition: Condition, pointer: string): void {
+    this.#all.seeCondition(condition, pointer, this.#known);
+  }
+
+  enter({ stage, pointer }: StageItem): void {
+    const plugin = this.#checking.catalogue.get(stage.plugin);
+    if (plugin === undefined || stage.script !== undefined) return;
+    const options = stage.options as never;
+    this.#all.seeOptions(plugin, options, pointer, this.#known);
+    if (this.#known === "nobody") this.#reportNobody(plugin, options, pointer);
+    if (plugin.identifies !== true || this.#known === "anybody") return;
+    this.#known = plugin.findsListedOnly?.(options) === true ? "listed" : "anybody";
+  }
+
+  #reportNobody(plugin: Plugin, options: never, base: string): void {
+    for (const pointer of plugin.needsConsumer?.(options) ?? []) {
+      const message = `No stage above "${plugin.name}" says who asks, so this never holds; put one above it, such as \`auth\``;
+      this.#checking.report("CONFIG_NOBODY_KNOWN", message, base + pointer);
+    }
+  }
+}
