@@ -48,8 +48,9 @@ export const cache: Plugin<Options> = {
     counts.collect(host);
     const store = options.store === undefined ? undefined : openStore(options, options.store, purges, host);
     const { waitMs } = patience;
-    const levels = new Levels({ memory, purges, neighbours, store: store?.level, threads, waitMs, clock });
     const purger = new Purger({ kept, keys: rules.keys, log: store?.purgeLog, host });
+    const around = { memory, purges, neighbours, purger, threads, waitMs, clock };
+    const levels = new Levels({ ...around, store: store?.level });
     const notes = new ReplyNotes(rules, purger, counts);
     const shown = store && { name: options.store!, stats: store.stats };
     host.expose("caches", `${route}:${stage}`, new ExposedCache({ kept, host, rules, purger, store: shown }));

@@ -19,7 +19,7 @@ import { type Flight, isForAllWaiting } from "./flight.ts";
 import type { Flights } from "./flights.ts";
 import { freshen } from "./freshen.ts";
 import { addressOf, askedOf, EMPTY, passingHead } from "./head.ts";
-import type { Found, Levels } from "./levels.ts";
+import { type Elsewhere, type Found, type Levels, reasonWith } from "./levels.ts";
 import type { ReplyNotes } from "./reply-notes.ts";
 import type { CacheRequest } from "./request.ts";
 import { isUsable, mayServeOnError } from "./reuse.ts";
@@ -76,19 +76,20 @@ export class Carrier {
   }
 
   /** Brings a flight to its landing; never fails by itself. */
-  async fly(flight: Flight, trip: Trip): Promise<void> {
-    const { asker, request, stored, why } = trip;
+  async fly(flight: Flight, begun: Trip): Promise<void> {
     const isMarked = this.#flights.isMarked(flight.topic);
-    let found: Found | undefined;
+    let trip = begun;
     try {
-      if (this.#levels.hasOthers && !isMarked && why !== "request") {
-        found = await this.#levels.findElsewhere(flight, asker, request, stored);
+      if (this.#levels.hasOthers && !isMarked && begun.why !== "request") {
+        const elsewhere = await this.#levels.findElsewhere(flight, begun.asker, begun.request, begun.stored);
+        if (elsewhere.found?.isUsable) return this.#onFound(flight, elsewhere.found);
+        trip = withFound(begun, elsewhere);
+        flight.why = trip.why;
       }
-      if (found?.isUsable) this.#onFound(flight, found);
-      else if (flight.isUnwanted) flight.end();
-      else await this.#send(flight, withFound(trip, found), isMarked);
+      if (flight.isUnwanted) flight.end();
+      else await this.#send(flight, trip, isMarked);
     } catch (error) {
-      this.#onFailure(flight, withFound(trip, found), error);
+      this.#onFailure(flight, trip, error);
     }
   }
 
@@ -138,7 +139,7 @@ export class Carrier {
     const isStored = refusal === undefined && !this.#flights.isSpoiled(flight);
     const isShared = refusal === undefined && isUsable(entry, times.respondedAtMs);
     this.#remember(flight, trip, isShared);
-    if (isStored) this.#levels.keep(flight, entry);
+    if (isStored) this.#levels.keep(entry, flight);
     else if (refusal !== undefined) {
       this.#counts.refuse(stored.url, refusal);
       if (isAboutRequest(refusal)) this.#levels.onNothing(flight);
@@ -269,6 +270,7 @@ function prepare({ headers, method }: Exchange, stored: Entry | undefined, isMar
 }
 
 /** What was found elsewhere is newer than what is here. */
-function withFound(trip: Trip, found: Found | undefined): Trip {
-  return found === undefined ? trip : { ...trip, stored: found.entry };
+function withFound(trip: Trip, elsewhere: Elsewhere): Trip {
+  const { found } = elsewhere;
+  return { ...trip, stored: found?.entry ?? trip.stored, why: reasonWith(trip.why, elsewhere) };
 }

@@ -48,7 +48,7 @@ export class Delivery implements FillListener {
     if (entry === undefined) return flight.abandon();
     counts.store(fillMs);
     // A part is of use to those only who want the same, or the rest.
-    if (entry.part === undefined) return levels.keep(flight, entry);
+    if (entry.part === undefined) return levels.keep(entry, flight);
     memory.put(entry);
     flight.abandon();
   }

@@ -4,7 +4,7 @@
  */
 import { discard } from "../../core/discard.ts";
 import { type Abortable, type Exchange, GatewayError, type Reply } from "../../core/plugin.ts";
-import type { Sent } from "./cache-status.ts";
+import type { Forwarded, Sent } from "./cache-status.ts";
 import type { CacheResult } from "./counts.ts";
 import type { Entry } from "./entry.ts";
 import type { Fill } from "./fill.ts";
@@ -109,6 +109,8 @@ export class Flight {
   #riders: Rider[] = [];
   /** The right to fetch it, of all gateways with the same store. */
   turn: Turn | undefined;
+  /** Why it is sent, once that is known to be something else than whoever began it knew. */
+  why: Forwarded | undefined;
   readonly #stored = Promise.withResolvers<Entry | undefined>();
   #isOver = false;
 

@@ -56,6 +56,14 @@ export function mergeHeaders(stored: readonly string[], headers: HeaderList): He
   return merged;
 }
 
+/** Statuses that say what there is now; others say how, or by whom, it was asked for. */
+const DESCRIBING = new Set([200, 203, 204, 300, 301, 302, 303, 307, 308, 404, 410]);
+
+/** Whether a reply to HEAD that does not {@link describesSame} says that what is stored is out of date. */
+export function describesOther(status: number): boolean {
+  return DESCRIBING.has(status);
+}
+
 /** Whether a reply to HEAD is about what an entry has: then it updates it, else the entry is stale (section 4.3.5). */
 export function describesSame(entry: Entry, status: number, headers: HeaderList): boolean {
   if (status !== 200 || entry.status !== 200 || entry.part !== undefined) return false;

@@ -4,7 +4,7 @@ import { CacheCounts } from "./counts.ts";
 import type { Entry } from "./entry.ts";
 import { Flights, type Patience } from "./flights.ts";
 import { type BoundedMemoryLevel, createMemoryLevel, type MemoryBounds } from "./memory/memory-level.ts";
-import { type Holder, Neighbours } from "./neighbours.ts";
+import { type Held, type Holder, Neighbours } from "./neighbours.ts";
 import type { PurgeTable } from "./purges.ts";
 import { SILENT } from "./request.ts";
 import { judgeReuse } from "./reuse.ts";
@@ -42,14 +42,15 @@ export class KeptCache implements Holder {
     this.flights = new Flights(patience, clock, this.purges);
   }
 
-  lookUp(key: string, headers: HeaderList): Entry | Promise<Entry | undefined> | undefined {
+  lookUp(key: string, headers: HeaderList): Held | Promise<Entry | undefined> {
     const entry = this.memory.find(key, (name) => normalizedField(headers, name));
     if (entry !== undefined && judgeReuse(entry, SILENT, this.#clock.now(), false) === "use") return entry;
-    const vary = this.memory.peek(key)[0]?.vary ?? [];
+    const [newest] = this.memory.peek(key);
+    const vary = newest?.vary ?? [];
     const flight =
       this.flights.find(topicOf(key, headers, vary)) ?? this.flights.find(topicOf(key, headers, vary, true));
     // What is stale is worth having: it can be validated.
-    return flight?.stored ?? entry;
+    return flight?.stored ?? entry ?? (newest && "others");
   }
 
   replace(entry: Entry, same: Entry): void {

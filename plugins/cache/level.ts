@@ -43,6 +43,8 @@ export interface StoreLevel {
 export interface Claim {
   readonly entry: Entry | undefined;
   readonly turn: Turn | undefined;
+  /** There is only what is for requests with other values, by Vary. */
+  readonly hasOthers?: boolean;
 }
 
 /** The right to fetch something that other gateways wait for. Ends with the `put` of what was fetched, or: */

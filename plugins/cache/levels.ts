@@ -1,13 +1,16 @@
 /** All that a cache keeps entries in: the memory of this thread, that of the others, and a store with other gateways. */
 import type { Clock, Exchange } from "../../core/plugin.ts";
+import type { Forwarded } from "./cache-status.ts";
 import type { Entry } from "./entry.ts";
 import type { Flight } from "./flight.ts";
 import type { MemoryLevel, Purges, StoreLevel } from "./level.ts";
-import type { Neighbours } from "./neighbours.ts";
+import type { Held, Neighbours } from "./neighbours.ts";
+import type { Purger } from "./purger.ts";
 import type { CacheRequest } from "./request.ts";
 import { isUsable, judgeReuse } from "./reuse.ts";
 import { fits, mayShare } from "./sharing.ts";
 import { normalizedField } from "./vary.ts";
+import type { Wanted } from "./wanted.ts";
 
 /** An entry that was found elsewhere. */
 export interface Found {
@@ -15,6 +18,20 @@ export interface Found {
   readonly from: "thread" | "store";
   /** It may be used as it is; else it is newer than what is here, and to be validated. */
   readonly isUsable: boolean;
+  /** Why it is to be validated. */
+  readonly why: "stale" | "request";
+}
+
+/** What a search has come to. */
+export interface Elsewhere {
+  readonly found: Found | undefined;
+  /** There is something for requests with other values, by Vary. */
+  readonly hasOthers: boolean;
+}
+
+/** Why a request is sent on after others were asked for what it is about. @param why so far */
+export function reasonWith(why: Forwarded, { found, hasOthers }: Elsewhere): Forwarded {
+  return found?.why ?? (why === "uri-miss" && hasOthers ? "vary-miss" : why);
 }
 
 /** What is looked for. */
@@ -27,8 +44,7 @@ interface Search {
   readonly sinceMs: number;
   /** When to stop waiting for others. */
   readonly until: number;
-  /** It came later for sure, by whatever clock. */
-  readonly isNew?: boolean;
+  hasOthers: boolean;
 }
 
 export class Levels {
@@ -36,6 +52,7 @@ export class Levels {
   readonly purges: Purges;
   readonly #neighbours: Neighbours;
   readonly #store: StoreLevel | undefined;
+  readonly #purger: Pick<Purger, "spread">;
   readonly #waitMs: number;
   readonly #clock: Clock;
   /** There is more than the memory of this thread. */
@@ -46,6 +63,7 @@ export class Levels {
     purges: Purges;
     neighbours: Neighbours;
     store: StoreLevel | undefined;
+    purger: Pick<Purger, "spread">;
     threads: number;
     /** Longest that others are waited for, threads and gateways together. */
     waitMs: number;
@@ -55,6 +73,7 @@ export class Levels {
     this.purges = parts.purges;
     this.#neighbours = parts.neighbours;
     this.#store = parts.store;
+    this.#purger = parts.purger;
     this.#waitMs = parts.waitMs;
     this.#clock = parts.clock;
     this.hasOthers = parts.threads > 1 || parts.store !== undefined;
@@ -70,53 +89,83 @@ export class Levels {
     { headers }: Exchange,
     request: CacheRequest,
     stored: Entry | undefined,
-  ): Promise<Found | undefined> {
-    const { key } = flight;
-    const until = this.#clock.monotonic() + this.#waitMs;
-    const search: Search = { headers, request, than: stored, sinceMs: this.#clock.now(), until };
+  ): Promise<Elsewhere> {
+    const search = this.#begin(headers, request, stored);
     const isEnough = (entry: Entry): boolean => this.#judge(entry, "thread", search)?.isUsable === true;
-    const theirs = await this.#neighbours.find(key, headers, this.#waitMs, isEnough);
-    let found = theirs && this.#judge(theirs, "thread", search);
-    if (!found?.isUsable && this.#store !== undefined) {
-      found = (await this.#findInStore(this.#store, flight, search, found)) ?? found;
-    }
-    if (found?.isUsable) this.memory.put(found.entry);
-    return found;
+    const held = await this.#neighbours.find(flight.key, headers, this.#waitMs, isEnough);
+    const theirs = this.#judgeHeld(held, search);
+    if (theirs?.isUsable || this.#store === undefined) return this.#take(theirs, search);
+    // Whoever would not share a reply neither waits for one, nor is waited for.
+    const inStore = mayShare(request)
+      ? await this.#claimInStore(this.#store, flight, search, theirs)
+      : await this.#findInStore(this.#store, flight.key, search);
+    return this.#take(inStore ?? theirs, search);
   }
 
-  async #findInStore(
+  /** The same for those who bring nothing that others could wait for. */
+  async peekElsewhere({ x, request, key, stored }: Wanted): Promise<Elsewhere> {
+    const { headers } = x;
+    const search = this.#begin(headers, request, stored);
+    const theirs = this.#judgeHeld(await this.#neighbours.peek(key, headers, this.#waitMs), search);
+    if (theirs?.isUsable || this.#store === undefined) return this.#take(theirs, search);
+    return this.#take((await this.#findInStore(this.#store, key, search)) ?? theirs, search);
+  }
+
+  #begin(headers: Exchange["headers"], request: CacheRequest, than: Entry | undefined): Search {
+    const until = this.#clock.monotonic() + this.#waitMs;
+    return { headers, request, than, sinceMs: this.#clock.now(), until, hasOthers: false };
+  }
+
+  #take(found: Found | undefined, { hasOthers }: Search): Elsewhere {
+    if (found?.isUsable) this.memory.put(found.entry);
+    return { found, hasOthers };
+  }
+
+  async #findInStore(store: StoreLevel, key: string, search: Search): Promise<Found | undefined> {
+    const entry = await store.find(key, (name) => normalizedField(search.headers, name));
+    return entry && this.#judge(entry, "store", search);
+  }
+
+  async #claimInStore(
     store: StoreLevel,
     flight: Flight,
     search: Search,
     theirs: Found | undefined,
   ): Promise<Found | undefined> {
-    const { headers, request } = search;
-    const fieldOf = (name: string): string => normalizedField(headers, name);
-    // Whoever would not share a reply neither waits for one, nor is waited for.
-    if (!mayShare(request)) {
-      const entry = await store.find(flight.key, fieldOf);
-      return entry && this.#judge(entry, "store", search);
-    }
+    const fieldOf = (name: string): string => normalizedField(search.headers, name);
     let found = theirs;
     let than = theirs?.entry ?? search.than;
     // What is stale there is validated by one of all gateways, as what is not there is fetched by one.
     for (let isAgain = false; ; isAgain = true) {
       const waitMs = Math.max(0, search.until - this.#clock.monotonic());
-      const { entry, turn } = await store.claim(flight.key, fieldOf, waitMs, than);
+      const { entry, turn, hasOthers } = await store.claim(flight.key, fieldOf, waitMs, than);
       flight.turn = turn;
+      if (hasOthers) search.hasOthers = true;
       if (entry === undefined) return found;
-      found = this.#judge(entry, "store", { ...search, than, isNew: isAgain }) ?? found;
+      found = this.#judge(entry, "store", { ...search, than }, isAgain) ?? found;
       if (found?.isUsable || isAgain) return found;
       than = entry;
     }
   }
 
+  #judgeHeld(held: Held, search: Search): Found | undefined {
+    if (held === "others") search.hasOthers = true;
+    return typeof held === "object" ? this.#judge(held, "thread", search) : undefined;
+  }
+
+  /** @param isNew it came after the search began, for sure, by whatever clock */
   #judge(
     entry: Entry,
     from: Found["from"],
-    { headers, request, than, sinceMs, isNew = from === "thread" && entry.respondedAtMs > sinceMs }: Search,
+    search: Search,
+    isNew = from === "thread" && entry.respondedAtMs > search.sinceMs,
   ): Found | undefined {
-    if (entry.part !== undefined || !fits(entry, headers)) return undefined;
+    const { headers, request, than } = search;
+    if (!fits(entry, headers)) {
+      search.hasOthers = true;
+      return undefined;
+    }
+    if (entry.part !== undefined) return undefined;
     if (than !== undefined && entry.respondedAtMs <= than.respondedAtMs) return undefined;
     const state = this.purges.stateOf(entry);
     if (state === "gone") return undefined;
@@ -124,17 +173,26 @@ export class Levels {
     // What is never fresh may be for the one only whose request brought it.
     const wasFresh = isNew && mayShare(request) && isUsable(entry, entry.respondedAtMs);
     const isFit = reuse === "use" || reuse === "refresh" || wasFresh;
-    return { entry, from, isUsable: state === "live" && isFit };
+    const why = reuse === "request" ? "request" : "stale";
+    return { entry, from, isUsable: state === "live" && isFit, why };
   }
 
-  /** Keeps what a flight has brought, wherever it is to be. */
-  keep(flight: Flight, entry: Entry): void {
+  /**
+   * Keeps an entry, wherever it is to be.
+   * @param flight that has brought it
+   */
+  keep(entry: Entry, flight?: Flight): void {
     this.memory.put(entry);
     this.#neighbours.claim(entry.key);
-    if (this.#store === undefined) return flight.onStored(entry);
-    const { turn } = flight;
-    flight.turn = undefined;
-    void this.#store.put(entry, turn).then(() => flight.onStored(entry));
+    if (this.#store === undefined) return flight?.onStored(entry);
+    const turn = flight?.turn;
+    if (flight !== undefined) flight.turn = undefined;
+    void this.#store.put(entry, turn).then(() => flight?.onStored(entry));
+  }
+
+  /** What there is of a key is to be validated before it is used again, everywhere. Holds here when it resolves. */
+  outdate(key: string): Promise<void> {
+    return this.#purger.spread({ kind: "key", value: key, soft: true }, "");
   }
 
   /** What there is of a key is out of date, everywhere. */

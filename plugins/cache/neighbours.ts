@@ -6,6 +6,9 @@ import type { ChannelListener, Clock, SharedState, ThreadChannel } from "../../c
 import { HeaderList } from "../../core/headers.ts";
 import type { Entry } from "./entry.ts";
 
+/** What a thread has for a request: nothing, or `others`, if that is only for requests with other values, by Vary. */
+export type Held = Entry | "others" | undefined;
+
 /** Whether what another thread has will do. */
 type IsEnough = (entry: Entry) => boolean;
 
@@ -15,7 +18,7 @@ const MOST_ASKED = 3;
 /** What this thread has. */
 export interface Holder {
   /** The fresh entry for a request with these headers: at hand, or when what is under way has come. */
-  lookUp(key: string, headers: HeaderList): Entry | Promise<Entry | undefined> | undefined;
+  lookUp(key: string, headers: HeaderList): Held | Promise<Entry | undefined>;
   /** Takes an entry in the place of its like: the same, with its body where all threads see it. */
   replace(entry: Entry, same: Entry): void;
   /** What is stored for a key, or on its way to be, is out of date. */
@@ -25,7 +28,7 @@ export interface Holder {
 /** What threads say to each other. */
 type Message =
   | { readonly ask: number; readonly key: string; readonly headers: readonly string[] }
-  | { readonly answer: number; readonly entry: Entry | undefined }
+  | { readonly answer: number; readonly held: Held }
   /** There will be an answer. */
   | { readonly wait: number }
   /** It is out of date. */
@@ -36,7 +39,7 @@ interface Question {
   readonly holder: number;
   /** When it is given up, whatever was said. */
   readonly until: number;
-  readonly resolve: (entry: Entry | undefined) => void;
+  readonly resolve: (held: Held) => void;
   timer: NodeJS.Timeout;
 }
 
@@ -74,11 +77,20 @@ export class Neighbours implements ChannelListener {
     headers: HeaderList,
     waitMs: number,
     isEnough: IsEnough = always,
-  ): Promise<Entry | undefined> | undefined {
+  ): Promise<Held> | undefined {
     if (this.#shared.threads === 1) return undefined;
     const holder = this.#write(key, 0);
     if (holder === this.#shared.thread) return undefined;
     return this.#findAt(holder, key, headers, this.#clock.monotonic() + waitMs, isEnough);
+  }
+
+  /** Asks the thread that is written down for a key, for somebody who will not fetch it. */
+  peek(key: string, headers: HeaderList, waitMs: number): Promise<Held> | undefined {
+    if (this.#shared.threads === 1) return undefined;
+    const cell = this.#locate(key);
+    const holder = cell === -1 ? -1 : Atomics.load(this.#shared.directory.words, cell) - 1;
+    if (holder === -1 || holder === this.#shared.thread) return undefined;
+    return this.#ask(key, headers, holder, this.#clock.monotonic() + waitMs);
   }
 
   /** This thread has the newest entry of a key. */
@@ -112,7 +124,7 @@ export class Neighbours implements ChannelListener {
     const message = sent as Message;
     if ("drop" in message) return this.#holder.drop(message.drop);
     if ("ask" in message) return this.#answer(message.ask, message.key, message.headers, from);
-    if ("answer" in message) return this.#settle(message.answer, message.entry && asOwn(message.entry));
+    if ("answer" in message) return this.#settle(message.answer, asOwn(message.held));
     const question = this.#questions.get(message.wait);
     if (question !== undefined) this.#arm(message.wait, question, Number.POSITIVE_INFINITY);
   }
@@ -127,13 +139,13 @@ export class Neighbours implements ChannelListener {
     headers: HeaderList,
     until: number,
     isEnough: IsEnough,
-  ): Promise<Entry | undefined> {
-    let best: Entry | undefined;
+  ): Promise<Held> {
+    let best: Held;
     let holder = first;
     for (let asked = 0; asked < MOST_ASKED; asked++) {
-      const entry = await this.#ask(key, headers, holder, until);
-      if (entry !== undefined && isEnough(entry)) return entry;
-      if (best === undefined || (entry?.respondedAtMs ?? 0) > best.respondedAtMs) best = entry;
+      const held = await this.#ask(key, headers, holder, until);
+      if (typeof held === "object" && isEnough(held)) return held;
+      if (rank(held) > rank(best)) best = held;
       // Others need not ask it in vain; whoever came first is fetching it.
       holder = this.#write(key, holder + 1);
       if (holder === -1) holder = this.#write(key, 0);
@@ -142,8 +154,8 @@ export class Neighbours implements ChannelListener {
     return best;
   }
 
-  #ask(key: string, headers: HeaderList, holder: number, until: number): Promise<Entry | undefined> {
-    const { promise, resolve } = Promise.withResolvers<Entry | undefined>();
+  #ask(key: string, headers: HeaderList, holder: number, until: number): Promise<Held> {
+    const { promise, resolve } = Promise.withResolvers<Held>();
     const ask = this.#next++;
     const question = { holder, until, resolve, timer: undefined as unknown as NodeJS.Timeout };
     this.#questions.set(ask, question);
@@ -158,12 +170,12 @@ export class Neighbours implements ChannelListener {
     question.timer = setTimeout(() => this.#settle(id, undefined), Math.max(0, ms));
   }
 
-  #settle(id: number, entry: Entry | undefined): void {
+  #settle(id: number, held: Held): void {
     const question = this.#questions.get(id);
     if (question === undefined) return;
     this.#questions.delete(id);
     clearTimeout(question.timer);
-    question.resolve(entry);
+    question.resolve(held);
   }
 
   #answer(answer: number, key: string, headers: readonly string[], to: number): void {
@@ -176,13 +188,13 @@ export class Neighbours implements ChannelListener {
     );
   }
 
-  #send(answer: number, entry: Entry | undefined, to: number): void {
-    let sent = entry;
-    if (entry !== undefined && !(entry.body.buffer instanceof SharedArrayBuffer)) {
-      sent = { ...entry, body: toShared(entry.body) };
-      this.#holder.replace(entry, sent); // so that the bytes are there once
+  #send(answer: number, held: Held, to: number): void {
+    let sent = held;
+    if (typeof held === "object" && !(held.body.buffer instanceof SharedArrayBuffer)) {
+      sent = { ...held, body: toShared(held.body) };
+      this.#holder.replace(held, sent); // so that the bytes are there once
     }
-    this.#channel.post({ answer, entry: sent } satisfies Message, to);
+    this.#channel.post({ answer, held: sent } satisfies Message, to);
   }
 
   /**
@@ -204,14 +216,20 @@ export class Neighbours implements ChannelListener {
 
 const always = (): boolean => true;
 
+/** The newest is the best; any is better than what is for other requests, and that tells more than nothing. */
+function rank(held: Held): number {
+  return held === undefined ? -1 : held === "others" ? 0 : held.respondedAtMs;
+}
+
 function toShared(body: Buffer): Buffer {
   const shared = Buffer.from(new SharedArrayBuffer(body.length));
   body.copy(shared);
   return shared;
 }
 
-/** An entry that another thread sent: its body arrives as plain bytes. */
-function asOwn(entry: Entry): Entry {
-  const { buffer, byteOffset, byteLength } = entry.body;
-  return { ...entry, body: Buffer.from(buffer, byteOffset, byteLength) };
+/** What another thread sent: bodies arrive as plain bytes. */
+function asOwn(held: Held): Held {
+  if (typeof held !== "object") return held;
+  const { buffer, byteOffset, byteLength } = held.body;
+  return { ...held, body: Buffer.from(buffer, byteOffset, byteLength) };
 }

@@ -2,7 +2,9 @@
 import { type Body, BytesBody, type Exchange, HeaderList, Reply } from "../../core/plugin.ts";
 import { ageMs, ageSeconds } from "./age.ts";
 import { isNotModified, notModifiedHeaders } from "./conditional.ts";
+import { sent } from "./cache-status.ts";
 import type { Entry } from "./entry.ts";
+import type { Found } from "./levels.ts";
 import { answerRange } from "./range.ts";
 import type { CacheRequest } from "./request.ts";
 
@@ -47,6 +49,17 @@ export function replyFrom(
       return new Reply(416, headers);
     }
   }
+}
+
+/** The same from an entry that somebody else had. */
+export function foundReply(
+  { entry, from }: Found,
+  x: Exchange,
+  request: CacheRequest,
+  nowMs: number,
+): Reply | undefined {
+  const status = sent({ why: "hit", ttlSeconds: ttlSeconds(entry, nowMs), detail: from });
+  return replyFrom(entry, x, request, nowMs, status);
 }
 
 /** The reply with all of an entry that is whole. */

@@ -13,43 +13,40 @@ import {
 import { ageMs } from "./age.ts";
 import { addStatus, type Forwarded, hit, sent } from "./cache-status.ts";
 import { Carrier } from "./carrier.ts";
-import { describesSame, freshen } from "./freshen.ts";
 import { isNotModified, notModifiedHeaders } from "./conditional.ts";
 import type { CacheCounts } from "./counts.ts";
 import type { Entry } from "./entry.ts";
 import type { FillBudget } from "./fill.ts";
 import { Flight, forkFor, type Landing, learn, takeReply } from "./flight.ts";
 import type { Flights } from "./flights.ts";
-import { askedOf, isAuthorized } from "./head.ts";
+import { isAuthorized } from "./head.ts";
+import { HeadRequests } from "./head-requests.ts";
 import { isUnsafe } from "./invalidation.ts";
 import type { FieldOf, MemoryLevel } from "./level.ts";
 import type { Levels } from "./levels.ts";
 import { Passage } from "./passage.ts";
-import { makeStale } from "./purges.ts";
 import type { ReplyNotes } from "./reply-notes.ts";
 import { type CacheRequest, readRequest, SILENT, withoutDirectives } from "./request.ts";
 import { judgeReuse } from "./reuse.ts";
 import { RecentHits } from "./recent-hits.ts";
 import type { CacheRules } from "./rules.ts";
-import { notModified, replyFrom, storedReply, ttlSeconds, wholeReply, withCookies } from "./serve.ts";
-import { isAboutRequest } from "./storable.ts";
+import {
+  foundReply,
+  notModified,
+  replyFrom,
+  storedReply,
+  ttlSeconds,
+  wholeReply,
+  withCookies,
+} from "./serve.ts";
 import { fits, mayShare, openFor, topicOf } from "./sharing.ts";
 import { normalizedField } from "./vary.ts";
+import type { Wanted } from "./wanted.ts";
 
 /** Largest body of a POST that is looked up. */
 const MAX_ASKED_BYTES = 64 * 1024;
 /** How often a request waits for another whose reply turns out not to be for it. */
 const MOST_WAITS = 3;
-
-/** What is looked for, and cannot be answered at once. */
-interface Wanted {
-  readonly x: Exchange;
-  readonly request: CacheRequest;
-  readonly key: string;
-  /** What there is, but not to be used without asking. */
-  readonly stored: Entry | undefined;
-  readonly why: Forwarded;
-}
 
 export class CacheStage {
   readonly #rules: CacheRules;
@@ -59,6 +56,7 @@ export class CacheStage {
   readonly #counts: CacheCounts;
   readonly #flights: Flights;
   readonly #carrier: Carrier;
+  readonly #headRequests: HeadRequests;
   readonly #clock: Clock;
   readonly #random: () => number;
   readonly #passage: Passage;
@@ -86,7 +84,9 @@ export class CacheStage {
     this.#clock = clock;
     this.#random = () => host.random();
     this.#flights = flights;
-    this.#passage = new Passage({ next, keys: rules.keys, levels, flights, counts, notes });
+    const passage = new Passage({ next, keys: rules.keys, levels, flights, counts, notes });
+    this.#passage = passage;
+    this.#headRequests = new HeadRequests({ passage, rules, levels, counts, clock });
     this.#carrier = new Carrier({ next, rules, levels, flights, counts, clock, log, budget, notes });
   }
 
@@ -115,7 +115,7 @@ export class CacheStage {
     const nowMs = this.#clock.now();
     const reuse = judgeReuse(entry, request, nowMs, false);
     if (reuse === "stale" || reuse === "request") {
-      const stored = entry.part === undefined && x.method !== "HEAD" ? entry : undefined;
+      const stored = entry.part === undefined ? entry : undefined;
       return this.#miss({ x, request, key, stored, why: reuse });
     }
     const ttl = ttlSeconds(entry, nowMs);
@@ -158,9 +158,19 @@ export class CacheStage {
   /** Somebody has to be asked, or is being asked already. */
   #miss(wanted: Wanted): Promise<Reply> {
     const { x, request, key, stored } = wanted;
-    if (request.onlyIfCached) throw new GatewayError("NOT_CACHED");
+    if (request.onlyIfCached) return this.#findOnly(wanted);
     const known = stored ?? this.#memory.peek(key)[0];
     return this.#ask(wanted, this.#topicOf(x, request, key, known?.vary ?? []), 0);
+  }
+
+  /** Only what somebody has already will do. */
+  async #findOnly(wanted: Wanted): Promise<Reply> {
+    const { x, request } = wanted;
+    const { found } = await this.#levels.peekElsewhere(wanted);
+    const reply = found?.isUsable ? foundReply(found, x, request, this.#clock.now()) : undefined;
+    if (reply === undefined) throw new GatewayError("NOT_CACHED");
+    this.#counts.requests.hit++;
+    return reply;
   }
 
   #topicOf(x: Exchange, request: CacheRequest, key: string, vary: readonly string[]): string {
@@ -183,7 +193,7 @@ export class CacheStage {
         return this.#ask(wanted, this.#topicOf(x, request, key, landing.head.vary), waits + 1);
       }
     }
-    if (x.method === "HEAD") return this.#askHead(wanted);
+    if (x.method === "HEAD") return this.#headRequests.ask(wanted, flights.isMarked(topic));
     return this.#lead(wanted, topic, isShared && flight === undefined);
   }
 
@@ -228,7 +238,7 @@ export class CacheStage {
       return this.#replyOf(wanted, flight, landing);
     } catch (error) {
       x.failureHeaders ??= new HeaderList();
-      addStatus(x.failureHeaders, sent({ why }));
+      addStatus(x.failureHeaders, sent({ why: flight.why ?? why }));
       throw error;
     } finally {
       learn(x, flight.x);
@@ -256,30 +266,6 @@ export class CacheStage {
     if (x.method !== "GET" || !isNotModified(facts, request, nowMs)) return reply;
     discard(flight.x, reply.body);
     return new Reply(304, new HeaderList(notModifiedHeaders(facts)));
-  }
-
-  /** What comes back says whether what is stored is still right (RFC 9111 section 4.3.5). */
-  async #askHead({ x, request, key, why }: Wanted): Promise<Reply> {
-    const asked = askedOf(x, request, this.#rules.keys);
-    const { version } = this.#levels.purges;
-    const requestedAtMs = this.#clock.now();
-    const reply = await this.#passage.send(x);
-    const times = { requestedAtMs, respondedAtMs: this.#clock.now() };
-    this.#counts.requests.miss++;
-    this.#headers = asked.headers;
-    const entry = this.#memory.find(key, this.#fieldOf);
-    if (entry !== undefined && entry.part === undefined && reply.status < 500 && reply.status !== 304) {
-      if (!describesSame(entry, reply.status, reply.headers)) {
-        this.#memory.put(makeStale(entry, times.respondedAtMs));
-      } else {
-        const { freshness } = this.#rules;
-        const freshened = freshen({ ...entry, version }, reply.headers, asked, times, freshness);
-        if (freshened.refusal === undefined) this.#memory.put(freshened.entry);
-        else if (!isAboutRequest(freshened.refusal)) this.#levels.drop(key);
-      }
-    }
-    addStatus(reply.headers, sent({ why }));
-    return reply;
   }
 
   /** GET with a body means nothing that is known; POST, where it is cached, is told apart by it. */

@@ -206,7 +206,7 @@ export class RedisLevel implements StoreLevel {
         stats.lookups.miss++;
         if (value !== YOURS) return NEITHER;
         this.#turns.hold(turn);
-        return { entry: undefined, turn };
+        return { entry: undefined, turn, ...(place !== name && { hasOthers: true }) };
       }
       stats.bytes.read += value.length;
       const names = place === name ? readMarker(value) : undefined;

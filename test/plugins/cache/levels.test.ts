@@ -1,11 +1,9 @@
 /** What caches on several threads and gateways ask the upstream for when what they have is stale. */
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Exchange, Reply } from "../../../core/plugin.ts";
-import { createSharedMemory, SharedMemory } from "../../../core/threads/shared-memory.ts";
-import { cache } from "../../../plugins/cache.ts";
-import { bodyText, buildStage, exchange, FakeClock, FakeHost, reply } from "../../support/harness.ts";
+import { type FakeClock, reply } from "../../support/harness.ts";
+import { type JoinedCache, JoinedCaches } from "../../support/joined-caches.ts";
 import { type RedisServer, startRedis } from "../../support/redis.ts";
-import { openStore, redisAt } from "../../support/stores.ts";
 
 /** Everything is validated after a second, and never changes. */
 const VALIDATED = { "cache-control": "max-age=1, stale-if-error=60", etag: '"1"' };
@@ -13,12 +11,14 @@ const REFRESHED = { "cache-control": "max-age=1, stale-while-revalidate=60", eta
 
 let using: AsyncDisposableStack;
 let clock: FakeClock;
+let caches: JoinedCaches;
 let gate: PromiseWithResolvers<void>;
 let asked: Exchange[];
 let headers: Record<string, string>;
 beforeEach(() => {
   using = new AsyncDisposableStack();
-  clock = new FakeClock();
+  caches = new JoinedCaches(using, upstream);
+  clock = caches.clock;
   asked = [];
   headers = VALIDATED;
   gate = Promise.withResolvers();
@@ -31,26 +31,6 @@ async function upstream(x: Exchange): Promise<Reply> {
   return x.headers.get("if-none-match") === '"1"' ? reply(304, headers) : reply(200, headers, "text");
 }
 
-async function openCache(host: FakeHost, options: Record<string, unknown> = {}) {
-  using.defer(async () => {
-    for (const close of host.closers.toReversed()) await close();
-    for (const kept of host.kept.values()) (kept as { close?: () => void }).close?.();
-  });
-  const handler = await buildStage(cache, options, upstream, host);
-  return {
-    host,
-    async get(): Promise<string> {
-      const x = exchange({ target: "/a" });
-      const got = await handler(x);
-      const text = await bodyText(got);
-      x.end();
-      return `${got.status} ${text} ${got.headers.get("cache-status")}`;
-    },
-  };
-}
-
-type Cache = Awaited<ReturnType<typeof openCache>>;
-
 /** Waits until so many requests have come to the upstream. */
 const askedTimes = (times: number): Promise<void> => expect.poll(() => asked.length).toBe(times);
 
@@ -58,31 +38,21 @@ const askedTimes = (times: number): Promise<void> => expect.poll(() => asked.len
 const settled = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 50));
 
 /** Caches that all have something that has just become stale. */
-async function makeStale(caches: readonly Cache[]): Promise<void> {
+async function makeStale(stale: readonly JoinedCache[]): Promise<void> {
   gate.resolve();
-  for (const each of caches) expect(await each.get()).toMatch(/^200 text/);
+  for (const each of stale) expect(await each.get()).toMatch(/^200 text/);
   expect(asked).toHaveLength(1);
   clock.advance(2000);
   asked = [];
   gate = Promise.withResolvers();
 }
 
-function openThreads(options: Record<string, unknown> = {}): Promise<Cache[]> {
-  const memory = createSharedMemory(3, clock.monotonic(), clock.now());
-  return Promise.all(
-    [0, 1, 2].map((thread) => {
-      const shared = new SharedMemory(memory, thread);
-      return openCache(Object.assign(new FakeHost(), { clock, shared }), options);
-    }),
-  );
-}
-
 it.each([
   ["30s", "20ms", 2],
   ["20ms", "30s", 1],
 ])("another thread is waited for as the newest options say: %s, then %s", async (old, wait, times) => {
-  const [fetching, waiting] = await openThreads({ coalesce: { wait: old } });
-  const reloaded = await openCache(waiting!.host, { coalesce: { wait } });
+  const [fetching, waiting] = await caches.openThreads(3, { coalesce: { wait: old } });
+  const reloaded = await caches.open(waiting!.host, { coalesce: { wait } });
   const replies = [fetching!.get()];
   await askedTimes(1);
   replies.push(reloaded.get());
@@ -97,7 +67,7 @@ describe("of three threads that have something stale", () => {
   it.each([[[1, 2]], [[2, 0, 1]], [[1, 0]]])(
     "one validates it, and the others wait for that: %j",
     async (who) => {
-      const threads = await openThreads();
+      const threads = await caches.openThreads(3);
       await makeStale(threads);
       const replies = who.map((thread) => threads[thread]!.get());
       await askedTimes(1);
@@ -111,7 +81,7 @@ describe("of three threads that have something stale", () => {
 
   it("each refreshes it behind its replies, whoever has brought it", async () => {
     headers = REFRESHED;
-    const threads = await openThreads();
+    const threads = await caches.openThreads(3);
     await makeStale(threads);
     expect(await threads[2]!.get()).toContain("stale-while-revalidate");
     await askedTimes(1);
@@ -123,7 +93,7 @@ describe("of three threads that have something stale", () => {
 
   it("each asks by itself when it has to be validated each time: it may be for one client", async () => {
     headers = { "cache-control": "no-cache", etag: '"1"' };
-    const threads = await openThreads();
+    const threads = await caches.openThreads(3);
     const replies = threads.map((thread) => thread.get());
     await askedTimes(1);
     await settled();
@@ -139,15 +109,7 @@ describe("of two gateways with a store that have something stale", () => {
   beforeEach(async () => {
     server = using.use(await startRedis());
   });
-  const openGateways = (): Promise<Cache[]> =>
-    Promise.all(
-      [1, 2].map(async () => {
-        const { store } = using.use(await openStore(redisAt(server.url)));
-        const host = Object.assign(new FakeHost(), { clock, stores: new Map([["main", store]]) });
-        return openCache(host, { store: "main", strategy: "write-through", coalesce: { wait: "60s" } });
-      }),
-    );
-  const waits = (gateways: readonly Cache[]): number =>
+  const waits = (gateways: readonly JoinedCache[]): number =>
     gateways
       .map(({ host }) => Object.values(host.collected("sluice_cache_store_waits_total"))[0]!)
       .reduce((sum, each) => sum + each);
@@ -156,7 +118,7 @@ describe("of two gateways with a store that have something stale", () => {
     ["in memory", 2],
     ["in the store", 1],
   ])("one validates it, and the others wait for that: %s", async (_, count) => {
-    const gateways = await openGateways();
+    const gateways = await caches.openGateways(2, server.url);
     await makeStale(gateways.slice(0, count));
     await expect.poll(() => server.ask("keys", "*}")).not.toBe("");
     const before = waits(gateways);

@@ -2,7 +2,7 @@ import { afterEach, describe, expect, it, vi } from "vitest";
 import { HeaderList } from "../../../core/headers.ts";
 import { createSharedMemory, SharedMemory } from "../../../core/threads/shared-memory.ts";
 import type { Entry } from "../../../plugins/cache/entry.ts";
-import { type Holder, Neighbours } from "../../../plugins/cache/neighbours.ts";
+import { type Held, type Holder, Neighbours } from "../../../plugins/cache/neighbours.ts";
 import { entryOf } from "../../support/cache-entries.ts";
 import { FakeClock } from "../../support/harness.ts";
 
@@ -10,6 +10,7 @@ const NO_HEADERS = new HeaderList();
 const WAIT_MS = 1000;
 
 const entry = (text: string): Entry => entryOf({ key: "k", body: Buffer.from(text) });
+const textOf = (held: Held): string => (held as Entry).body.toString();
 
 const open: Neighbours[] = [];
 afterEach(() => {
@@ -22,7 +23,7 @@ function openThreads(threads: number) {
   const clock = new FakeClock();
   const memory = createSharedMemory(threads, clock.monotonic(), clock.now());
   return Array.from({ length: threads }, (_, thread) => {
-    const has = new Map<string, Entry | Promise<Entry | undefined>>();
+    const has = new Map<string, Held | Promise<Entry | undefined>>();
     const asked: string[] = [];
     const holder: Holder = {
       lookUp(key, headers) {
@@ -55,7 +56,7 @@ describe("the other threads", () => {
     const found = await b!.neighbours.find("k", new HeaderList(["accept", "text/html"]), WAIT_MS);
     expect(a!.asked).toEqual(["k text/html"]);
     expect(found).toEqual(entry("hello"));
-    expect(found!.body).toBeInstanceOf(Buffer);
+    expect((found as Entry).body).toBeInstanceOf(Buffer);
   });
 
   it("have the bytes of a body in common afterwards", async () => {
@@ -65,7 +66,7 @@ describe("the other threads", () => {
     const found = await b!.neighbours.find("k", NO_HEADERS, WAIT_MS);
     const kept = a!.has.get("k") as Entry;
     kept.body[0] = "j".charCodeAt(0);
-    expect(found!.body.toString()).toBe("jello");
+    expect(textOf(found)).toBe("jello");
   });
 
   it("are waited for while they fetch", async () => {
@@ -80,7 +81,7 @@ describe("the other threads", () => {
     await b!.neighbours.find("other", NO_HEADERS, WAIT_MS); // what came before has been heard, too
     vi.advanceTimersByTime(900); // longer than silence, shorter than the wait
     resolve(entry("late"));
-    expect((await found)!.body.toString()).toBe("late");
+    expect(textOf(await found)).toBe("late");
   });
 
   it("are not waited for longer than allowed", async () => {
@@ -121,7 +122,7 @@ describe("the other threads", () => {
     a!.neighbours.find("k", NO_HEADERS, WAIT_MS);
     expect(await b!.neighbours.find("k", NO_HEADERS, WAIT_MS)).toBeUndefined();
     b!.has.set("k", entry("b's"));
-    expect((await c!.neighbours.find("k", NO_HEADERS, WAIT_MS))!.body.toString()).toBe("b's");
+    expect(textOf(await c!.neighbours.find("k", NO_HEADERS, WAIT_MS))).toBe("b's");
     expect(a!.asked).toHaveLength(1);
   });
 
@@ -130,7 +131,30 @@ describe("the other threads", () => {
     a!.neighbours.find("k", NO_HEADERS, WAIT_MS);
     b!.has.set("k", entry("newer"));
     b!.neighbours.claim("k");
-    expect((await a!.neighbours.find("k", NO_HEADERS, WAIT_MS))!.body.toString()).toBe("newer");
+    expect(textOf(await a!.neighbours.find("k", NO_HEADERS, WAIT_MS))).toBe("newer");
+  });
+
+  it("say when what they have is for other requests, unless one has what is wanted", async () => {
+    const [a, b, c] = openThreads(3);
+    a!.neighbours.find("k", NO_HEADERS, WAIT_MS);
+    a!.has.set("k", "others");
+    expect(await b!.neighbours.find("k", NO_HEADERS, WAIT_MS)).toBe("others");
+    expect(await c!.neighbours.find("k", NO_HEADERS, WAIT_MS)).toBeUndefined(); // b, which is fetching it
+    b!.has.set("k", entry("b's"));
+    a!.neighbours.claim("k");
+    expect(await b!.neighbours.find("k", NO_HEADERS, WAIT_MS)).toBe("others");
+    expect(textOf(await c!.neighbours.find("k", NO_HEADERS, WAIT_MS))).toBe("b's");
+  });
+
+  it("are asked by those who only look, and whom nobody is to ask", async () => {
+    const [a, b] = openThreads(2);
+    expect(a!.neighbours.peek("k", NO_HEADERS, WAIT_MS)).toBeUndefined();
+    expect(b!.neighbours.peek("k", NO_HEADERS, WAIT_MS)).toBeUndefined();
+    b!.neighbours.find("k", NO_HEADERS, WAIT_MS);
+    b!.has.set("k", entry("b's"));
+    expect(textOf(await a!.neighbours.peek("k", NO_HEADERS, WAIT_MS))).toBe("b's");
+    expect(b!.neighbours.peek("k", NO_HEADERS, WAIT_MS)).toBeUndefined();
+    expect(a!.asked).toEqual([]);
   });
 
   it("are not asked for what came to nothing", () => {
