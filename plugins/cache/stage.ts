@@ -11,7 +11,7 @@ import {
   Reply,
 } from "../../core/plugin.ts";
 import { ageMs } from "./age.ts";
-import { addStatus, type Forwarded, hit, sent } from "./cache-status.ts";
+import { addStatus, hit, sent } from "./cache-status.ts";
 import { Carrier } from "./carrier.ts";
 import { isNotModified, notModifiedHeaders } from "./conditional.ts";
 import type { CacheCounts } from "./counts.ts";

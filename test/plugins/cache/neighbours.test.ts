@@ -103,7 +103,7 @@ describe("the other threads", () => {
     b!.has.set("k", entry("anew"));
     c!.has.set("k", entry("anew"));
     const [ours, theirs] = await Promise.all(found);
-    expect((ours ?? theirs)?.body.toString()).toBe("anew");
+    expect(textOf(ours ?? theirs)).toBe("anew");
   });
 
   it("drop what one of them says is out of date, and nobody is written down for it", async () => {
