@@ -4,7 +4,7 @@
  */
 import { writeFileSync } from "node:fs";
 import { runConformance } from "./conformance.ts";
-import { KINDS, KNOWN, kindOf, regressions, scoreOf, setupFailures, summarize } from "./score.ts";
+import { isJudged, KINDS, KNOWN, kindOf, regressions, scoreOf, setupFailures, summarize } from "./score.ts";
 import { tests } from "./suites.ts";
 
 const percent = (part: number, whole: number): string => `${((100 * part) / whole).toFixed(1)} %`;
@@ -13,7 +13,8 @@ const results = await runConformance();
 const short = summarize(results);
 for (const kind of KINDS) {
   for (const [id, result] of Object.entries(short)) {
-    if (result !== "pass" && kindOf(tests.get(id)!) === kind) console.log(`${kind}: ${id}: ${result}`);
+    const note = isJudged(id, results) ? "" : " (not judged: what it builds on fails)";
+    if (result !== "pass" && kindOf(tests.get(id)!) === kind) console.log(`${kind}: ${id}: ${result}${note}`);
   }
 }
 const score = scoreOf(results);
@@ -21,7 +22,7 @@ for (const kind of KINDS) {
   const { passed, all } = score[kind];
   console.log(`${kind.padEnd(9)} ${passed} of ${all} (${percent(passed, all)})`);
 }
-console.log(`not set up ${setupFailures(results).length}`);
+console.log(`not set up ${setupFailures(results).join(", ") || "none"}`);
 if (process.argv.includes("--update")) {
   writeFileSync(KNOWN, `${JSON.stringify(short, undefined, 2)}\n`);
 } else {

@@ -29,11 +29,17 @@ export function scoreOf(results: Results): Score {
   return score;
 }
 
-/** Tests that could not be done, because what they need did not work. */
+/** Whether all that a test builds on passed. Without that its result says nothing, by the rules of the package. */
+export function isJudged(id: string, results: Results): boolean {
+  const needed = tests.get(id)?.depends_on ?? [];
+  return needed.every((each) => results[each] === true && isJudged(each, results));
+}
+
+/** Tests that could not be done, because their own first steps did not work. */
 export function setupFailures(results: Results): string[] {
   return Object.keys(results).filter((id) => {
     const result = results[id]!;
-    return result !== true && result[0] !== "Assertion";
+    return result !== true && result[0] !== "Assertion" && isJudged(id, results);
   });
 }
 
