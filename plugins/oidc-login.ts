@@ -1,6 +1,6 @@
 /**
  * Has users log in at an OpenID Provider with their browser, by authorization code and PKCE, and keeps them logged in
- * with a sealed cookie. Nothing is kept in the gateway.
+ * with a sealed cookie. Nothing is kept in the gateway; with `store`, renewed sessions are for a minute in the store.
  *
  * Stands where `auth` would; calls next for requests with a session, with `x.consumer` set from the ID token. Browsers
  * that open a page without one are sent to the provider, and back to that page; other requests see 401
@@ -23,6 +23,7 @@ import { compileOrigin } from "./oidc-login/place.ts";
 import { Provider } from "./oidc-login/provider.ts";
 import { Refresher } from "./oidc-login/refresher.ts";
 import { Seal } from "./oidc-login/seal.ts";
+import { SharedRenewals } from "./oidc-login/shared-renewals.ts";
 import { Sessions } from "./oidc-login/sessions.ts";
 
 const METRIC = {
@@ -44,11 +45,14 @@ export const oidcLogin: Plugin<Options> = {
     const { issuer, clientId } = options;
     const digest = hash("sha256", JSON.stringify(options)); // there are secrets in it
     const seal = new Seal([options.secret].flat(), JSON.stringify(["oidc-login", issuer, clientId]));
+    const waitMs = 2 * parseDuration(options.timeout);
+    const { log } = host;
+    const store = options.store === undefined ? undefined : host.stores.get(options.store)!;
+    const gateways = store && new SharedRenewals({ store, seal, log, waitMs });
     const { provider, refresher, sessions } = host.keep(`oidc-login ${digest}`, () => {
       const asker = new Asker("the OpenID Provider", METRIC, host);
       const opened = new Provider(options, tokenKeys, asker, host);
       const { clock, shared } = host;
-      const waitMs = 2 * parseDuration(options.timeout);
       const topic = `oidc-login ${digest}`;
       const renewing = new Refresher({ provider: opened, clock, shared, topic, waitMs });
       return {
@@ -77,7 +81,10 @@ export const oidcLogin: Plugin<Options> = {
     const now = (): number => host.clock.now();
     const logins = new Logins({ options, provider, seal, sessions, jar, originOf, now });
     return (next) => {
-      const gate = new Gate({ options, host, counts, jar, sessions, originOf, logins, refresher }, next);
+      const gate = new Gate(
+        { options, host, counts, jar, sessions, originOf, logins, refresher, gateways },
+        next,
+      );
       return (x) => gate.handle(x);
     };
   },

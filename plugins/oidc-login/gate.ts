@@ -18,6 +18,7 @@ import type { Options } from "./options.ts";
 import { isNavigation, type OriginOf, redirectTo } from "./place.ts";
 import type { Refresher } from "./refresher.ts";
 import type { Session } from "./session.ts";
+import type { SharedRenewals } from "./shared-renewals.ts";
 import type { Opened, Sessions } from "./sessions.ts";
 
 /** A cookie is written again when so much of the idle time is over. */
@@ -44,6 +45,7 @@ export interface GateInit {
   readonly originOf: OriginOf;
   readonly logins: Logins;
   readonly refresher: Refresher;
+  readonly gateways: SharedRenewals | undefined;
 }
 
 const unauthenticated = new GatewayError("UNAUTHENTICATED", {
@@ -147,9 +149,9 @@ export class Gate {
 
   async #renew(x: Exchange, taken: Taken, opened: Opened): Promise<Reply> {
     const { session } = opened;
-    const { refresher, counts, host, options } = this.#init;
+    const { refresher, gateways, counts, host, options } = this.#init;
     const keepsToken = options.accessTokenToUpstream || session.accessToken !== undefined;
-    const renewal = await refresher.renew(session, keepsToken);
+    const renewal = await refresher.renew(session, keepsToken, gateways);
     if (renewal === "over") {
       counts.ended++;
       this.#audit.ended?.record(x, { reason: "invalid", consumer: opened.consumer });

@@ -78,6 +78,12 @@ export const schema = {
     },
     idleTimeout: duration("1h", "How long a session lasts that nobody uses, to a tenth."),
     lifetime: duration("12h", "How long a session lasts at most."),
+    store: {
+      type: "string",
+      minLength: 1,
+      "x-reference": "store",
+      description: "Has several gateways that share sessions renew each once: the store that they share.",
+    },
     accessTokenToUpstream: {
       type: "boolean",
       default: false,

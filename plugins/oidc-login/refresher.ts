@@ -6,15 +6,16 @@
 import { AskError } from "../../core/asker.ts";
 import type { ChannelListener, Clock, SharedState, ThreadChannel } from "../../core/plugin.ts";
 import type { Grant, Provider } from "./provider.ts";
+import type { SharedRenewals } from "./shared-renewals.ts";
 import { claimsOf, renewSession, type Session } from "./session.ts";
 
 /** How long a request may be on its way with the session as it was. */
-const GRACE_MS = 60_000;
+export const GRACE_MS = 60_000;
 const MOST_REMEMBERED = 2000;
 /** The provider is left alone for so long when it could not be asked. */
 const COOLDOWN_MS = 5000;
 
-/** `over` when the provider does not let the user go on, `elsewhere` when another thread has it and says nothing. */
+/** `over` when the provider does not let the user go on, `elsewhere` when another thread or gateway has it and says nothing. */
 export type Renewal = Session | "over" | "unavailable" | "elsewhere";
 
 interface Remembered {
@@ -63,14 +64,20 @@ export class Refresher implements ChannelListener {
     this.#channel = shared.openChannel(topic, this);
   }
 
-  /** @param keepsToken whether the session keeps the access token */
-  renew(session: Session, keepsToken: boolean): Promise<Renewal> {
+  /**
+   * @param keepsToken whether the session keeps the access token
+   * @param gateways where other gateways renew sessions too
+   */
+  renew(session: Session, keepsToken: boolean, gateways: SharedRenewals | undefined): Promise<Renewal> {
     const key = `oidc-login ${session.id} ${session.endsAt}`;
     const known = this.#remembered.get(key);
     if (known !== undefined) return known.renewal;
     const now = this.#clock.monotonic();
     if (now < this.#notBefore) return Promise.resolve("unavailable");
-    const renewal = this.#take(key, now) ? this.#lead(key, session, keepsToken) : this.#follow(key);
+    const ask = (): Promise<Renewal> => this.#ask(session, keepsToken);
+    const renewal = this.#take(key, now)
+      ? this.#lead(key, gateways === undefined ? ask() : gateways.renew(key, ask))
+      : this.#follow(key);
     this.#remember(key, renewal, now);
     return renewal;
   }
@@ -79,6 +86,7 @@ export class Refresher implements ChannelListener {
     const { key, renewal } = message as Message;
     const now = this.#clock.monotonic();
     if (renewal === "unavailable") this.#giveUp(key, now);
+    else if (renewal === "elsewhere") this.#remembered.delete(key);
     else this.#remember(key, Promise.resolve(renewal), now);
     this.#settle(key, renewal);
   }
@@ -88,14 +96,15 @@ export class Refresher implements ChannelListener {
     for (const key of [...this.#waiting.keys()]) this.#settle(key, "elsewhere");
   }
 
-  async #lead(key: string, session: Session, keepsToken: boolean): Promise<Renewal> {
-    const renewal = await this.#ask(session, keepsToken);
-    if (renewal === "unavailable") {
-      const now = this.#clock.monotonic();
+  async #lead(key: string, asked: Promise<Renewal>): Promise<Renewal> {
+    const renewal = await asked;
+    const now = this.#clock.monotonic();
+    if (renewal === "unavailable" || renewal === "elsewhere") {
       const cell = this.#cells.find(key, now);
       if (cell !== -1) Atomics.store(this.#cells.words, cell, 0);
-      this.#giveUp(key, now);
     }
+    if (renewal === "unavailable") this.#giveUp(key, now);
+    else if (renewal === "elsewhere") this.#remembered.delete(key);
     this.#channel.post({ key, renewal } satisfies Message);
     return renewal;
   }

@@ -1,6 +1,6 @@
 /**
  * Logins at a real OpenID Provider through the real command line, behind a proxy that ends TLS: two gateways with one
- * secret, renewals over threads, reloads, outages, logouts, and that no secret is ever shown.
+ * secret and one Redis, renewals over threads and gateways, reloads, outages, logouts, and that no secret is ever shown.
  */
 import { readFileSync } from "node:fs";
 import { request } from "node:http";
@@ -9,6 +9,7 @@ import { TempFolder } from "../core/config/temp-folder.ts";
 import { Browser, type Send } from "../support/browser.ts";
 import { runCli, startCli } from "../support/cli.ts";
 import { CLIENT, type OidcServer, startOidcServer } from "../support/oidc.ts";
+import { useRedis } from "../support/use-redis.ts";
 import { startUpstream, type TestUpstream } from "../support/upstream.ts";
 
 const APP = "https://app.example";
@@ -19,8 +20,10 @@ const env = { SECRET: CLIENT.secret, COOKIES: "planted-secret-of-the-cookies-32-
 let folder: TempFolder;
 let upstream: TestUpstream;
 let oidc: OidcServer;
-/** The gateway that the proxy sends requests to. */
-let gateway: string;
+/** The gateways that the proxy sends requests to, in turn. */
+let gateways: readonly string[];
+let turn = 0;
+const redis = useRedis();
 
 beforeEach(async () => {
   folder = new TempFolder();
@@ -38,7 +41,11 @@ const send: Send = (url, { method, headers, body }) => {
   if (url.origin !== APP) return fetch(url, { method, headers, body: body ?? null, redirect: "manual" });
   const sent = { ...Object.fromEntries(headers), host: url.host, "x-forwarded-proto": "https" };
   return new Promise((resolve, reject) => {
-    const asked = request(gateway + url.pathname + url.search, { method, headers: sent, agent: false });
+    const asked = request(gateways[turn++ % gateways.length] + url.pathname + url.search, {
+      method,
+      headers: sent,
+      agent: false,
+    });
     asked.on("error", reject);
     asked.on("response", (response) => {
       const { rawHeaders: raw, statusCode: status = 0 } = response;
@@ -63,6 +70,7 @@ threads: ${threads}
 log: { level: debug }
 audit: { events: [login, refresh, logout] }
 upstreams: { api: { targets: ["${upstream.url}"] } }
+stores: { shared: { type: redis, url: "${redis.server.url}" } }
 routes:
   - name: app
     match: { path: /* }
@@ -74,6 +82,7 @@ routes:
         secret: "\${env:COOKIES}"
         scopes: [profile, offline_access]
         parameters: { prompt: consent }
+        store: shared
         accessTokenToUpstream: true
         identityHeaders: true
         timeout: 300ms
@@ -96,7 +105,7 @@ routes:
   };
 
   // A login, by the scheme and the host that the proxy tells of.
-  gateway = first.url;
+  gateways = [first.url];
   expect(await ask()).toBe(401);
   oidc.accessTokenSeconds = 8;
   const page = await browser.open(`${APP}/a?b=c`);
@@ -109,7 +118,7 @@ routes:
   expect(last()).toMatchObject({ cookie: "theme=dark", "x-consumer-name": "alice" });
 
   // The other gateway knows the session; a changed one does not count.
-  gateway = second.url;
+  gateways = [second.url];
   expect(await ask()).toBe(200);
   const sealed = cookies.get(NAME)!;
   cookies.set(
@@ -119,8 +128,8 @@ routes:
   expect(await ask()).toBe(401);
   cookies.set(NAME, sealed);
 
-  // The session is renewed once, whichever thread requests come to, and nobody is turned away.
-  gateway = first.url;
+  // The session is renewed once, whichever gateway and thread requests come to, and nobody is turned away.
+  gateways = [first.url, second.url];
   const token = last()["authorization"];
   const asked = oidc.count("POST /token");
   oidc.accessTokenSeconds = 600;
@@ -133,6 +142,10 @@ routes:
   await expect.poll(renewed, { timeout: 15_000, interval: 50 }).toBe(true);
   expect([...statuses]).toEqual([200]);
   expect(oidc.count("POST /token")).toBe(asked + 1);
+  const key = await redis.server.ask("keys", "*oidc-login*");
+  expect(key).toMatch(/^sluice:oidc-login [\w-]{22} \d+$/);
+  shown.push(await redis.server.ask("get", key));
+  gateways = [first.url];
 
   // It outlives a reload, and an outage of the provider; who is not logged in waits for it.
   folder.write("one.yaml", readFileSync(config, "utf8").replace("name: app", "name: other"));
