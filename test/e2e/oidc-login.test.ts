@@ -85,7 +85,7 @@ routes:
         store: shared
         accessTokenToUpstream: true
         identityHeaders: true
-        timeout: 300ms
+        timeout: 1s
     upstream: api
 `,
     );
