@@ -1,5 +1,6 @@
 /**
- * Sends one of any number of the same requests that come at the same time, and gives its reply to all. Keeps nothing.
+ * Sends one of any number of the same requests that come at the same time, on whichever thread, and gives its reply to all.
+ * Keeps nothing.
  *
  * Stands below what decides who may pass (`auth`, `limit`) and above `retry`, `breaker` and what sends; not together
  * with `cache`, which does it too. It calls next for GET and HEAD on an exchange of its own, for everything else as it
@@ -9,14 +10,22 @@
  */
 import { OptionBounds } from "../core/option-bounds.ts";
 import { ConfigError, type FromSchema, type JsonSchema, type Plugin, type Problem } from "../core/plugin.ts";
-import { CoalesceCounts, Coalescing } from "./cache/coalescing.ts";
+import { parseSize, size } from "../core/units.ts";
 import { keyOption, Keys } from "./cache/key.ts";
 import { waitProperties } from "./cache/schema.ts";
+import { openCoalescing } from "./cache/coalescing/open-coalescing.ts";
 
 const schema = {
   type: "object",
   description: "Sends one of any number of the same requests that come at the same time.",
-  properties: { key: keyOption, ...waitProperties },
+  properties: {
+    key: keyOption,
+    ...waitProperties,
+    maxBody: size(
+      "1MB",
+      "Largest body that threads give each other; those who wait for a larger one are sent.",
+    ),
+  },
   additionalProperties: false,
 } as const satisfies JsonSchema;
 
@@ -25,24 +34,13 @@ export const coalesce: Plugin<FromSchema<typeof schema>> = {
   schema,
   harmAboveAuth: () => "would give what others have asked for to those who may not have it",
   build(options, host) {
-    const { route, stage, metrics } = host;
     const problems: Problem[] = [];
     const patience = {
       waitMs: new OptionBounds(options, "", problems).wait("wait"),
       waiting: options.waiting,
     };
     if (problems.length > 0) throw new ConfigError(problems);
-    const keys = new Keys(options.key);
-    const counts = host.keep(`coalesce ${route} ${stage}`, () => new CoalesceCounts());
-    metrics.collect(
-      "sluice_coalesce_requests_total",
-      "Requests that might have got the reply to another, by what became of them.",
-      "counter",
-      () => Object.entries(counts.requests).map(([result, count]) => [{ route, stage, result }, count]),
-    );
-    return (next) => {
-      const coalescing = new Coalescing(next, keys, patience, counts, host);
-      return (x) => coalescing.handle(x);
-    };
+    const maxBytes = parseSize(options.maxBody);
+    return openCoalescing({ keys: new Keys(options.key), patience, maxBytes }, host);
   },
 };

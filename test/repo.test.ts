@@ -226,7 +226,7 @@ describe("imports", () => {
     "plugins/auth/passwords.ts",
     "plugins/balance/balancer.ts",
     "plugins/balance/options.ts",
-    "plugins/cache/coalescing.ts",
+    "plugins/cache/coalescing/open-coalescing.ts",
     "plugins/cache/key.ts",
     "plugins/cache/schema.ts",
     "plugins/concurrency/held.ts",

@@ -103,8 +103,8 @@ export class Flight {
   /** Set once its head is there. */
   landing: Landing | undefined;
   readonly #flights: Flights;
-  /** Goes on when nobody waits any more, because its reply may be stored. */
-  readonly #goesOn: boolean;
+  /** Goes on when nobody waits any more here, because its reply may be stored, or others wait elsewhere. */
+  goesOn: boolean;
   #leader: Rider | undefined;
   #riders: Rider[] = [];
   /** The right to fetch it, of all gateways with the same store. */
@@ -120,7 +120,7 @@ export class Flight {
     this.x = x;
     this.since = flights.spoils;
     this.revision = flights.revision;
-    this.#goesOn = goesOn;
+    this.goesOn = goesOn;
     this.#flights = flights;
   }
 
@@ -129,9 +129,9 @@ export class Flight {
     return this.#leader === undefined && this.#riders.length === 0;
   }
 
-  /** True when nobody waits for it, and it would not go on for the cache alone. */
+  /** True when nobody waits for it, and it would not go on all the same. */
   get isUnwanted(): boolean {
-    return this.isUnattended && !this.#goesOn;
+    return this.isUnattended && !this.goesOn;
   }
 
   /** True while the one waits for it whose request it is. */

@@ -221,7 +221,8 @@ function rank(held: Held): number {
   return held === undefined ? -1 : held === "others" ? 0 : held.respondedAtMs;
 }
 
-function toShared(body: Buffer): Buffer {
+/** A copy that all threads see. */
+export function toShared(body: Buffer): Buffer {
   const shared = Buffer.from(new SharedArrayBuffer(body.length));
   body.copy(shared);
   return shared;

@@ -1,0 +1,34 @@
+/** Gives the reply of a flight to other threads. */
+import type { Entry } from "../entry.ts";
+import type { FillListener } from "../fill.ts";
+import type { Flight } from "../flight.ts";
+import { type Neighbours, toShared } from "../neighbours.ts";
+
+/** Ends a flight with the body that it brought. */
+export class HandOver implements FillListener {
+  readonly #flight: Flight;
+  readonly #head: Entry;
+  readonly #neighbours: Neighbours;
+
+  constructor(flight: Flight, head: Entry, neighbours: Neighbours) {
+    this.#flight = flight;
+    this.#head = head;
+    this.#neighbours = neighbours;
+  }
+
+  onFilled(bytes: Buffer): void {
+    const flight = this.#flight;
+    flight.close();
+    this.#neighbours.release(flight.topic);
+    flight.onStored({ ...this.#head, body: toShared(bytes) });
+  }
+
+  onGivenUp(): void {
+    this.#neighbours.release(this.#flight.topic);
+    this.#flight.abandon();
+  }
+
+  onDone(): void {
+    this.#flight.end();
+  }
+}
