@@ -13,7 +13,6 @@
 import type { Handler, Host, Plugin } from "../core/plugin.ts";
 import { parseSize } from "../core/units.ts";
 import { ExposedCache } from "./cache/exposure.ts";
-import { FillBudget } from "./cache/fill.ts";
 import type { Keys } from "./cache/key.ts";
 import { KeptCache } from "./cache/kept.ts";
 import { Levels } from "./cache/levels.ts";
@@ -54,10 +53,8 @@ export const cache: Plugin<Options> = {
     const notes = new ReplyNotes(rules, purger, counts);
     const shown = store && { name: options.store!, stats: store.stats };
     host.expose("caches", `${route}:${stage}`, new ExposedCache({ kept, host, rules, purger, store: shown }));
-    // Bodies on their way may take as much again.
-    const budget = new FillBudget(bounds.maxBytes);
     return (next) => {
-      const served = new CacheStage(next, rules, levels, flights, counts, budget, notes, host);
+      const served = new CacheStage(next, rules, levels, flights, counts, memory.passing, notes, host);
       warmBy((x) => served.handle(x), options.warm, kept, rules.keys, host);
       return (x) => served.handle(x);
     };

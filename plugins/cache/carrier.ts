@@ -14,12 +14,13 @@ import { askToValidate } from "./conditional.ts";
 import type { CacheCounts } from "./counts.ts";
 import { bytesOf, type Entry } from "./entry.ts";
 import { Delivery } from "./delivery.ts";
-import { Fill, type FillBudget } from "./fill.ts";
+import { Fill } from "./fill.ts";
 import { type Flight, isForAllWaiting } from "./flight.ts";
 import type { Flights } from "./flights.ts";
 import { freshen } from "./freshen.ts";
 import { addressOf, askedOf, EMPTY, passingHead } from "./head.ts";
 import { type Elsewhere, type Found, type Levels, reasonWith } from "./levels.ts";
+import type { PassingBodies } from "./passing-bodies.ts";
 import type { ReplyNotes } from "./reply-notes.ts";
 import type { CacheRequest } from "./request.ts";
 import { isUsable, mayServeOnError } from "./reuse.ts";
@@ -50,7 +51,7 @@ export class Carrier {
   readonly #counts: CacheCounts;
   readonly #clock: Clock;
   readonly #log: Log;
-  readonly #budget: FillBudget;
+  readonly #passing: PassingBodies;
   readonly #notes: ReplyNotes;
 
   constructor(parts: {
@@ -61,7 +62,7 @@ export class Carrier {
     counts: CacheCounts;
     clock: Clock;
     log: Log;
-    budget: FillBudget;
+    passing: PassingBodies;
     notes: ReplyNotes;
   }) {
     this.#next = parts.next;
@@ -71,7 +72,7 @@ export class Carrier {
     this.#counts = parts.counts;
     this.#clock = parts.clock;
     this.#log = parts.log;
-    this.#budget = parts.budget;
+    this.#passing = parts.passing;
     this.#notes = parts.notes;
   }
 
@@ -252,7 +253,7 @@ export class Carrier {
   ): void {
     const around = { levels: this.#levels, flights: this.#flights, counts: this.#counts, clock: this.#clock };
     const delivery = new Delivery(flight, head, beganAt, maxBytes, around);
-    const fill = new Fill(reply.body ?? new BytesBody(EMPTY), maxBytes, delivery, this.#budget);
+    const fill = new Fill(reply.body ?? new BytesBody(EMPTY), maxBytes, delivery, this.#passing);
     const status = fill.isKept || maxBytes < 0 ? sent : { ...sent, stored: false, detail: "too-large" };
     flight.landStream({ kind: "stream", head, fill, reply, sent: status }, isShared);
   }

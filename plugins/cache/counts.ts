@@ -100,6 +100,9 @@ export class CacheCounts {
       void metrics.collect(`sluice_cache_${name}`, help, "gauge", () => [[labels, value()]]);
     now("entries", "Entries in memory.", () => level.entries);
     now("bytes", "Memory that entries take, all overhead counted.", () => level.bytes);
+    const passing =
+      "Memory of bodies on their way, and of those that went from memory while clients read them.";
+    now("passing_bytes", passing, () => level.passing.bytes);
     const seconds = metrics.histogram(
       "sluice_cache_fill_seconds",
       "From sending a request until its reply is stored.",

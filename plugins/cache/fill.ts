@@ -4,6 +4,7 @@
  * more), what all readers have taken is let go, and the slowest of them sets the pace.
  */
 import type { Body, Sink } from "../../core/plugin.ts";
+import type { Loan, PassingBodies } from "./passing-bodies.ts";
 import { Reader, type Readable } from "./reader.ts";
 
 /** Bytes that may wait for the slowest reader of a body that is not kept. */
@@ -24,21 +25,11 @@ export interface FillListener {
 
 export type GivenUp = "too-large" | "memory" | "broken" | "abandoned";
 
-/** Memory of bodies that are on their way and not stored, of all fills of a stage: with what slow readers have not taken. */
-export class FillBudget {
-  maxBytes: number;
-  bytes = 0;
-
-  constructor(maxBytes: number) {
-    this.maxBytes = maxBytes;
-  }
-}
-
 export class Fill implements Sink, Readable {
   readonly length: number | undefined;
   readonly #source: Body;
   readonly #listener: FillListener;
-  readonly #budget: FillBudget;
+  readonly #passing: PassingBodies;
   /** Bytes to keep at most; -1 when it is not kept. */
   #maxBytes: number;
   /** What readers that are still there have not all taken, and all that is kept. */
@@ -54,17 +45,19 @@ export class Fill implements Sink, Readable {
   #trailers: string[] | undefined;
   #error: Error | undefined;
   #over = false;
-  /** Bytes of it in the budget. */
+  /** Bytes of it that are counted. */
   #counted = 0;
+  /** Of what was kept, while it is read. */
+  #loan: Loan | undefined;
   #timer: NodeJS.Timeout | undefined;
 
   /** @param maxBytes most that is kept; -1 for nothing */
-  constructor(source: Body, maxBytes: number, listener: FillListener, budget: FillBudget) {
+  constructor(source: Body, maxBytes: number, listener: FillListener, passing: PassingBodies) {
     const { length } = source;
     this.length = length;
     this.#source = source;
     this.#listener = listener;
-    this.#budget = budget;
+    this.#passing = passing;
     this.#maxBytes = maxBytes;
     if (length !== undefined && length > maxBytes && maxBytes >= 0) this.#giveUp("too-large");
   }
@@ -133,9 +126,9 @@ export class Fill implements Sink, Readable {
     this.#bytes += chunk.length;
     if (!this.isKept) return;
     this.#counted += chunk.length;
-    this.#budget.bytes += chunk.length;
+    this.#passing.bytes += chunk.length;
     if (this.#bytes > this.#maxBytes) this.#giveUp("too-large");
-    else if (this.#budget.bytes > this.#budget.maxBytes) this.#giveUp("memory");
+    else if (this.#passing.bytes > this.#passing.maxBytes) this.#giveUp("memory");
   }
 
   #complete(): void {
@@ -151,6 +144,7 @@ export class Fill implements Sink, Readable {
     this.#release();
     this.#listener.onFilled(bytes);
     if (this.#readers.length === 0) this.#finish();
+    else this.#loan = this.#passing.lend(bytes);
   }
 
   #giveUp(reason: GivenUp): void {
@@ -173,7 +167,7 @@ export class Fill implements Sink, Readable {
 
   /** What it holds is no more than every reply that is under way may. */
   #release(): void {
-    this.#budget.bytes -= this.#counted;
+    this.#passing.bytes -= this.#counted;
     this.#counted = 0;
   }
 
@@ -232,6 +226,7 @@ export class Fill implements Sink, Readable {
     clearTimeout(this.#timer);
     this.#chunks.length = 0;
     this.#release();
+    this.#loan?.onExchangeEnd();
     this.#listener.onDone();
   }
 }

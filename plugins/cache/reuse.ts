@@ -50,3 +50,13 @@ export function mayServeOnError(entry: Entry, request: CacheRequest, nowMs: numb
   if (entry.alwaysValidate || request.noCache) return false;
   return ageMs(entry, nowMs) < entry.freshMs + entry.staleIfErrorMs;
 }
+
+/**
+ * XFetch: each hit may refresh, the likelier the nearer the end and the longer it takes.
+ * @param earliness its beta; 0 for never
+ */
+export function isDueEarly(entry: Entry, nowMs: number, earliness: number, random: () => number): boolean {
+  const reachMs = entry.fillMs * earliness;
+  if (reachMs === 0) return false;
+  return -Math.log(1 - random()) * reachMs >= entry.freshMs - ageMs(entry, nowMs);
+}

@@ -10,13 +10,11 @@ import {
   type Host,
   Reply,
 } from "../../core/plugin.ts";
-import { ageMs } from "./age.ts";
 import { addStatus, hit, sent } from "./cache-status.ts";
 import { Carrier } from "./carrier.ts";
 import { isNotModified, notModifiedHeaders } from "./conditional.ts";
 import type { CacheCounts } from "./counts.ts";
 import type { Entry } from "./entry.ts";
-import type { FillBudget } from "./fill.ts";
 import { Flight, forkFor, type Landing, learn, takeReply } from "./flight.ts";
 import type { Flights } from "./flights.ts";
 import { isAuthorized } from "./head.ts";
@@ -25,9 +23,10 @@ import { isUnsafe } from "./invalidation.ts";
 import type { FieldOf, MemoryLevel } from "./level.ts";
 import type { Levels } from "./levels.ts";
 import { Passage } from "./passage.ts";
+import { LEAST_LENT_BYTES, type PassingBodies } from "./passing-bodies.ts";
 import type { ReplyNotes } from "./reply-notes.ts";
 import { type CacheRequest, readRequest, SILENT, withoutDirectives } from "./request.ts";
-import { judgeReuse } from "./reuse.ts";
+import { isDueEarly, judgeReuse } from "./reuse.ts";
 import { RecentHits } from "./recent-hits.ts";
 import type { CacheRules } from "./rules.ts";
 import {
@@ -60,6 +59,7 @@ export class CacheStage {
   readonly #clock: Clock;
   readonly #random: () => number;
   readonly #passage: Passage;
+  readonly #passing: PassingBodies;
   readonly #recent = new RecentHits(storedReply);
   readonly #recentlySame = new RecentHits(notModified);
   /** Headers of the request that is being looked up: one function reads them all. */
@@ -72,7 +72,7 @@ export class CacheStage {
     levels: Levels,
     flights: Flights,
     counts: CacheCounts,
-    budget: FillBudget,
+    passing: PassingBodies,
     notes: ReplyNotes,
     host: Pick<Host, "clock" | "log" | "random">,
   ) {
@@ -87,7 +87,8 @@ export class CacheStage {
     const passage = new Passage({ next, keys: rules.keys, levels, flights, counts, notes });
     this.#passage = passage;
     this.#headRequests = new HeadRequests({ passage, rules, levels, counts, clock });
-    this.#carrier = new Carrier({ next, rules, levels, flights, counts, clock, log, budget, notes });
+    this.#carrier = new Carrier({ next, rules, levels, flights, counts, clock, log, passing, notes });
+    this.#passing = passing;
   }
 
   handle(x: Exchange): Reply | Promise<Reply> {
@@ -121,9 +122,10 @@ export class CacheStage {
     const ttl = ttlSeconds(entry, nowMs);
     if (reuse === "use" && ttl >= 0 && isPlain(x, request) && entry.part === undefined) {
       this.#counts.requests.hit++;
-      if (this.#isDueEarly(entry, nowMs)) this.#refresh(x, request, key, entry);
+      if (isDueEarly(entry, nowMs, this.#rules.earliness, this.#random))
+        this.#refresh(x, request, key, entry);
       const recent = isNotModified(entry, request, nowMs) ? this.#recentlySame : this.#recent;
-      return recent.reply(entry, nowMs);
+      return this.#lend(x, entry, recent.reply(entry, nowMs));
     }
     const reply = replyFrom(
       entry,
@@ -134,15 +136,15 @@ export class CacheStage {
     );
     if (reply === undefined) return this.#miss({ x, request, key, stored: undefined, why: "partial" });
     this.#counts.requests[ttl < 0 ? "stale" : "hit"]++;
-    if (reuse === "refresh" || this.#isDueEarly(entry, nowMs)) this.#refresh(x, request, key, entry);
-    return reply;
+    if (reuse === "refresh" || isDueEarly(entry, nowMs, this.#rules.earliness, this.#random))
+      this.#refresh(x, request, key, entry);
+    return this.#lend(x, entry, reply);
   }
 
-  /** XFetch: each hit may refresh, the likelier the nearer the end and the longer it takes. */
-  #isDueEarly(entry: Entry, nowMs: number): boolean {
-    const reachMs = entry.fillMs * this.#rules.earliness;
-    if (reachMs === 0) return false;
-    return -Math.log(1 - this.#random()) * reachMs >= entry.freshMs - ageMs(entry, nowMs);
+  /** A large body that goes from memory meanwhile is counted until the client has it. */
+  #lend(x: Exchange, { body }: Entry, reply: Reply): Reply {
+    if (body.length >= LEAST_LENT_BYTES && reply.body !== null) x.onEnd(this.#passing.lend(body));
+    return reply;
   }
 
   #refresh(x: Exchange, request: CacheRequest, key: string, stored: Entry): void {
@@ -218,8 +220,9 @@ export class CacheStage {
     else if (isNotModified(entry, request, nowMs)) reply = notModified(entry, nowMs, status);
     else if (x.method === "HEAD") reply = wholeReply(entry, null, nowMs, status);
     else if (landing.fill.isWhole) reply = wholeReply(entry, openFor(x, landing.fill), nowMs, status);
-    if (reply !== undefined) this.#counts.requests.collapsed++;
-    return reply;
+    if (reply === undefined) return undefined;
+    this.#counts.requests.collapsed++;
+    return this.#lend(x, entry, reply);
   }
 
   /** Sends the request. @param isOpen others with the topic wait for it */
@@ -251,7 +254,7 @@ export class CacheStage {
     if (landing.kind === "entry") {
       // What it was asked to validate is whole: some reply can be made of it.
       const made = replyFrom(landing.entry, x, request, nowMs, status)!;
-      return withCookies(made, landing.cookies ?? []);
+      return withCookies(this.#lend(x, landing.entry, made), landing.cookies ?? []);
     }
     const { reply } = landing;
     addStatus(reply.headers, status);

@@ -9,10 +9,11 @@ import {
 } from "../../../core/plugin.ts";
 import { addStatus, sent } from "../cache-status.ts";
 import type { Entry } from "../entry.ts";
-import { Fill, FillBudget } from "../fill.ts";
+import { Fill } from "../fill.ts";
 import { Flight, forkFor, isForAllWaiting, type Landing, learn, takeReply } from "../flight.ts";
 import { askedOf, EMPTY, passingHead } from "../head.ts";
 import type { Keys } from "../key.ts";
+import { PassingBodies } from "../passing-bodies.ts";
 import { type CacheRequest, readRequest } from "../request.ts";
 import { fits, mayShare, openFor } from "../sharing.ts";
 import type { Asked } from "../storable.ts";
@@ -32,7 +33,7 @@ export class Coalescing {
   readonly #kept: KeptCoalescing;
   readonly #maxBytes: number;
   readonly #clock: Clock;
-  readonly #budget = new FillBudget(MOST_BYTES);
+  readonly #passing = new PassingBodies(MOST_BYTES);
 
   /** @param maxBytes of bodies that are given to other threads */
   constructor(next: Handler, keys: Keys, kept: KeptCoalescing, maxBytes: number, clock: Clock) {
@@ -159,7 +160,7 @@ export class Coalescing {
     const head = passingHead(reply, asked, times, audience.vary);
     const maxBytes = flight.goesOn ? this.#maxBytes : -1;
     const handOver = new HandOver(flight, head, this.#kept.neighbours);
-    const fill = new Fill(reply.body ?? new BytesBody(EMPTY), maxBytes, handOver, this.#budget);
+    const fill = new Fill(reply.body ?? new BytesBody(EMPTY), maxBytes, handOver, this.#passing);
     flight.landStream({ kind: "stream", head, fill, reply, sent: answer });
   }
 }

@@ -2,6 +2,7 @@
 import type { Clock } from "../../../core/plugin.ts";
 import type { Entry } from "../entry.ts";
 import type { FieldOf, MemoryLevel, Purges } from "../level.ts";
+import { PassingBodies } from "../passing-bodies.ts";
 import { makeStale } from "../purges.ts";
 import { isFor } from "../vary.ts";
 import { createEviction, type EvictionName } from "./create-eviction.ts";
@@ -44,6 +45,8 @@ export interface BoundedMemoryLevel extends MemoryLevel {
   readonly entries: number;
   readonly bytes: number;
   readonly evicted: Readonly<Evicted>;
+  /** What bodies take in addition: as much again, at most. */
+  readonly passing: PassingBodies;
   /** Changes the bounds at once. Entries stay as far as there is room. */
   setBounds(bounds: MemoryBounds): void;
   /**
@@ -65,6 +68,7 @@ class Memory implements BoundedMemoryLevel {
   entries = 0;
   bytes = 0;
   readonly evicted: Evicted = { size: 0, variants: 0, expired: 0, purged: 0, large: 0 };
+  readonly passing: PassingBodies;
   /** The newest variant of each key, which leads to the others. */
   readonly #newest = new Map<string, Slot>();
   readonly #purges: Purges;
@@ -80,6 +84,7 @@ class Memory implements BoundedMemoryLevel {
     this.#clock = options.clock;
     this.#random = options.random;
     this.#bounds = options;
+    this.passing = new PassingBodies(options.maxBytes);
     this.#eviction = createEviction(options.evict, options.maxBytes, options.random);
     this.close = startSweeping(this);
   }
@@ -119,6 +124,7 @@ class Memory implements BoundedMemoryLevel {
     this.#eviction.add(slot);
     this.entries++;
     this.bytes += slot.bytes;
+    this.passing.keep(entry.body);
     this.#dropVariants([slot, ...variants]);
     this.#makeRoom();
   }
@@ -130,6 +136,7 @@ class Memory implements BoundedMemoryLevel {
   setBounds(bounds: MemoryBounds): void {
     const { evict, variants } = this.#bounds;
     this.#bounds = bounds;
+    this.passing.maxBytes = bounds.maxBytes;
     if (evict === bounds.evict) {
       this.#eviction.setBound(bounds.maxBytes);
     } else {
@@ -213,6 +220,7 @@ class Memory implements BoundedMemoryLevel {
     this.#eviction.remove(slot);
     this.entries--;
     this.bytes -= slot.bytes;
+    this.passing.release(slot.entry.body);
   }
 
   #dropVariants(variants: readonly Slot[]): void {

@@ -1,6 +1,7 @@
 import { describe, expect, it, vi } from "vitest";
 import { type Producer, QueuedBody, type Sink } from "../../../core/body.ts";
-import { Fill, FillBudget, type FillListener } from "../../../plugins/cache/fill.ts";
+import { Fill, type FillListener } from "../../../plugins/cache/fill.ts";
+import { PassingBodies } from "../../../plugins/cache/passing-bodies.ts";
 
 /** A body that a test pushes, and what its source was told. */
 function source(length?: number) {
@@ -57,11 +58,11 @@ class Listener implements FillListener {
 function fill({
   max = 1000,
   length,
-  budget = new FillBudget(1e6),
+  budget = new PassingBodies(1e6),
 }: {
   max?: number;
   length?: number;
-  budget?: FillBudget;
+  budget?: PassingBodies;
 } = {}) {
   const { body, told } = source(length);
   const listener = new Listener();
@@ -272,7 +273,7 @@ describe("a fill", () => {
   });
 
   it("stops keeping when all fills together take too much memory", () => {
-    const budget = new FillBudget(10);
+    const budget = new PassingBodies(10);
     const first = fill({ budget });
     const second = fill({ budget });
     read(first.fill);
