@@ -25,7 +25,8 @@ class Job {
   readonly stop = new AbortController();
   readonly urls = new Set<string>();
   readonly errors: { url: string; reason: string }[] = [];
-  next = 0;
+  /** URLs that were asked for, but for those that were under way when it was stopped. */
+  begun = 0;
   stored = 0;
   failed = 0;
   isOver = false;
@@ -90,7 +91,7 @@ export class Warmer {
     if (job === undefined) return null;
     const { stored, failed, urls, stop, isOver, errors } = job;
     const state = !isOver ? "under-way" : stop.signal.aborted ? "stopped" : "done";
-    return { state, stored, failed, remaining: urls.size - job.next, lastErrors: errors.slice() };
+    return { state, stored, failed, remaining: urls.size - job.begun, lastErrors: errors.slice() };
   }
 
   #begin(options: WarmOptions): void {
@@ -116,13 +117,14 @@ export class Warmer {
       if (signal.aborted || this.#sender === undefined) return;
       const { value, done } = urls.next();
       if (done) return;
-      job.next++;
+      job.begun++;
       try {
         const reason = await this.#sender.fill(value, job.options.headers, signal);
         if (reason === undefined) job.stored++;
         else job.fail(value, reason);
       } catch (error) {
-        job.fail(value, (error as Error).message);
+        if (signal.aborted) job.begun--;
+        else job.fail(value, (error as Error).message);
       }
     }
   }

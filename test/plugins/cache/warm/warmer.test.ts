@@ -116,6 +116,19 @@ describe("a cache that is warmed", () => {
     await expect.poll(() => third.filled).toEqual(["/new"]);
   });
 
+  it("has not failed at what was under way when it is stopped", async () => {
+    const warmer = new Warmer(clock);
+    const asked = Promise.withResolvers<void>();
+    const fill: Sender["fill"] = async (_url, _headers, signal) => {
+      asked.resolve();
+      return new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
+    };
+    warmer.attach({ fill, read: () => Promise.reject(new Error("none")) }, options({ urls, concurrency: 1 }));
+    await asked.promise;
+    warmer.stop();
+    await expect.poll(() => warmer.read()).toMatchObject({ state: "stopped", failed: 0, remaining: 20 });
+  });
+
   it("stops when it is told to, and when no generation is left", async () => {
     for (const stop of [(w: Warmer) => w.stop(), (w: Warmer, s: Sender) => w.detach(s)]) {
       const warmer = new Warmer(clock);
