@@ -18,6 +18,7 @@ const MAX_LINES = 1000;
 const MAX_LINE_CHARS = 256 * 1024;
 const MAX_STATE_CHARS = 64 * 1024;
 const MAX_URL_CHARS = 16 * 1024;
+const MAX_KEPT_CHARS = 4096;
 const URL = /^\/[!"$-~]*$/;
 const BODY_TYPES: Readonly<Record<string, string>> = {
   t: "text/plain; charset=utf-8",
@@ -106,6 +107,24 @@ export function parseEdits(text: string): Edits {
   return { steps, body, reply, state };
 }
 
+/** Hooks often give the same edits again and again: those that are as the ones before are not read anew. */
+export class EditReader {
+  #text = "";
+  #edits: Edits | undefined;
+
+  /** As {@link parseEdits}. */
+  read(text: string): Edits {
+    if (this.#edits !== undefined && text === this.#text) return this.#edits;
+    const edits = parseEdits(text);
+    // A body may be changed by whoever has it, and what is large is seldom the same.
+    if (edits.body === undefined && text.length <= MAX_KEPT_CHARS) {
+      this.#text = text;
+      this.#edits = edits;
+    }
+    return edits;
+  }
+}
+
 function checkName(name: string): void {
   if (!isHeaderName(name) || name !== name.toLowerCase()) refuse("a header name is not valid");
   if (isFraming(name) || name === "host" || isIdentityHeader(name))
@@ -146,8 +165,7 @@ function fromJson(text: string): unknown {
 }
 
 /** Makes edits of a request true. Gives the reply, if the script answered itself. */
-export function applyToRequest(x: Exchange, text: string, script: string): Reply | undefined {
-  const edits = parseEdits(text);
+export function applyToRequest(x: Exchange, edits: Edits, script: string): Reply | undefined {
   keepState(x, edits, script);
   if (edits.reply !== undefined) return createReply(edits.reply, edits);
   const { steps } = edits;
@@ -161,8 +179,7 @@ export function applyToRequest(x: Exchange, text: string, script: string): Reply
 }
 
 /** Makes edits of a reply true. */
-export function applyToReply(x: Exchange, reply: Reply, text: string, script: string): void {
-  const edits = parseEdits(text);
+export function applyToReply(x: Exchange, reply: Reply, edits: Edits, script: string): void {
   keepState(x, edits, script);
   const { steps } = edits;
   if (edits.reply !== undefined) refuse("a response hook cannot answer anew");

@@ -34,7 +34,7 @@ export class IsolateError extends Error {
 /** What a hook gave: lines of edits, `P` or `X…`; undefined for no edits. */
 export type HookResult = string | undefined;
 
-/** Arguments of a hook, as the guest's `run` takes them. */
+/** Arguments of a hook, as the guest's `run` takes them; each costs, also one that is undefined. */
 export type HookArguments = Readonly<Parameters<GuestEntry["run"]>>;
 
 /** How long the top level of a script may run. */
@@ -124,7 +124,7 @@ export class ScriptIsolate {
   runSync(args: HookArguments, options: { timeout: number }): HookResult {
     let result: unknown;
     try {
-      result = this.#run.applySync(undefined, shorten(args), options);
+      result = this.#run.applySync(undefined, args as unknown as string[], options);
     } catch (error) {
       throw toIsolateError(error, this.#isolate.isDisposed);
     }
@@ -219,13 +219,6 @@ async function withPatience<T>(work: Promise<T>): Promise<T> {
   } finally {
     clearTimeout(timer);
   }
-}
-
-/** Without what is not there at the end: each argument costs, also one that is undefined. */
-function shorten(args: HookArguments): string[] {
-  const [, , , , , , body, states] = args;
-  const count = states !== undefined ? 8 : body !== undefined ? 7 : 6;
-  return args.slice(0, count) as string[];
 }
 
 function dispose(isolate: ivm.Isolate): void {

@@ -110,14 +110,13 @@ export class ScriptRunner {
   /**
    * Runs a hook. Gives lines of edits; undefined or an empty text for none.
    * @param hook 0 for the request, 1 for the response
+   * @param text the message without its body, as the guest takes it
    * @throws GatewayError SCRIPT_*
    */
   call(
     run: HookRun,
     hook: number,
-    head: string | number,
-    url: string,
-    headers: string,
+    text: string,
     body: string | undefined,
     states: string | undefined,
   ): HookResult | Promise<HookResult> {
@@ -129,14 +128,14 @@ export class ScriptRunner {
     const { isolate } = this.#keeper;
     const stage = this.#keeper.numberOf(run.stage);
     if (isolate === undefined || stage === undefined || isProbe || this.#isAway(isolate, now)) {
-      return this.#callAway(run, isProbe, [hook, run.id, -1, head, url, headers, body, states]);
+      return this.#callAway(run, isProbe, hook, text, body, states);
     }
     let result: HookResult;
     let isWaiting = false;
     this.#current = run;
     this.#around.vitals.enterScript(this.#id, now);
     try {
-      result = this.#runHere(isolate, run, [hook, run.id, stage, head, url, headers, body, states]);
+      result = this.#runHere(isolate, run, argumentsOf(stage, hook, run, text, body, states));
       isWaiting = result === "P" && run.settled === undefined;
     } finally {
       this.#around.vitals.leaveScript();
@@ -175,7 +174,14 @@ export class ScriptRunner {
   }
 
   /** On a thread of its own: a demoted script, one that is tried, or one whose isolate is lost. */
-  async #callAway(run: HookRun, isProbe: boolean, args: HookArguments): Promise<HookResult> {
+  async #callAway(
+    run: HookRun,
+    isProbe: boolean,
+    hook: number,
+    text: string,
+    body: string | undefined,
+    states: string | undefined,
+  ): Promise<HookResult> {
     const began = monotonicMs();
     this.#runs.set(run.id, run);
     let isolate: ScriptIsolate | undefined;
@@ -186,15 +192,15 @@ export class ScriptRunner {
       isolate = this.#keeper.isolate ?? (await this.#keeper.open());
       const stage = this.#keeper.numberOf(run.stage);
       if (stage === undefined) throw new IsolateError("broken", "the stage is gone");
-      const [hook, id, , ...rest] = args;
+      const args = argumentsOf(stage, hook, run, text, body, states);
       isBack = false;
-      const ran = isolate.run([hook, id, stage, ...rest], run.stage.asyncOptions).finally(() => {
+      const ran = isolate.run(args, run.stage.asyncOptions).finally(() => {
         isBack = true;
       });
       ran.catch(() => {}); // the same
       const first = await Promise.race([ran, settled]);
       const result = first === "P" ? await settled : first;
-      const checked = this.#check(result, args[0]);
+      const checked = this.#check(result, hook);
       if (isProbe) this.quarantine.pass();
       else if (this.ladder.isDemoted) this.ladder.onClean();
       return checked;
@@ -386,4 +392,17 @@ export class ScriptRunner {
   #failAll(code: ErrorCode, message: string): void {
     for (const run of this.#runs.values()) run.fail(createFailure(this.bundle, code, message));
   }
+}
+
+function argumentsOf(
+  stage: number,
+  hook: number,
+  { id }: HookRun,
+  text: string,
+  body: string | undefined,
+  states: string | undefined,
+): HookArguments {
+  const target = stage * 2 + hook;
+  if (states !== undefined) return [target, id, text, body, states];
+  return body !== undefined ? [target, id, text, body] : [target, id, text];
 }

@@ -7,7 +7,7 @@ import type { Handler, Host, Stage } from "../plugin.ts";
 import type { Reply } from "../reply.ts";
 import type { GenerationSurroundings } from "../generation.ts";
 import { exposeScript } from "./exposed-script.ts";
-import { applyToReply, applyToRequest } from "./edits.ts";
+import { applyToReply, applyToRequest, EditReader } from "./edits.ts";
 import { HookRun } from "./hook-run.ts";
 import { Quarantine } from "./quarantine.ts";
 import { ScriptRegistry } from "./registry.ts";
@@ -73,6 +73,8 @@ class Hooks {
   readonly #runner: ScriptRunner;
   readonly #stage: ScriptStage;
   readonly #name: string;
+  readonly #requestEdits = new EditReader();
+  readonly #replyEdits = new EditReader();
 
   constructor(runner: ScriptRunner, stage: ScriptStage) {
     this.#runner = runner;
@@ -97,8 +99,8 @@ class Hooks {
 
   #request(x: Exchange, body: string | undefined): Reply | undefined | Promise<Reply | undefined> {
     const run = new HookRun(this.#runner.nextRun(), x, this.#stage);
-    const url = x.search === "" ? x.path : x.path + x.search;
-    const edits = this.#runner.call(run, 0, x.method, url, headerBlock(x.headers.raw), body, statesOf(x));
+    const text = addHeaders(`${x.method} ${x.path}${x.search}`, x.headers.raw);
+    const edits = this.#runner.call(run, 0, text, body, statesOf(x));
     if (edits === undefined) return undefined;
     if (typeof edits === "string") return this.#applyToRequest(x, edits);
     return edits.then((late) => (late === undefined ? undefined : this.#applyToRequest(x, late)));
@@ -106,7 +108,7 @@ class Hooks {
 
   #applyToRequest(x: Exchange, edits: string): Reply | undefined {
     try {
-      return applyToRequest(x, edits, this.#name);
+      return applyToRequest(x, this.#requestEdits.read(edits), this.#name);
     } catch (error) {
       throw this.#runner.count(error as GatewayError);
     }
@@ -123,15 +125,8 @@ class Hooks {
 
   #response(x: Exchange, reply: Reply, body: string | undefined): Reply | Promise<Reply> {
     const run = new HookRun(this.#runner.nextRun(), x, this.#stage);
-    const edits = this.#runner.call(
-      run,
-      1,
-      reply.status,
-      "",
-      headerBlock(reply.headers.raw),
-      body,
-      statesOf(x),
-    );
+    const text = addHeaders(String(reply.status), reply.headers.raw);
+    const edits = this.#runner.call(run, 1, text, body, statesOf(x));
     if (edits === undefined) return reply;
     if (typeof edits !== "string") return edits.then((late) => this.#edited(x, reply, late));
     return this.#edited(x, reply, edits);
@@ -140,7 +135,7 @@ class Hooks {
   #edited(x: Exchange, reply: Reply, edits: string | undefined): Reply {
     if (edits === undefined) return reply;
     try {
-      applyToReply(x, reply, edits, this.#name);
+      applyToReply(x, reply, this.#replyEdits.read(edits), this.#name);
       return reply;
     } catch (error) {
       throw this.#runner.count(error as GatewayError);
@@ -148,11 +143,11 @@ class Hooks {
   }
 }
 
-/** Headers as a script is given them: `\nname:value…`, names in lower case. */
-function headerBlock(raw: readonly string[]): string {
-  let block = "";
-  for (let i = 0; i < raw.length; i += 2) block += `\n${raw[i]!.toLowerCase()}:${raw[i + 1]!}`;
-  return block;
+/** A message as a script is given it: its first line, and `\nname:value` for each header, names in lower case. */
+function addHeaders(line: string, raw: readonly string[]): string {
+  let text = line;
+  for (let i = 0; i < raw.length; i += 2) text += `\n${raw[i]!.toLowerCase()}:${raw[i + 1]!}`;
+  return text;
 }
 
 function statesOf({ scriptStates }: Exchange): string | undefined {

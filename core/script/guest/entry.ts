@@ -12,20 +12,11 @@ export interface GuestEntry {
   addStage(number: number, stage: string): void;
   /**
    * Runs a hook. Gives lines of edits, undefined for none, `P` when it has not settled yet (`settle` is asked for later),
-   * or `X` and what was thrown, as JSON.
-   * @param hook 0 for the request, 1 for the response
-   * @param head the method, or the status
+   * or `X` and what was thrown, as JSON. There are so few arguments because each costs.
+   * @param target the number of the stage twice, and one more for the hook of responses
+   * @param text method and URL, or the status; then `\nname:value` for each header
    */
-  run(
-    hook: number,
-    run: number,
-    stage: number,
-    head: string | number,
-    url: string,
-    headers: string,
-    body: string | undefined,
-    states: string | undefined,
-  ): string | undefined;
+  run(target: number, run: number, text: string, body?: string, states?: string): string | undefined;
   /**
    * Tells a run that something it began has ended.
    * @param outcome 1 when it went well, 0 when not, 2 when nobody waits for it any more
@@ -114,15 +105,13 @@ export function guestEntry(g: Guest): GuestEntry {
       stages[number] = deepFreeze(JSON.parse(stage)) as GuestStage;
     },
 
-    run(hook, run, number, head, url, headers, body, states) {
+    run(target, run, text, body, states) {
       g.running = run;
+      const hook = target & 1;
       try {
-        const stage = stages[number]!;
+        const stage = stages[target >> 1]!;
         const context = g.createContext(run, stage, states);
-        const message =
-          hook === 0
-            ? g.createRequest(run, stage, head as string, url, headers, body)
-            : g.createResponse(head as number, headers, body);
+        const message = hook === 0 ? g.createRequest(run, stage, text, body) : g.createResponse(text, body);
         const result = hook === 0 ? request!(message, context) : response!(message, context);
         if (typeof result !== "object" || result === null || !("then" in result)) {
           return settled(message, context, result, hook);

@@ -1,4 +1,8 @@
-/** Headers of a request or a response, kept as the text that the host gave: `\nname:value…`, names in lower case. */
+/**
+ * Headers of a request or a response, kept as the text that the host gave: what is not a header, and `\nname:value` for
+ * each, names in lower case. Lines that are added are another text of that kind: to search in a text that was just put
+ * together, it must be copied first, and that of the host is long.
+ */
 import type { Guest } from "./shape.ts";
 
 export function guestHeaders(g: Guest): void {
@@ -19,8 +23,50 @@ export function guestHeaders(g: Guest): void {
     return text.slice(start, end);
   };
 
+  /** Names as scripts write them, by which they are known here: there are few, and they are used again and again. */
+  const MANY = 200;
+  const marks = new Map<string, string>();
+  const names = new Map<string, string>();
+  /** What a line with this name begins with. */
+  const markOf = (name: unknown): string => {
+    const text = String(name);
+    let mark = marks.get(text);
+    if (mark === undefined) {
+      mark = `\n${text.toLowerCase()}:`;
+      if (marks.size < MANY && text.length <= NAME_CHARS) marks.set(text, mark);
+    }
+    return mark;
+  };
+  /** All values of the lines of a text that begin with a mark. */
+  const valuesIn = (block: string, mark: string): string | undefined => {
+    let at = block.indexOf(mark);
+    if (at === -1) return undefined;
+    let values: string | undefined;
+    while (at !== -1) {
+      const start = at + mark.length;
+      const end = block.indexOf("\n", start);
+      const value = end === -1 ? block.slice(start) : block.slice(start, end);
+      values = values === undefined ? value : join(values, value, mark);
+      at = end === -1 ? -1 : block.indexOf(mark, end);
+    }
+    return values;
+  };
+  /** RFC 9110 section 5.3, and RFC 9113 section 8.2.3. */
+  const join = (values: string, more: string, mark: string): string =>
+    values + (mark === "\ncookie:" ? "; " : ", ") + more;
+  /** A text without the lines that begin with a mark. */
+  const without = (block: string, mark: string): string => {
+    let text = block;
+    for (let at = text.indexOf(mark); at !== -1; at = text.indexOf(mark, at)) {
+      const end = text.indexOf("\n", at + 1);
+      text = text.slice(0, at) + (end === -1 ? "" : text.slice(end));
+    }
+    return text;
+  };
+
   class Headers {
     #block: string;
+    #added = "";
     /** What the host is to do. */
     #edits = "";
 
@@ -33,23 +79,31 @@ export function guestHeaders(g: Guest): void {
     }
 
     get(name: string): string | null {
-      return this.#values(String(name).toLowerCase()) ?? null;
+      const mark = markOf(name);
+      const given = valuesIn(this.#block, mark);
+      if (this.#added === "") return given ?? null;
+      const added = valuesIn(this.#added, mark);
+      if (added === undefined) return given ?? null;
+      return given === undefined ? added : join(given, added, mark);
     }
 
     has(name: string): boolean {
-      return this.#block.includes(`\n${String(name).toLowerCase()}:`);
+      const mark = markOf(name);
+      return this.#block.includes(mark) || this.#added.includes(mark);
     }
 
     set(name: string, value: string): void {
-      const line = this.#line(name, value);
-      this.#remove(line.slice(0, line.indexOf(":")));
-      this.#block += `\n${line}`;
+      const lower = this.#name(name);
+      const line = `${lower}:${this.#value(lower, value)}`;
+      this.#remove(lower);
+      this.#added += `\n${line}`;
       this.#edits += `s${line}\n`;
     }
 
     append(name: string, value: string): void {
-      const line = this.#line(name, value);
-      this.#block += `\n${line}`;
+      const lower = this.#name(name);
+      const line = `${lower}:${this.#value(lower, value)}`;
+      this.#added += `\n${line}`;
       this.#edits += `a${line}\n`;
     }
 
@@ -69,7 +123,7 @@ export function guestHeaders(g: Guest): void {
       const all = new Map<string, string>();
       for (const [name, value] of this.#lines()) {
         const known = all.get(name);
-        all.set(name, known === undefined ? value : known + (name === "cookie" ? "; " : ", ") + value);
+        all.set(name, known === undefined ? value : join(known, value, `\n${name}:`));
       }
       for (const name of [...all.keys()].sort()) {
         if (name !== "set-cookie") yield [name, all.get(name)!];
@@ -94,52 +148,37 @@ export function guestHeaders(g: Guest): void {
     }
 
     *#lines(): Generator<[string, string]> {
-      for (const line of this.#block.split("\n")) {
+      const lines = (this.#block + this.#added).split("\n");
+      for (let i = 1; i < lines.length; i++) {
+        const line = lines[i]!;
         const colon = line.indexOf(":");
         if (colon > 0) yield [line.slice(0, colon), line.slice(colon + 1)];
       }
     }
 
-    #values(lower: string): string | undefined {
-      const block = this.#block;
-      const mark = `\n${lower}:`;
-      let at = block.indexOf(mark);
-      if (at === -1) return undefined;
-      let values = "";
-      for (;;) {
-        const start = at + mark.length;
-        const end = block.indexOf("\n", start);
-        values += end === -1 ? block.slice(start) : block.slice(start, end);
-        at = end === -1 ? -1 : block.indexOf(mark, end);
-        if (at === -1) return values;
-        values += lower === "cookie" ? "; " : ", "; // RFC 9113 section 8.2.3
-      }
-    }
-
     #remove(lower: string): boolean {
-      const mark = `\n${lower}:`;
-      let at = this.#block.indexOf(mark);
-      if (at === -1) return false;
-      while (at !== -1) {
-        const end = this.#block.indexOf("\n", at + 1);
-        this.#block = this.#block.slice(0, at) + (end === -1 ? "" : this.#block.slice(end));
-        at = this.#block.indexOf(mark, at);
-      }
-      return true;
+      const mark = markOf(lower);
+      const isGiven = this.#block.includes(mark);
+      const isAdded = this.#added.includes(mark);
+      if (isGiven) this.#block = without(this.#block, mark);
+      if (isAdded) this.#added = without(this.#added, mark);
+      return isGiven || isAdded;
     }
 
     #name(name: unknown): string {
       const text = String(name);
+      const known = names.get(text);
+      if (known !== undefined) return known;
       if (text.length > NAME_CHARS) throw new TypeError(`A header name can have ${NAME_CHARS} characters`);
       if (!NAME.test(text)) throw new TypeError(`${JSON.stringify(text.slice(0, 100))} is not a header name`);
       const lower = text.toLowerCase();
       if (OWN.test(lower))
         throw new TypeError(`The header ${lower} belongs to the gateway: it cannot be changed`);
+      if (names.size < MANY) names.set(text, lower);
       return lower;
     }
 
-    #line(name: unknown, value: unknown): string {
-      const lower = this.#name(name);
+    #value(lower: string, value: unknown): string {
       let text = String(value);
       if (text.length > VALUE_CHARS)
         throw new TypeError(`The value of header ${lower} has more than ${VALUE_CHARS} characters`);
@@ -147,7 +186,7 @@ export function guestHeaders(g: Guest): void {
       if (text.trim() !== text) text = trimBlanks(text);
       if (!VALUE.test(text))
         throw new TypeError(`The value of header ${lower} has control or non-Latin-1 characters`);
-      return `${lower}:${text}`;
+      return text;
     }
   }
 

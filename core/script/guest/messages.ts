@@ -127,57 +127,57 @@ export function guestMessages(g: Guest): void {
   class Request {
     readonly #run: number;
     readonly #stage: GuestStage;
-    readonly #method: string;
-    readonly #before: string;
-    #url: string;
-    readonly #block: string;
+    /** Method, URL and headers. */
+    readonly #text: string;
     readonly #body: GuestBody | undefined;
+    /** Once it was asked for. */
+    #known: string | undefined;
     #headers: object | undefined;
     #query: object | undefined;
     #isQueryDirty = false;
     #meta: Meta | undefined;
 
-    constructor(
-      run: number,
-      stage: GuestStage,
-      method: string,
-      url: string,
-      block: string,
-      body: GuestBody | undefined,
-    ) {
+    constructor(run: number, stage: GuestStage, text: string, body: GuestBody | undefined) {
       this.#run = run;
       this.#stage = stage;
-      this.#method = method;
-      this.#before = url;
-      this.#url = url;
-      this.#block = block;
+      this.#text = text;
       this.#body = body;
     }
 
     static editsOf(request: Request): string {
       let edits = request.#headers === undefined ? "" : g.headerEdits(request.#headers);
-      const { url } = request;
-      if (url !== request.#before) edits += `u${url}\n`;
+      if (request.#known !== undefined) {
+        const { url } = request;
+        if (url !== request.#before) edits += `u${url}\n`;
+      }
       return request.#body === undefined ? edits : edits + request.#body.edit();
     }
 
+    get #before(): string {
+      const end = this.#text.indexOf("\n");
+      return this.#text.slice(this.#text.indexOf(" ") + 1, end === -1 ? undefined : end);
+    }
+    get #url(): string {
+      this.#known ??= this.#before;
+      return this.#known;
+    }
     get method(): string {
-      return this.#method;
+      return this.#text.slice(0, this.#text.indexOf(" "));
     }
     get headers(): object {
-      this.#headers ??= g.createHeaders(this.#block, false);
+      this.#headers ??= g.createHeaders(this.#text, false);
       return this.#headers;
     }
     get url(): string {
       if (this.#isQueryDirty) {
         const search = String(this.#query);
-        this.#url = search === "" ? this.path : `${this.path}?${search}`;
+        this.#known = search === "" ? this.path : `${this.path}?${search}`;
         this.#isQueryDirty = false;
       }
       return this.#url;
     }
     set url(value: unknown) {
-      this.#url = urlOf(value);
+      this.#known = urlOf(value);
       this.#isQueryDirty = false;
       if (this.#query !== undefined) g.refillSearchParams(this.#query, this.#search);
     }
@@ -186,7 +186,7 @@ export function guestMessages(g: Guest): void {
       return mark === -1 ? this.#url : this.#url.slice(0, mark);
     }
     set path(value: unknown) {
-      this.#url = urlOf(String(value).replaceAll("?", "%3F")) + this.#search;
+      this.#known = urlOf(String(value).replaceAll("?", "%3F")) + this.#search;
     }
     get #search(): string {
       const mark = this.#url.indexOf("?");
@@ -227,33 +227,36 @@ export function guestMessages(g: Guest): void {
   }
 
   class Response {
-    readonly #before: number;
-    readonly #block: string;
+    /** Status and headers. */
+    readonly #text: string;
     readonly #body: GuestBody | undefined;
-    #status: number;
+    /** One that was set. */
+    #status: number | undefined;
     #headers: object | undefined;
 
-    constructor(status: number, block: string, body: GuestBody | undefined) {
-      this.#before = status;
-      this.#status = status;
-      this.#block = block;
+    constructor(text: string, body: GuestBody | undefined) {
+      this.#text = text;
       this.#body = body;
     }
 
     static editsOf(response: Response): string {
       let edits = response.#headers === undefined ? "" : g.headerEdits(response.#headers);
-      if (response.#status !== response.#before) edits += `c${response.#status}\n`;
+      const status = response.#status;
+      if (status !== undefined && status !== response.#before) edits += `c${status}\n`;
       return response.#body === undefined ? edits : edits + response.#body.edit();
     }
 
+    get #before(): number {
+      return Number(this.#text.slice(0, 3));
+    }
     get status(): number {
-      return this.#status;
+      return this.#status ?? this.#before;
     }
     set status(value: unknown) {
       this.#status = g.statusOf(value);
     }
     get headers(): object {
-      this.#headers ??= g.createHeaders(this.#block, false);
+      this.#headers ??= g.createHeaders(this.#text, false);
       return this.#headers;
     }
     get body(): unknown {
@@ -276,15 +279,8 @@ export function guestMessages(g: Guest): void {
   };
   g.editsOf = (message) =>
     message instanceof Request ? requestEdits(message) : responseEdits(message as Response);
-  g.createRequest = (run, stage, method, url, block, body) =>
-    new Request(
-      run,
-      stage,
-      method,
-      url,
-      block,
-      body === undefined ? undefined : g.createBody(g.bodyKinds.request, body),
-    );
-  g.createResponse = (status, block, body) =>
-    new Response(status, block, body === undefined ? undefined : g.createBody(g.bodyKinds.response, body));
+  g.createRequest = (run, stage, text, body) =>
+    new Request(run, stage, text, body === undefined ? undefined : g.createBody(g.bodyKinds.request, body));
+  g.createResponse = (text, body) =>
+    new Response(text, body === undefined ? undefined : g.createBody(g.bodyKinds.response, body));
 }

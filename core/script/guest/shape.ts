@@ -52,6 +52,7 @@ export interface Guest {
   toBase64(bytes: Uint8Array, alphabet: "base64" | "base64url"): string;
   /** As `atob`, but gives bytes. @throws TypeError */
   fromBase64(text: string): Uint8Array;
+  /** @param block `\nname:value` for each, names in lower case; what comes before the first is left out */
   createHeaders(block: string, isFixed: boolean): object;
   /** Lines of edits that were made to headers so far. */
   headerEdits(headers: object): string;
@@ -62,15 +63,9 @@ export interface Guest {
   refillSearchParams(params: object, text: string): void;
   /** Lines of edits for a body given as a value. */
   bodyLine(value: unknown): string;
-  createRequest(
-    run: number,
-    stage: GuestStage,
-    method: string,
-    url: string,
-    block: string,
-    body: string | undefined,
-  ): unknown;
-  createResponse(status: number, block: string, body: string | undefined): unknown;
+  /** @param text as the host gives it */
+  createRequest(run: number, stage: GuestStage, text: string, body: string | undefined): unknown;
+  createResponse(text: string, body: string | undefined): unknown;
   /** @throws TypeError for what is no status of a whole reply */
   statusOf(value: unknown): number;
   /** The lines of edits of a request or a response. */

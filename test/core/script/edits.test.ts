@@ -1,7 +1,9 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { GatewayError } from "../../../core/errors.ts";
-import { applyToReply, applyToRequest, parseEdits } from "../../../core/script/edits.ts";
+import type { Exchange } from "../../../core/exchange.ts";
+import type { Reply } from "../../../core/reply.ts";
+import { applyToReply, applyToRequest, EditReader, parseEdits } from "../../../core/script/edits.ts";
 import { bodyText, exchange, reply } from "../../support/harness.ts";
 
 const codeOf = (run: () => unknown): string => {
@@ -13,18 +15,23 @@ const codeOf = (run: () => unknown): string => {
   }
 };
 
+const editRequest = (x: Exchange, text: string, script: string): Reply | undefined =>
+  applyToRequest(x, parseEdits(text), script);
+const editReply = (x: Exchange, given: Reply, text: string, script: string): void =>
+  applyToReply(x, given, parseEdits(text), script);
+
 describe("edits of a request", () => {
   it("set, append and delete headers, in order", () => {
     const x = exchange({ headers: ["X-A", "1", "X-B", "2"] });
-    applyToRequest(x, "sx-a:3\nax-a:4\ndx-b\nsx-c:a:b\n", "s");
+    editRequest(x, "sx-a:3\nax-a:4\ndx-b\nsx-c:a:b\n", "s");
     expect(x.headers.raw).toEqual(["X-A", "3", "x-a", "4", "x-c", "a:b"]);
   });
 
   it("change path and query", () => {
     const x = exchange({ target: "/old?a=1" });
-    applyToRequest(x, "u/new/%20path?b=%C3%A4\n", "s");
+    editRequest(x, "u/new/%20path?b=%C3%A4\n", "s");
     expect([x.path, x.search, x.originalPath]).toEqual(["/new/%20path", "?b=%C3%A4", "/old"]);
-    applyToRequest(x, "u/bare\n", "s");
+    editRequest(x, "u/bare\n", "s");
     expect([x.path, x.search]).toEqual(["/bare", ""]);
   });
 
@@ -34,7 +41,7 @@ describe("edits of a request", () => {
     ["bx3:\0\xff\n\n", "\0\xff\n"],
   ])("replace the body by %j", async (edits, body) => {
     const x = exchange({ method: "POST", body: "old" });
-    applyToRequest(x, edits, "s");
+    editRequest(x, edits, "s");
     expect((await x.readBody(100)).toString(edits.startsWith("bx") ? "latin1" : "utf8")).toBe(body);
     expect(x.headers.get("content-length")).toBe(
       String(Buffer.byteLength(body, edits[1] === "x" ? "latin1" : "utf8")),
@@ -44,15 +51,15 @@ describe("edits of a request", () => {
   it("are made all or not at all when the url is not valid", () => {
     const x = exchange({ target: "/old", headers: ["x-a", "1"] });
     for (const url of ["/a/../b", "/a/%2e%2E/b", "/a%00", "a", "/a b"]) {
-      expect(codeOf(() => applyToRequest(x, `sx-a:2\nS{}\nu${url}\n`, "s"))).toBe("SCRIPT_OUTPUT");
+      expect(codeOf(() => editRequest(x, `sx-a:2\nS{}\nu${url}\n`, "s"))).toBe("SCRIPT_OUTPUT");
     }
     expect([x.path, x.headers.raw, x.scriptStates]).toEqual(["/old", ["x-a", "1"], undefined]);
   });
 
   it("keep the script's state, and that of others", () => {
     const x = exchange();
-    applyToRequest(x, 'S{"a":1}\n', "one");
-    applyToRequest(x, 'S{"b":2}\n', "two");
+    editRequest(x, 'S{"a":1}\n', "one");
+    editRequest(x, 'S{"b":2}\n', "two");
     expect([...x.scriptStates!]).toEqual([
       ["one", '{"a":1}'],
       ["two", '{"b":2}'],
@@ -60,7 +67,7 @@ describe("edits of a request", () => {
   });
 
   it("make a reply of their own, with a type for its body", async () => {
-    const made = applyToRequest(exchange(), "R201\nax-y:1\nax-y:2\nbj2:{}\n", "s")!;
+    const made = editRequest(exchange(), "R201\nax-y:1\nax-y:2\nbj2:{}\n", "s")!;
     expect(made.status).toBe(201);
     expect(made.headers.raw).toEqual([
       "x-y",
@@ -76,7 +83,7 @@ describe("edits of a request", () => {
   });
 
   it.each([204, 205, 304])("make a reply without a body for status %i", (status) => {
-    const made = applyToRequest(exchange(), `R${status}\nbt4:gone\n`, "s")!;
+    const made = editRequest(exchange(), `R${status}\nbt4:gone\n`, "s")!;
     expect([made.body, made.headers.raw]).toEqual([null, []]);
   });
 });
@@ -85,7 +92,7 @@ describe("edits of a reply", () => {
   it("change status, headers and body, and drop the reason", async () => {
     const given = reply(200, { "content-type": "text/plain" }, "old");
     given.reason = "Fine";
-    applyToReply(exchange(), given, "sx-a:1\nc404\nbt3:new\n", "s");
+    editReply(exchange(), given, "sx-a:1\nc404\nbt3:new\n", "s");
     expect([given.status, given.reason, given.headers.get("x-a"), await bodyText(given)]).toEqual([
       404,
       undefined,
@@ -135,17 +142,17 @@ describe("edits that a script has forged", () => {
     ["zz\n", "an edit that does not exist"],
     ["\n", "an empty line"],
   ])("are refused: %j (%s)", (edits) => {
-    expect(codeOf(() => applyToRequest(exchange({ target: "/a" }), edits, "s"))).toBe("SCRIPT_OUTPUT");
+    expect(codeOf(() => editRequest(exchange({ target: "/a" }), edits, "s"))).toBe("SCRIPT_OUTPUT");
   });
 
   it("are refused when they are huge", () => {
     for (const edits of [`u/${"a".repeat(20_000)}\n`, `S{"a":"${"x".repeat(70_000)}"}\n`]) {
-      expect(codeOf(() => applyToRequest(exchange(), edits, "s"))).toBe("SCRIPT_OUTPUT");
+      expect(codeOf(() => editRequest(exchange(), edits, "s"))).toBe("SCRIPT_OUTPUT");
     }
   });
 
   it.each(["u/x\n", "R200\n", "c600\n", "cNaN\n"])("are refused on a reply: %j", (edits) => {
-    expect(codeOf(() => applyToReply(exchange(), reply(200), edits, "s"))).toBe("SCRIPT_OUTPUT");
+    expect(codeOf(() => editReply(exchange(), reply(200), edits, "s"))).toBe("SCRIPT_OUTPUT");
   });
 
   it("never do anything but what edits can, whatever the text", () => {
@@ -156,7 +163,7 @@ describe("edits that a script has forged", () => {
         (text, letter) => {
           const x = exchange({ target: "/a" });
           try {
-            applyToRequest(x, `${letter}${text}\n`, "s");
+            editRequest(x, `${letter}${text}\n`, "s");
           } catch (error) {
             expect((error as GatewayError).code).toBe("SCRIPT_OUTPUT");
           }
@@ -169,8 +176,26 @@ describe("edits that a script has forged", () => {
 
   it("are looked at before any is made", () => {
     const x = exchange({ target: "/a" });
-    expect(codeOf(() => applyToRequest(x, "sx-a:1\nshost:evil\n", "s"))).toBe("SCRIPT_OUTPUT");
+    expect(codeOf(() => editRequest(x, "sx-a:1\nshost:evil\n", "s"))).toBe("SCRIPT_OUTPUT");
     expect(x.headers.raw).toEqual([]);
     expect(parseEdits("sx-a:1\n").steps).toEqual(["s", "x-a", "1"]);
+  });
+});
+
+describe("edits that are read again and again", () => {
+  it("are the same until they are others, whatever came between", () => {
+    const reader = new EditReader();
+    const first = reader.read("sx-a:1\n");
+    expect(reader.read("sx-a:1\n")).toBe(first);
+    expect(codeOf(() => reader.read("sx-a\n"))).toBe("SCRIPT_OUTPUT");
+    expect(reader.read("sx-a:2\n").steps).toEqual(["s", "x-a", "2"]);
+    expect(reader.read("sx-a:1\n")).toEqual(first);
+  });
+
+  it("are read anew when they have a body, which may be changed, or are long", () => {
+    const reader = new EditReader();
+    for (const text of ["bt3:old\n", `sx-a:${"1".repeat(5000)}\n`]) {
+      expect(reader.read(text)).not.toBe(reader.read(text));
+    }
   });
 });

@@ -16,7 +16,7 @@ function open(code = CODE): { keeper: IsolateKeeper; stage(options: unknown): Sc
 
 /** What the script answers as a stage. */
 const ask = (keeper: IsolateKeeper, stage: ScriptStage): unknown =>
-  keeper.isolate!.runSync([0, 1, keeper.numberOf(stage)!, "GET", "/", "", undefined, undefined], {
+  keeper.isolate!.runSync([keeper.numberOf(stage)! * 2, 1, "GET /"], {
     timeout: 1000,
   });
 
@@ -77,7 +77,7 @@ it("waits with a stage behind calls that are slow, however long that takes", asy
   const first = stage("first");
   await keeper.addStage(first);
   const isolate = keeper.isolate!;
-  const slow = isolate.run([0, 1, 0, "GET", "/", "", undefined, undefined], { timeout: 10_000 });
+  const slow = isolate.run([0, 1, "GET /"], { timeout: 10_000 });
   await keeper.addStage(stage("second"));
   expect([await slow, keeper.isolate === isolate]).toEqual([undefined, true]);
   keeper.close();
