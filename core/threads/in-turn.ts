@@ -8,8 +8,8 @@ import { createServer } from "node:net";
  */
 const TURN = "\0sluice-opens-listeners";
 const RETRY_MS = 20;
-/** Whoever has the turn for longer hangs, or is not one of us. */
-const PATIENCE_MS = 5000;
+/** Whoever has the turn for longer hangs, or is not one of us. On a busy machine several take seconds each. */
+const PATIENCE_MS = 30_000;
 
 /**
  * Does work while no other process does work in turn. To see that an address is free and to share it then are two

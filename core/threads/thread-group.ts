@@ -64,7 +64,7 @@ export class ThreadGroup implements DataThread, PlaceOwner {
     this.#watch = new StallWatch(
       clock,
       () => this.#threads,
-      (thread, silentMs) => thread.giveUp("stall", `it has not come round for ${Math.round(silentMs)} ms`),
+      (thread, silentMs) => giveUp(thread, this.runningScript(thread)?.name, Math.round(silentMs)),
     );
     this.#ends = collectThreads(context.metrics.own, this.#places);
   }
@@ -215,8 +215,9 @@ export class ThreadGroup implements DataThread, PlaceOwner {
   /** A script keeps a thread, which is given up if it still does. */
   giveUp({ thread: number, sequence, script, ranMs }: FromWatchdog): void {
     const thread = this.#places[number]?.thread;
-    if (thread?.vitals.runningScript?.sequence !== sequence) return;
-    thread.giveUp("stall", `the script ${script?.name ?? "(unknown)"} has kept it for ${ranMs} ms`);
+    if (thread?.vitals.runningScript?.sequence === sequence) {
+      giveUp(thread, script?.name ?? "(unknown)", ranMs);
+    }
   }
 
   /** Keys of listeners that are open; before the first configuration those that a process before this one had. */
@@ -230,6 +231,12 @@ export class ThreadGroup implements DataThread, PlaceOwner {
     if (this.#serving === undefined) return;
     for (const place of this.#places) if (place.thread?.serves === 0) place.catchUp();
   }
+}
+
+/** @param script that keeps it, if any does */
+function giveUp(thread: WorkerThread, script: string | undefined, ms: number): void {
+  const what = script === undefined ? "it has not come round" : `the script ${script} has kept it`;
+  thread.giveUp("stall", `${what} for ${ms} ms`);
 }
 
 /** Says when nothing is left of what does not serve any more. */

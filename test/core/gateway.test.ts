@@ -14,6 +14,7 @@ import { openNothing } from "../../core/store/stores.ts";
 import { FakeSockets } from "../support/sockets.ts";
 import { catalogueOf, checked, fakePlugin } from "../support/generation.ts";
 import { exchange, FakeClock, FakeLog } from "../support/harness.ts";
+import { freePort } from "../support/ports.ts";
 
 const NO_FEEDS: Feeds = new Map();
 
@@ -85,13 +86,6 @@ function setUp(...plugins: Plugin[]) {
 
 const text = async (url: string | undefined, init?: RequestInit): Promise<string> =>
   (await fetch(url!, init)).text();
-
-/** A port that is free now. */
-async function freePort(): Promise<number> {
-  const { port, close } = await occupyPort();
-  await close();
-  return port;
-}
 
 async function occupyPort(host = "127.0.0.1"): Promise<{ port: number; close(): Promise<void> }> {
   const server = createServer();

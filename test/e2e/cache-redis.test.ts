@@ -9,7 +9,8 @@ import {
   startCaches,
   startOrigin,
 } from "../support/cached-gateways.ts";
-import { RedisServer, freePort } from "../support/redis.ts";
+import { freePort } from "../support/ports.ts";
+import { RedisServer } from "../support/redis.ts";
 
 let using: AsyncDisposableStack;
 let origin: Origin;

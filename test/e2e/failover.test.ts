@@ -129,7 +129,7 @@ describe("targets that fail under load", () => {
 
   it("open the circuit, which closes when they are back", async () => {
     await using a = await UpstreamProcess.start("a");
-    const breaker = { plugin: "breaker", consecutiveFailures: 3, openFor: "200ms", recovery: "100ms" };
+    const breaker = { plugin: "breaker", consecutiveFailures: 3, openFor: "2s", recovery: "100ms" };
     await using cli = await start(configOf([a], [breaker]));
     expect((await fetch(cli.url)).status).toBe(200);
     await a.kill();

@@ -1,9 +1,9 @@
 /** What upstreams do wrong: each failure has a status and a code, and the next request is served. */
 import { once } from "node:events";
-import { createServer } from "node:net";
 import { describe, expect, it } from "vitest";
 import type { ErrorCode } from "../../core/errors.ts";
 import { proxyTo, startGateway, type TestGateway } from "../support/gateway.ts";
+import { freePort } from "../support/ports.ts";
 import { get, header, headerValues, openRaw, problemCode, request } from "../support/raw-http.ts";
 import { startScriptedUpstream } from "../support/scripted-upstream.ts";
 import { startUpstream } from "../support/upstream.ts";
@@ -113,10 +113,7 @@ describe("A connection that fails", () => {
   });
 
   it("is a 502 UPSTREAM_CONNECT_FAILED while nobody listens, and serves when somebody does", async () => {
-    const free = createServer().listen(0, "127.0.0.1");
-    await once(free, "listening");
-    const { port } = free.address() as { port: number };
-    await new Promise((resolve) => free.close(resolve));
+    const port = await freePort();
     await using gateway = await startGateway(proxyTo(`http://127.0.0.1:${port}`, {}, {}, { connections: 2 }));
     await using client = await openRaw(gateway.port);
     for (let i = 0; i < 10; i++) {

@@ -2,10 +2,12 @@
 import { parseRateLimit } from "ratelimit-header-parser";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { config, startGateway, type TestGateway } from "../support/gateway.ts";
+import { awayFromMidnight } from "../support/midnight.ts";
 import { type RedisServer, startRedis } from "../support/redis.ts";
 
 let redis: RedisServer;
 beforeAll(async () => {
+  await awayFromMidnight();
   redis = await startRedis();
 });
 afterAll(() => redis[Symbol.asyncDispose]());

@@ -8,6 +8,7 @@ import { parseRateLimit } from "ratelimit-header-parser";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type RunningCli, startCli } from "../support/cli.ts";
 import { proxyTo, startGateway, type TestGateway } from "../support/gateway.ts";
+import { awayFromMidnight } from "../support/midnight.ts";
 import { startUpstream } from "../support/upstream.ts";
 
 const LIMIT = 300;
@@ -51,6 +52,7 @@ const write = (changing: object): Promise<void> =>
   writeFile(join(folder, "gateway.json"), JSON.stringify(config(changing)));
 
 beforeAll(async () => {
+  await awayFromMidnight();
   folder = await mkdtemp(join(tmpdir(), "sluice-limit-"));
   await write({ rate: "100/1d" });
   gateway = await startCli(["-c", join(folder, "gateway.json")]);

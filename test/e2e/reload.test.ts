@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { startCli } from "../support/cli.ts";
 import { proxyTo, startGateway } from "../support/gateway.ts";
+import { freePort } from "../support/ports.ts";
 import { startLoad } from "../support/load.ts";
 import { startUpstream } from "../support/upstream.ts";
 
@@ -155,10 +156,7 @@ describe("hot swap", () => {
   });
 
   it("opens and closes listeners with the configuration, keeping those that stay", async () => {
-    const free = createServer();
-    await new Promise<void>((resolve) => free.listen(0, "127.0.0.1", resolve));
-    const { port } = free.address() as AddressInfo;
-    await new Promise((resolve) => free.close(resolve));
+    const port = await freePort();
     await using upstream = await startUpstream((_request, response) => response.end("ok"));
     const at = (...addresses: string[]): object =>
       proxyTo(upstream.url, {}, { listeners: addresses.map((address) => ({ address })) });

@@ -107,16 +107,15 @@ it("a stall of one of two threads costs no request but those that the thread had
   await cli.logged((line) => line["reason"] === "stall" && line["thread"] !== undefined);
   // Connections to the thread that hangs wait for the next process; the others are served at once.
   const asked: Promise<string>[] = [];
-  let fastest = Number.POSITIVE_INFINITY;
+  let served = 0;
   while (!isOver) {
-    const began = performance.now();
     const answer = ask("/plain");
     asked.push(answer);
-    void answer.then(() => (fastest = Math.min(fastest, performance.now() - began)));
+    void answer.then(() => (served += isOver ? 0 : 1));
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
   expect(new Set(await Promise.all(asked))).toEqual(new Set(["200 plain"]));
-  expect(fastest).toBeLessThan(500);
+  expect(served).toBeGreaterThan(0);
   expect(await lost).not.toMatch(/^200/);
 });
 

@@ -11,6 +11,7 @@ import { ask } from "../support/ask.ts";
 import { MAIN, type RunningCli, startCli } from "../support/cli.ts";
 import { startLoad } from "../support/load.ts";
 import { MISBEHAVE } from "../support/misbehave.ts";
+import { freePort } from "../support/ports.ts";
 import { requireProgram } from "../support/programs.ts";
 import { startUpstream } from "../support/upstream.ts";
 
@@ -292,9 +293,7 @@ describe("without a supervisor", () => {
 
 describe("of two gateways that start at once on the same address", () => {
   it.each([1, 2])("one serves and the other says that it is taken, with %i threads", async (threads) => {
-    await using placeholder = await startUpstream((_request, response) => response.end());
-    const address = placeholder.url.replace("http://", "");
-    await placeholder[Symbol.asyncDispose]();
+    const address = `127.0.0.1:${await freePort()}`;
     const text = `apiVersion: sluice/v1
 threads: ${threads}
 listeners: [{ address: ${JSON.stringify(address)} }]

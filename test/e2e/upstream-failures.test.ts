@@ -7,9 +7,9 @@ import type { Socket } from "node:net";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { proxyTo, startGateway, type TestGateway } from "../support/gateway.ts";
+import { freePort } from "../support/ports.ts";
 import { get, openRaw, problemCode } from "../support/raw-http.ts";
 import { startScriptedUpstream } from "../support/scripted-upstream.ts";
-import { startUpstream } from "../support/upstream.ts";
 
 const OK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 const ADMIN = { admin: { address: "127.0.0.1:0" } };
@@ -201,9 +201,7 @@ describe("An upstream that", () => {
   });
 
   it("is where nobody listens is a failure of the target too", async () => {
-    const gone = await startUpstream();
-    await gone.close();
-    await using gateway = await start(gone.url);
+    await using gateway = await start(`http://127.0.0.1:${await freePort()}`);
     expect((await fetch(gateway.url)).status).toBe(502);
     expect(await stateOf(gateway)).toEqual({
       inFlight: 0,

@@ -2,11 +2,11 @@
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { promisify } from "node:util";
+import { freePort } from "./ports.ts";
 import { requireProgram } from "./programs.ts";
 
 const run = promisify(execFile);
@@ -117,25 +117,4 @@ export async function startRedisCluster(replicas: 0 | 1 = 0): Promise<RedisClust
   };
   await cluster.well();
   return cluster;
-}
-
-/** A port that nobody listens on, nor on the one that is 10,000 higher: that is where nodes of a cluster talk. */
-export async function freePort(): Promise<number> {
-  for (;;) {
-    const port = await listenBriefly(0);
-    if (port !== undefined && port < 55_000 && (await listenBriefly(port + 10_000)) !== undefined)
-      return port;
-  }
-}
-
-async function listenBriefly(port: number): Promise<number | undefined> {
-  const server = createServer();
-  try {
-    await once(server.listen(port, "127.0.0.1"), "listening");
-    return (server.address() as { port: number }).port;
-  } catch {
-    return undefined;
-  } finally {
-    await new Promise((resolve) => server.close(resolve));
-  }
 }

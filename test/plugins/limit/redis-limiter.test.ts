@@ -4,6 +4,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest
 import type { StoreConfig } from "../../../core/config/checked.ts";
 import type { Algorithm, Decision, Limiter, Plan, Rule } from "../../../plugins/limit/limiter.ts";
 import { createRedisLimiter } from "../../../plugins/limit/redis-limiter.ts";
+import { awayFromMidnight } from "../../support/midnight.ts";
 import { type RedisServer, startRedis, startRedisCluster } from "../../support/redis.ts";
 import { clusterOf, type OpenedStore, openStore, redisAt } from "../../support/stores.ts";
 
@@ -31,6 +32,8 @@ const planOf = (rule: Rule | readonly Rule[], more: Partial<Plan> = {}): Plan =>
   countRejected: false,
   ...more,
 });
+
+beforeAll(awayFromMidnight);
 
 let scopes = 0;
 const newScope = (): string => `route/limit-${scopes++}`;
