@@ -3,7 +3,7 @@ import type { Worker } from "node:worker_threads";
 
 /** How long its stack is looked at, and how long it may take to say so. */
 const SAMPLE_MS = 50;
-const LIMIT_MS = 300;
+const LIMIT_MS = 1000;
 
 /** The part of a .cpuprofile that is read. */
 interface Profile {

@@ -78,7 +78,7 @@ describe("two gateways on one Redis", () => {
 
 describe("without Redis", () => {
   /** Rates that nothing comes back of during a test. */
-  const RATE = { rate: "8/1h", timeout: "500ms" };
+  const RATE = { rate: "8/1h", timeout: "1s" };
   const STAGES = {
     allow: { ...RATE, onStoreError: "allow" },
     deny: { ...RATE, onStoreError: "deny" },

@@ -1,5 +1,5 @@
 /** Real Redis servers, alone or as a cluster, on free ports and in folders of their own. */
-import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { type ChildProcess, execFile, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -48,6 +48,11 @@ export class RedisServer {
   async ask(...command: string[]): Promise<string> {
     const cli = requireProgram("redis-cli", "redis-tools");
     return (await run(cli, ["-p", String(this.port), ...command])).stdout.trim();
+  }
+
+  /** Keeps this thread busy until it has answered what it was asked before. */
+  waitUntilAnswered(): void {
+    execFileSync(requireProgram("redis-cli", "redis-tools"), ["-p", String(this.port), "ping"]);
   }
 
   /** Stops it, as a machine that hangs: its connections stay. */

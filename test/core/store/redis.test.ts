@@ -113,6 +113,7 @@ describe("a store in Redis", () => {
     await setImmediate();
     const busyUntil = performance.now() + 100;
     while (performance.now() < busyUntil);
+    server.waitUntilAnswered();
     expect(await answer).toBeUndefined();
   });
 

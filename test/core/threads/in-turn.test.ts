@@ -1,5 +1,8 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { expect, it, onTestFinished } from "vitest";
 import { inTurn } from "../../../core/threads/in-turn.ts";
 
@@ -22,18 +25,21 @@ it("does one work after the other, whatever becomes of it", async () => {
 
 it("waits for another process, until that ends", async () => {
   const module = new URL("../../../core/threads/in-turn.ts", import.meta.url).href;
-  const script = `import { inTurn } from "${module}";
-    setInterval(() => {}, 1000);
+  const folder = mkdtempSync(join(tmpdir(), "sluice-turn-"));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  // Its end is heard of here only after its turn is over.
+  const end = join(folder, "end");
+  const script = `import { writeFileSync } from "node:fs";
+    import { inTurn } from "${module}";
+    process.stdin.resume().on("end", () => {
+      writeFileSync(${JSON.stringify(end)}, "");
+      process.kill(process.pid, "SIGKILL");
+    });
     await inTurn(() => new Promise(() => console.log("mine")));`;
   const other = spawn(process.execPath, ["--input-type=module", "--eval", script]);
   onTestFinished(() => void other.kill("SIGKILL"));
   await once(other.stdout, "data");
-  let hasEnded = false;
-  other.once("exit", () => {
-    hasEnded = true;
-  });
-  const turn = inTurn(async () => hasEnded);
-  other.kill("SIGKILL");
-  await once(other, "exit");
+  const turn = inTurn(async () => existsSync(end));
+  other.stdin.end();
   expect(await turn).toBe(true);
 });
