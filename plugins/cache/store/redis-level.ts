@@ -1,12 +1,5 @@
 /** The second level in Redis. Nobody waits for a store that is known to be away, and nothing here ever fails. */
-import {
-  type Clock,
-  GatewayError,
-  type KeyValueStore,
-  type Log,
-  type ScriptArgument,
-  type StoreHealth,
-} from "../../../core/plugin.ts";
+import type { Clock, KeyValueStore, Log, ScriptArgument, StoreHealth } from "../../../core/plugin.ts";
 import type { Entry } from "../entry.ts";
 import type { Claim, FieldOf, Purges, StoreLevel, Turn } from "../level.ts";
 import { isFor } from "../vary.ts";
@@ -14,20 +7,15 @@ import { decodeEntry, encodeEntry, HEAD_BYTES } from "./entry-codec.ts";
 import { lifetimeOf } from "./lifetime.ts";
 import { Notes } from "./notes.ts";
 import type { PurgeLog } from "./purge-log.ts";
-import { ABANDON, CLAIM, DELETE, DROP, HELD, PUT, RENEW, YOURS } from "./scripts.ts";
+import { CLAIM, DELETE, DROP, HELD, PUT, YOURS } from "./scripts.ts";
 import { DIGEST_LENGTH, digestOf, markerOf, readMarker, variantFor, variantOf } from "./store-keys.ts";
 import type { StoreStats } from "./store-stats.ts";
-import { StoreTurn, Turns } from "./turns.ts";
+import { StoreTurn, type Turns } from "./turns.ts";
+import { type Answer, StoreCaller } from "./store-caller.ts";
+import { createTurns, LOCK_MS, untilNextLookMs } from "./lock-keeper.ts";
 
 /** Bodies that may be on their way: what a store that has become slow holds in memory. */
 const MOST_BYTES_UNDER_WAY = 32 * 1024 ** 2;
-/** Somebody who waits looks after such times, twice as long each, though nothing was told. */
-const LOOK_AFTER_MS = 50;
-const LOOK_AFTER_MOST_MS = 250;
-/** How long the lock of somebody lasts who is gone; whoever is there renews it in time. */
-const LOCK_MS = 1000;
-const RENEW_EVERY_MS = LOCK_MS / 4;
-
 const NEITHER: Claim = { entry: undefined, turn: undefined };
 
 export interface RedisLevelOptions {
@@ -51,8 +39,6 @@ export interface RedisLevelOptions {
 /** What became of an entry. `unfit` is nothing for a store; what is `unavailable` may be tried again. */
 export type Written = "stored" | "unfit" | "refused" | "unavailable";
 
-type Answer<T> = { readonly value: T } | "away" | "refused" | "unavailable";
-
 /** An entry on its way. */
 interface Write {
   readonly key: string;
@@ -63,6 +49,7 @@ interface Write {
 export class RedisLevel implements StoreLevel {
   readonly #options: RedisLevelOptions;
   readonly #notes: Notes;
+  readonly #caller: StoreCaller;
   readonly #turns: Turns;
   readonly #writes = new Set<Write>();
   #bytesUnderWay = 0;
@@ -70,11 +57,8 @@ export class RedisLevel implements StoreLevel {
   constructor(options: RedisLevelOptions) {
     this.#options = options;
     this.#notes = new Notes(options.store, options.scope);
-    const keeper = {
-      abandon: (turn: StoreTurn) => void this.#abandon(turn),
-      renew: (turn: StoreTurn) => this.#renew(turn),
-    };
-    this.#turns = new Turns(keeper, RENEW_EVERY_MS);
+    this.#caller = new StoreCaller(options);
+    this.#turns = createTurns(options.store, this.#caller);
   }
 
   close(): void {
@@ -95,7 +79,7 @@ export class RedisLevel implements StoreLevel {
 
   async claim(key: string, fieldOf: FieldOf, waitMs: number, than?: Entry): Promise<Claim> {
     if (!(await this.#isUsable())) return NEITHER;
-    const { clock, stats, lookAfterMs = LOOK_AFTER_MS } = this.#options;
+    const { clock, stats, lookAfterMs } = this.#options;
     const until = clock.monotonic() + waitMs;
     const digest = digestOf(key);
     const listener = this.#notes.listen(digest);
@@ -107,9 +91,7 @@ export class RedisLevel implements StoreLevel {
         const leftMs = until - clock.monotonic();
         if (leftMs <= 0) return NEITHER;
         if (looks === 0) stats.waits++;
-        await listener.wait(
-          Math.min(lookAfterMs * 2 ** looks, Math.max(lookAfterMs, LOOK_AFTER_MOST_MS), leftMs),
-        );
+        await listener.wait(untilNextLookMs(looks, leftMs, lookAfterMs));
       }
     } finally {
       listener.close();
@@ -126,7 +108,7 @@ export class RedisLevel implements StoreLevel {
     for (const write of own) write.isOff = true;
     await Promise.all(own.map(({ over }) => over.promise));
     const name = this.#nameOf(key);
-    await this.#ask(name, () => this.#options.store.run(DELETE, [name], []));
+    await this.#caller.ask(name, () => this.#options.store.run(DELETE, [name], []));
   }
 
   /** Writes an entry. A turn ends when it is stored; otherwise whoever asked is to {@link settle} it. */
@@ -144,7 +126,7 @@ export class RedisLevel implements StoreLevel {
       if (write.isOff) return "unfit";
       const name = this.#nameOf(entry.key);
       const own = turn instanceof StoreTurn && !turn.isOver ? turn : undefined;
-      const answer = await this.#ask(name, () =>
+      const answer = await this.#caller.ask(name, () =>
         store.run(
           PUT,
           [name, own?.lock ?? lockOf(name)],
@@ -168,15 +150,6 @@ export class RedisLevel implements StoreLevel {
     turn?.abandon();
   }
 
-  async #abandon({ lock, token }: StoreTurn): Promise<void> {
-    await this.#ask(lock, () => this.#options.store.run(ABANDON, [lock], [token, DIGEST_LENGTH]));
-  }
-
-  async #renew({ lock, token }: StoreTurn): Promise<boolean> {
-    const answer = await this.#ask(lock, () => this.#options.store.run(RENEW, [lock], [token, LOCK_MS]));
-    return typeof answer === "string" || answer.value === 1;
-  }
-
   /**
    * @param unwanted how values begin, by place, that were looked at and are not wanted: they need not come again
    * @returns undefined when somebody else has the lock
@@ -193,7 +166,7 @@ export class RedisLevel implements StoreLevel {
     for (;;) {
       const turn: StoreTurn = new StoreTurn(this.#turns, lockOf(place));
       const args: ScriptArgument[] = [turn.token, LOCK_MS, unwanted.get(place) ?? ""];
-      const answer: Answer<unknown> = await this.#ask(name, () =>
+      const answer: Answer<unknown> = await this.#caller.ask(name, () =>
         store.runForBytes(CLAIM, [place, turn.lock], args),
       );
       if (typeof answer === "string") {
@@ -233,7 +206,7 @@ export class RedisLevel implements StoreLevel {
 
   async #load(name: string, place: string): Promise<Buffer | undefined> {
     const { store, stats } = this.#options;
-    const answer = await this.#ask(name, () => store.getBytes(place));
+    const answer = await this.#caller.ask(name, () => store.getBytes(place));
     if (answer === "refused") this.#drop(place, "something else");
     else if (answer === "away") stats.lookups.skipped++;
     else if (answer === "unavailable") stats.lookups.error++;
@@ -261,26 +234,7 @@ export class RedisLevel implements StoreLevel {
   #drop(place: string, head: Buffer | string): void {
     const { store, stats } = this.#options;
     stats.lookups.corrupt++;
-    void this.#ask(place, () => store.run(DROP, [place], [head]));
-  }
-
-  async #ask<T>(name: string, call: () => Promise<T>): Promise<Answer<T>> {
-    const { health, clock, log } = this.#options;
-    if (!health.mayAsk(name, clock.monotonic())) return "away";
-    try {
-      const value = await call();
-      health.answered(name, clock.monotonic(), log);
-      return { value };
-    } catch (error) {
-      const reason = reasonOf(error);
-      // A store that is full gives what it has.
-      if (/\bOOM\b/.test(reason) || (error instanceof GatewayError && error.code === "STORE_VALUE_INVALID")) {
-        health.answered(name, clock.monotonic(), log);
-        return "refused";
-      }
-      health.failed(name, clock.monotonic(), reason, log);
-      return "unavailable";
-    }
+    void this.#caller.ask(place, () => store.run(DROP, [place], [head]));
   }
 
   #nameOf(key: string): string {
@@ -290,9 +244,4 @@ export class RedisLevel implements StoreLevel {
 
 function lockOf(place: string): string {
   return `${place}!`;
-}
-
-function reasonOf(error: unknown): string {
-  const { cause, message } = error as Error;
-  return cause instanceof Error ? cause.message : message;
 }

@@ -29,10 +29,10 @@ end
 return redis.pcall('SET', KEYS[2], ARGV[1], 'PX', ARGV[2]).ok and ${YOURS} or ${UNSTORED}`);
 
 /** Ends one's own lock, and tells those who wait for it: the channel is the scope, the message the rest of the key. */
-const END_LOCK = `
+export const END_LOCK = `
 local function endLock(lock, token, digestLength, mark)
   local held = redis.call('GET', lock)
-  if held ~= token and held ~= token .. '+' then return end
+  if not held or string.sub(held, 1, #token) ~= token then return end
   if not mark or redis.pcall('SET', lock, '-', 'PX', ${UNSTORED_MS}).err then redis.call('DEL', lock) end
   if held == token then return end
   local at = string.find(lock, '{[^{]*$')
@@ -47,7 +47,7 @@ endLock(KEYS[1], ARGV[1], tonumber(ARGV[2]), true)`);
 /** Gives 1 when the lock is still one's own. KEYS: the lock. ARGV: the token, its milliseconds from now. */
 export const RENEW = createStoreScript(`
 local held = redis.call('GET', KEYS[1])
-if held ~= ARGV[1] and held ~= ARGV[1] .. '+' then return 0 end
+if not held or string.sub(held, 1, #ARGV[1]) ~= ARGV[1] then return 0 end
 return redis.call('PEXPIRE', KEYS[1], ARGV[2])`);
 
 const VARIANTS = `

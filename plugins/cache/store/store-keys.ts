@@ -13,8 +13,8 @@ const VARIANT_LENGTH = 22;
 export const DIGEST_LENGTH = 45;
 
 /** What all keys of a stage begin with. */
-export function scopeOf(route: string, stage: string): string {
-  return `cache:${encodeURIComponent(route)}:${encodeURIComponent(stage)}:`;
+export function scopeOf(route: string, stage: string, plugin: "cache" | "coalesce" = "cache"): string {
+  return `${plugin}:${encodeURIComponent(route)}:${encodeURIComponent(stage)}:`;
 }
 
 export function digestOf(key: string): string {
