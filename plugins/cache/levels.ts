@@ -106,7 +106,7 @@ export class Levels {
   async peekElsewhere({ x, request, key, stored }: Wanted): Promise<Elsewhere> {
     const { headers } = x;
     const search = this.#begin(headers, request, stored);
-    const theirs = this.#judgeHeld(await this.#neighbours.peek(key, headers, this.#waitMs), search);
+    const theirs = this.#judgeHeld(await this.#neighbours.peek(key, headers), search);
     if (theirs?.isUsable || this.#store === undefined) return this.#take(theirs, search);
     return this.#take((await this.#findInStore(this.#store, key, search)) ?? theirs, search);
   }

@@ -84,13 +84,16 @@ export class Neighbours implements ChannelListener {
     return this.#findAt(holder, key, headers, this.#clock.monotonic() + waitMs, isEnough);
   }
 
-  /** Asks the thread that is written down for a key, for somebody who will not fetch it. */
-  peek(key: string, headers: HeaderList, waitMs: number): Promise<Held> | undefined {
+  /**
+   * Asks the thread that is written down for a key, for somebody who will not fetch it, nor wait for long until another
+   * has.
+   */
+  peek(key: string, headers: HeaderList): Promise<Held> | undefined {
     if (this.#shared.threads === 1) return undefined;
     const cell = this.#locate(key);
     const holder = cell === -1 ? -1 : Atomics.load(this.#shared.directory.words, cell) - 1;
     if (holder === -1 || holder === this.#shared.thread) return undefined;
-    return this.#ask(key, headers, holder, this.#clock.monotonic() + waitMs);
+    return this.#ask(key, headers, holder, this.#clock.monotonic() + SILENCE_MS);
   }
 
   /** This thread has the newest entry of a key. */

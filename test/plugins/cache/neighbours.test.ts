@@ -148,13 +148,26 @@ describe("the other threads", () => {
 
   it("are asked by those who only look, and whom nobody is to ask", async () => {
     const [a, b] = openThreads(2);
-    expect(a!.neighbours.peek("k", NO_HEADERS, WAIT_MS)).toBeUndefined();
-    expect(b!.neighbours.peek("k", NO_HEADERS, WAIT_MS)).toBeUndefined();
+    expect(a!.neighbours.peek("k", NO_HEADERS)).toBeUndefined();
+    expect(b!.neighbours.peek("k", NO_HEADERS)).toBeUndefined();
     b!.neighbours.find("k", NO_HEADERS, WAIT_MS);
     b!.has.set("k", entry("b's"));
-    expect(textOf(await a!.neighbours.peek("k", NO_HEADERS, WAIT_MS))).toBe("b's");
-    expect(b!.neighbours.peek("k", NO_HEADERS, WAIT_MS)).toBeUndefined();
+    expect(textOf(await a!.neighbours.peek("k", NO_HEADERS))).toBe("b's");
+    expect(b!.neighbours.peek("k", NO_HEADERS)).toBeUndefined();
     expect(a!.asked).toEqual([]);
+  });
+
+  it("are not waited for by those who only look", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    const [a, b] = openThreads(2);
+    a!.neighbours.find("k", NO_HEADERS, WAIT_MS);
+    a!.has.set("k", new Promise(() => {}));
+    const found = b!.neighbours.peek("k", NO_HEADERS);
+    a!.neighbours.find("other", NO_HEADERS, WAIT_MS);
+    a!.has.set("other", entry("at hand"));
+    await b!.neighbours.find("other", NO_HEADERS, WAIT_MS); // what came before has been heard, too
+    vi.advanceTimersByTime(500);
+    expect(await found).toBeUndefined();
   });
 
   it("are not asked for what came to nothing", () => {
