@@ -1,4 +1,5 @@
 /** Stages of all built-in plugins with random options, in random orders, for tests of whole pipelines. */
+import { generateKeyPairSync } from "node:crypto";
 import fc from "fast-check";
 import { catalogue } from "../../plugins/index.ts";
 
@@ -20,11 +21,22 @@ const pick = (...values: unknown[]): fc.Arbitrary<object> => fc.constantFrom(...
 const some = (model: Record<string, fc.Arbitrary<unknown>>): fc.Arbitrary<object> =>
   fc.record(model, { requiredKeys: [] });
 
+const ISSUER_KEY = generateKeyPairSync("ed25519").privateKey.export({ type: "pkcs8", format: "pem" });
+
 /** @param tokenUrl gives tokens to `oauth2-client` */
 const tableOf = (tokenUrl: string): Table => ({
   auth: undefined,
-  "oidc-login": undefined,
-  "token-issuer": undefined,
+  "oidc-login": fc.record({
+    issuer: fc.constant(new URL(tokenUrl).origin),
+    clientId: fc.constant("g"),
+    clientSecret: fc.constant("s"),
+    secret: fc.constant("a secret of at least 32 characters"),
+    callbackPath: fc.constant("/x/callback"),
+    logoutPath: fc.constant("/x/logout"),
+    unauthenticated: pick("login", "deny"),
+    when: fc.constant({ path: "/x/*" }),
+  }),
+  "token-issuer": fc.constant({ issuer: "i", audience: "a", key: ISSUER_KEY, when: { path: "/x/*" } }),
   balance: fc.record({ upstream, strategy: pick("round-robin", "random", "least-connections") }),
   split: fc.record({
     branches: fc

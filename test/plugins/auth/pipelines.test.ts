@@ -183,6 +183,8 @@ const isForKnown = ({ plugin, fallback }: StageSpec): boolean =>
   ["cache", "coalesce", "mirror", "oauth2-client"].includes(plugin) ||
   (plugin === "breaker" && fallback !== undefined && "upstream" in (fallback as object));
 
+const IDENTIFYING = ["auth", "oidc-login"];
+
 const WHEN = { always: {}, private: { when: { path: "/private/*" } }, post: { when: { method: "POST" } } };
 
 /** The pipeline, and whether it may be built. */
@@ -203,8 +205,8 @@ function lay({ guards, stages, end, places, isCareless, onError }: Case): {
     };
   });
   for (const [i, guard] of [...built.entries()].reverse()) pipeline.splice(cuts[i]!, 0, guard);
-  const lastAuth = pipeline.findLastIndex(({ plugin }) => plugin === "auth");
-  const last = pipeline.findLastIndex(({ plugin }) => ["auth", "authorize", "ip"].includes(plugin));
+  const lastAuth = pipeline.findLastIndex(({ plugin }) => IDENTIFYING.includes(plugin));
+  const last = pipeline.findLastIndex(({ plugin }) => [...IDENTIFYING, "authorize", "ip"].includes(plugin));
   const isEarly = (stage: StageSpec, i: number): boolean =>
     isForKnown(stage) && i < (stage.plugin === "oauth2-client" ? lastAuth : last);
   if (isCareless) return { pipeline: [...pipeline, end], isSound: !pipeline.some(isEarly) };
