@@ -2,18 +2,21 @@
  * Credentials of every kind, right and wrong, and who says which is which: not the gateway's code, but how they were
  * made. For tests of whole gateways in memory.
  */
-import { createHmac, scryptSync } from "node:crypto";
+import { createHmac, scryptSync, X509Certificate } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import fc from "fast-check";
 import { readSecret } from "../../core/http-signatures/algorithms.ts";
 import type { TestRequestInit } from "../../core/testing/test-gateway.ts";
+import { createAuthority, issueClient } from "./certificates.ts";
 import { signed } from "./signed.ts";
 import { encode, makeToken } from "./tokens.ts";
 
-/** When the gateways of these tests believe to be. */
-export const NOW = Date.UTC(2026, 0, 1);
+/** When the gateways of these tests believe to be: the certificates of the example are valid then. */
+export const NOW = Date.UTC(2027, 0, 1);
 const now = NOW / 1000;
 
-export const KINDS = ["apiKey", "basic", "jwt", "signature", "introspection", "forward"] as const;
+export const KINDS = ["apiKey", "basic", "jwt", "signature", "introspection", "forward", "mtls"] as const;
 export type Kind = (typeof KINDS)[number];
 
 const KEY = "the-key-of-the-mobile-app";
@@ -24,6 +27,19 @@ const HMAC_SECRET = Buffer.alloc(32, "partner").toString("base64");
 const WRONG_HMAC_SECRET = Buffer.alloc(32, "Partner").toString("base64");
 export const OPAQUE_TOKEN = "an-opaque-token-that-is-active";
 export const SESSION = "a-session-that-another-server-knows";
+
+const certificates = join(import.meta.dirname, "../../examples/auth");
+const CLIENTS_CA = readFileSync(join(certificates, "clients-ca.pem"), "utf8");
+const CLIENT = readFileSync(join(certificates, "till-7.pem"));
+const STRANGER = (
+  await issueClient(await createAuthority("Clients of the example"), "till-7", {
+    altNames: [{ type: 2, value: "till-7.example.com" }],
+  })
+).cert;
+
+/** As RFC 9440 has it. */
+const fieldOf = (der: Buffer): string => `:${der.toString("base64")}:`;
+const derOf = (pem: string | Buffer): Buffer => new X509Certificate(pem).raw;
 
 const unpadded = (bytes: Buffer): string => bytes.toString("base64").replaceAll("=", "");
 
@@ -42,6 +58,7 @@ export const CONSUMERS = [
     credentials: [{ apiKey: KEY }, { apiKey: EXPIRED_KEY, expires: "2025-12-31" }],
   },
   { name: "of-basic", credentials: [{ username: "alice", passwordHash }] },
+  { name: "of-mtls", credentials: [{ certificateSan: "dns:till-7.example.com" }] },
   { name: "of-signature", credentials: [{ keyId: "partner", hmacSecret: HMAC_SECRET }] },
 ];
 
@@ -60,6 +77,7 @@ export function methodOf(
     introspection: {
       introspection: { endpoint: oauth, clientId: "g", clientSecret: "s", header: "x-token", cacheFor: "1h" },
     },
+    mtls: { mtls: { ca: CLIENTS_CA } },
     forward: { forward: { url: checker, headers: ["x-session"], cacheFor: "1h" } },
   };
   return methods[kind];
@@ -137,6 +155,12 @@ const nearly = (text: string): string[] => [
   "undefined",
   "__proto__",
 ];
+function changedAt(bytes: Buffer, at: number): Buffer {
+  const changed = Buffer.from(bytes);
+  changed[(at + bytes.length) % bytes.length]! ^= 1;
+  return changed;
+}
+
 /** Those that a header can have, as HTTP/1.1 has them. */
 const nearlyInHeaders = (text: string): string[] =>
   nearly(text).filter((each) => /^[\x21-\x7e]+$/.test(each));
@@ -242,6 +266,19 @@ export const PARTS: readonly Part[] = [
   ...wrong("introspection", nearlyInHeaders(OPAQUE_TOKEN), (text) => put("x-token", text)),
   ...parts("forward", true, { right: put("x-session", SESSION) }),
   ...wrong("forward", nearlyInHeaders(SESSION), (text) => put("x-session", text)),
+  ...parts("mtls", true, { right: put("client-cert", fieldOf(derOf(CLIENT))) }),
+  ...parts("mtls", false, {
+    "of another authority": put("client-cert", fieldOf(derOf(STRANGER))),
+    "the authority itself": put("client-cert", fieldOf(derOf(CLIENTS_CA))),
+    changed: put("client-cert", fieldOf(changedAt(derOf(CLIENT), -1))),
+    cut: put("client-cert", fieldOf(derOf(CLIENT).subarray(0, -1))),
+    "longer than it is": put("client-cert", fieldOf(Buffer.concat([derOf(CLIENT), Buffer.alloc(1)]))),
+    "as text": put("client-cert", fieldOf(CLIENT)),
+    bare: put("client-cert", derOf(CLIENT).toString("base64")),
+    "in percent-encoding": put("client-cert", encodeURIComponent(CLIENT.toString())),
+    "twice in one line": put("client-cert", `${fieldOf(derOf(CLIENT))},${fieldOf(derOf(CLIENT))}`),
+    nothing: put("client-cert", "::"),
+  }),
 ];
 
 /** Who is let in by `methods`, in their order: its name, nobody (`""`) where there is no credential, or undefined. */

@@ -67,7 +67,8 @@ const bytesOf = ({ names }: Issued): number => 2 * names.join("").length + 300;
 
 function parseCertificate(der: Buffer): X509Certificate | undefined {
   try {
-    return new X509Certificate(der);
+    const certificate = new X509Certificate(der);
+    return certificate.raw.equals(der) ? certificate : undefined; // OpenSSL overlooks what comes after it
   } catch {
     return undefined;
   }

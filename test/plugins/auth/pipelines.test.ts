@@ -53,6 +53,8 @@ const methodsOf = (kinds: readonly Kind[]): unknown[] =>
 function open(pipeline: readonly object[], isNamed = false): Promise<TestGateway> {
   return createTestGateway(
     {
+      // Only the word of proxies counts for certificates.
+      listeners: [{ address: "127.0.0.1:0", trustedProxies: ["127.0.0.1"] }],
       pluginsDir: folder.path,
       upstreams: Object.fromEntries(UPSTREAMS.map((name) => [name, { targets: [`http://${name}.test`] }])),
       consumers: CONSUMERS,
