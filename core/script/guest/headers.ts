@@ -29,20 +29,17 @@ export function guestHeaders(g: Guest): void {
   const names = new Map<string, string>();
   /** What a line with this name begins with. */
   const markOf = (name: unknown): string => {
+    const known = marks.get(name as string);
+    if (known !== undefined) return known;
     const text = String(name);
-    let mark = marks.get(text);
-    if (mark === undefined) {
-      mark = `\n${text.toLowerCase()}:`;
-      if (marks.size < MANY && text.length <= NAME_CHARS) marks.set(text, mark);
-    }
+    const mark = `\n${text.toLowerCase()}:`;
+    if (marks.size < MANY && text.length <= NAME_CHARS) marks.set(text, mark);
     return mark;
   };
   /** All values of the lines of a text that begin with a mark. */
   const valuesIn = (block: string, mark: string): string | undefined => {
-    let at = block.indexOf(mark);
-    if (at === -1) return undefined;
     let values: string | undefined;
-    while (at !== -1) {
+    for (let at = block.indexOf(mark); at !== -1; ) {
       const start = at + mark.length;
       const end = block.indexOf("\n", start);
       const value = end === -1 ? block.slice(start) : block.slice(start, end);
@@ -166,9 +163,9 @@ export function guestHeaders(g: Guest): void {
     }
 
     #name(name: unknown): string {
-      const text = String(name);
-      const known = names.get(text);
+      const known = names.get(name as string);
       if (known !== undefined) return known;
+      const text = String(name);
       if (text.length > NAME_CHARS) throw new TypeError(`A header name can have ${NAME_CHARS} characters`);
       if (!NAME.test(text)) throw new TypeError(`${JSON.stringify(text.slice(0, 100))} is not a header name`);
       const lower = text.toLowerCase();
