@@ -37,6 +37,20 @@ export type HookResult = string | undefined;
 /** Arguments of a hook, as the guest's `run` takes them; each costs, also one that is undefined. */
 export type HookArguments = Readonly<Parameters<GuestEntry["run"]>>;
 
+/** As {@link GuestEntry.run} takes them. */
+export function argumentsOf(
+  stage: number,
+  hook: number,
+  run: number,
+  text: string,
+  body: string | undefined,
+  states: string | undefined,
+): HookArguments {
+  const target = stage * 2 + hook;
+  if (states !== undefined) return [target, run, text, body, states];
+  return body !== undefined ? [target, run, text, body] : [target, run, text];
+}
+
 /** How long the top level of a script may run. */
 const TOP_LEVEL_MS = 1000;
 /** Code that cannot be interrupted is given up: its thread is lost. */

@@ -11,7 +11,13 @@ import type { Vitals } from "../threads/vitals.ts";
 import { createFailure, failureOf, readThrown } from "./failures.ts";
 import { FREE_CALLS, HOST_CALLS, MAX_CALLS, SLOW_CALLS } from "./host-calls.ts";
 import type { HookRun } from "./hook-run.ts";
-import { type HookArguments, type HookResult, IsolateError, type ScriptIsolate } from "./isolate.ts";
+import {
+  argumentsOf,
+  type HookArguments,
+  type HookResult,
+  IsolateError,
+  type ScriptIsolate,
+} from "./isolate.ts";
 import { IsolateKeeper } from "./isolate-keeper.ts";
 import { Ladder } from "./ladder.ts";
 import { type Quarantine, QUARANTINE_MS } from "./quarantine.ts";
@@ -135,7 +141,7 @@ export class ScriptRunner {
     this.#current = run;
     this.#around.vitals.enterScript(this.#id, now);
     try {
-      result = this.#runHere(isolate, run, argumentsOf(stage, hook, run, text, body, states));
+      result = this.#runHere(isolate, run, argumentsOf(stage, hook, run.id, text, body, states));
       isWaiting = result === "P" && run.settled === undefined;
     } finally {
       this.#around.vitals.leaveScript();
@@ -192,7 +198,7 @@ export class ScriptRunner {
       isolate = this.#keeper.isolate ?? (await this.#keeper.open());
       const stage = this.#keeper.numberOf(run.stage);
       if (stage === undefined) throw new IsolateError("broken", "the stage is gone");
-      const args = argumentsOf(stage, hook, run, text, body, states);
+      const args = argumentsOf(stage, hook, run.id, text, body, states);
       isBack = false;
       const ran = isolate.run(args, run.stage.asyncOptions).finally(() => {
         isBack = true;
@@ -392,17 +398,4 @@ export class ScriptRunner {
   #failAll(code: ErrorCode, message: string): void {
     for (const run of this.#runs.values()) run.fail(createFailure(this.bundle, code, message));
   }
-}
-
-function argumentsOf(
-  stage: number,
-  hook: number,
-  { id }: HookRun,
-  text: string,
-  body: string | undefined,
-  states: string | undefined,
-): HookArguments {
-  const target = stage * 2 + hook;
-  if (states !== undefined) return [target, id, text, body, states];
-  return body !== undefined ? [target, id, text, body] : [target, id, text];
 }
