@@ -133,15 +133,16 @@ export class ScriptRunner {
     this.#work.refresh(now);
     const { isolate } = this.#keeper;
     const stage = this.#keeper.numberOf(run.stage);
+    const args = argumentsOf(stage ?? 0, hook, run.id, text, body, states);
     if (isolate === undefined || stage === undefined || isProbe || this.#isAway(isolate, now)) {
-      return this.#callAway(run, isProbe, hook, text, body, states);
+      return this.#callAway(run, isProbe, args);
     }
     let result: HookResult;
     let isWaiting = false;
     this.#current = run;
     this.#around.vitals.enterScript(this.#id, now);
     try {
-      result = this.#runHere(isolate, run, argumentsOf(stage, hook, run.id, text, body, states));
+      result = this.#runHere(isolate, run, args);
       isWaiting = result === "P" && run.settled === undefined;
     } finally {
       this.#around.vitals.leaveScript();
@@ -180,14 +181,8 @@ export class ScriptRunner {
   }
 
   /** On a thread of its own: a demoted script, one that is tried, or one whose isolate is lost. */
-  async #callAway(
-    run: HookRun,
-    isProbe: boolean,
-    hook: number,
-    text: string,
-    body: string | undefined,
-    states: string | undefined,
-  ): Promise<HookResult> {
+  async #callAway(run: HookRun, isProbe: boolean, args: HookArguments): Promise<HookResult> {
+    const hook = args[0] & 1;
     const began = monotonicMs();
     this.#runs.set(run.id, run);
     let isolate: ScriptIsolate | undefined;
@@ -198,9 +193,9 @@ export class ScriptRunner {
       isolate = this.#keeper.isolate ?? (await this.#keeper.open());
       const stage = this.#keeper.numberOf(run.stage);
       if (stage === undefined) throw new IsolateError("broken", "the stage is gone");
-      const args = argumentsOf(stage, hook, run.id, text, body, states);
+      const [, ...rest] = args;
       isBack = false;
-      const ran = isolate.run(args, run.stage.asyncOptions).finally(() => {
+      const ran = isolate.run([stage * 2 + hook, ...rest], run.stage.asyncOptions).finally(() => {
         isBack = true;
       });
       ran.catch(() => {}); // the same
