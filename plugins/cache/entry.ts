@@ -1,4 +1,5 @@
 /** Stored responses (RFC 9111 section 3). Never changed once they are made: they are shared by whoever reads them. */
+import { isOneOfMany } from "./key.ts";
 
 /** A response as it is kept, with what must be known to use it again. */
 export interface Entry {
@@ -44,12 +45,15 @@ export interface Entry {
  * outside of the heap for having a buffer. Measured by bench/cache.ts.
  */
 const OVERHEAD_BYTES = 1000;
+/** What it takes to find it by its URL. */
+const INDEXED_BYTES = 60;
 /** What a text takes beside its characters, in an array. */
 const TEXT_BYTES = 28;
 
 /** Bytes of memory that an entry takes, all overhead counted. */
 export function bytesOf(entry: Entry): number {
   let bytes = OVERHEAD_BYTES + entry.body.length + entry.key.length + entry.url.length;
+  if (isOneOfMany(entry.key)) bytes += INDEXED_BYTES;
   for (const text of entry.headers) bytes += TEXT_BYTES + text.length;
   for (const text of entry.vary) bytes += TEXT_BYTES + text.length;
   for (const text of entry.tags) bytes += TEXT_BYTES + text.length;

@@ -92,6 +92,8 @@ function onWaited(rider: Rider): void {
 export class Flight {
   /** Of the entry that it may bring. */
   readonly key: string;
+  /** The same, as entries have it. */
+  readonly url: string;
   /** What others find it by. */
   readonly topic: string;
   /** What is sent. */
@@ -114,8 +116,9 @@ export class Flight {
   readonly #stored = Promise.withResolvers<Entry | undefined>();
   #isOver = false;
 
-  constructor(key: string, topic: string, x: Exchange, goesOn: boolean, flights: Flights) {
+  constructor(key: string, topic: string, x: Exchange, goesOn: boolean, flights: Flights, url = "") {
     this.key = key;
+    this.url = url;
     this.topic = topic;
     this.x = x;
     this.since = flights.spoils;

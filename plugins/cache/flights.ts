@@ -28,7 +28,7 @@ export class Flights {
   readonly #paused = new Map<string, number>();
   /** How often something was spoiled. */
   spoils = 0;
-  /** When a key was spoiled last, as a number of {@link spoils}; keys that are not in it, at the floor or before. */
+  /** When a key or URL was spoiled last, as a number of {@link spoils}; others, at the floor or before. */
   readonly #spoiled = new Map<string, number>();
   #spoiledFloor = 0;
   readonly #clock: Clock;
@@ -71,15 +71,19 @@ export class Flights {
     if (this.#byTopic.get(flight.topic) === flight) this.#byTopic.delete(flight.topic);
   }
 
-  /** What is on its way for a key is out of date: nobody who comes later gets it, and it is not stored. */
-  spoil(key: string): void {
+  /**
+   * What is on its way is out of date: nobody who comes later gets it, and it is not stored.
+   * @param what a key, or a URL as entries have it
+   */
+  spoil(what: string): void {
     this.spoils++;
-    remember(this.#spoiled, key, this.spoils);
+    remember(this.#spoiled, what, this.spoils);
     if (this.#spoiled.size === MOST_MARKED) this.#spoiledFloor = this.#spoiled.values().next().value!;
   }
 
-  isSpoiled({ key, since }: Flight): boolean {
-    return (this.#spoiled.get(key) ?? this.#spoiledFloor) > since;
+  isSpoiled({ key, url, since }: Flight): boolean {
+    const [byKey, byUrl] = [this.#spoiled.get(key), this.#spoiled.get(url)];
+    return Math.max(byKey ?? this.#spoiledFloor, byUrl ?? this.#spoiledFloor) > since;
   }
 
   /** Replies to a topic cannot be shared, for the time being. */

@@ -1,5 +1,7 @@
 /** What an unsafe request's reply makes invalid (RFC 9111 section 4.4). */
 import type { HeaderList } from "../../core/headers.ts";
+import type { Entry } from "./entry.ts";
+import { firstLineOf } from "./key.ts";
 
 const SAFE = new Set(["GET", "HEAD", "OPTIONS", "TRACE"]);
 
@@ -26,4 +28,9 @@ export function invalidatedUrls(url: string, status: number, headers: HeaderList
     if (!urls.includes(named.href)) urls.push(named.href);
   }
   return urls;
+}
+
+/** Whether an entry is of a URL that was changed by a request with this key. */
+export function isOfChanged(entry: Pick<Entry, "key" | "url">, key: string, url: string): boolean {
+  return entry.url === url || entry.key === key || entry.key === firstLineOf(key);
 }

@@ -57,9 +57,11 @@ export class KeptCache implements Holder {
     if (this.memory.peek(entry.key).includes(entry)) this.memory.put(same);
   }
 
-  drop(key: string): void {
-    this.memory.delete(key);
+  drop(key: string, url: string | undefined): void {
     this.flights.spoil(key);
+    if (url === undefined) return this.memory.delete(key);
+    this.memory.change(key, url);
+    this.flights.spoil(url);
   }
 
   close(): void {

@@ -249,6 +249,17 @@ function part(name: string, value: string | undefined): string {
   return value === undefined ? `\n${name}` : `\n${name}:${value}`;
 }
 
+/** The first line of a key: what is asked for, without whatever else tells replies to it apart. */
+export function firstLineOf(key: string): string {
+  const end = key.indexOf("\n");
+  return end === -1 ? key : key.slice(0, end);
+}
+
+/** Whether a key is one of many that what is asked for may have. */
+export function isOneOfMany(key: string): boolean {
+  return key.includes("\n");
+}
+
 /** The key, or what tells a long one from others. */
 export function shorten(key: string): string {
   if (key.length <= LONGEST) return key;

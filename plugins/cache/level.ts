@@ -20,6 +20,12 @@ export interface MemoryLevel {
   put(entry: Entry): void;
   /** Takes away all variants of a key. */
   delete(key: string): void;
+  /**
+   * Takes away all replies to what was changed.
+   * @param key of a request for it
+   * @param url of which all replies go, whatever else tells them apart, as entries have it
+   */
+  change(key: string, url: string): void;
 }
 
 /** The second level. It never fails: without an answer there is nothing in it, and its stats say so. */
@@ -37,6 +43,12 @@ export interface StoreLevel {
    */
   put(entry: Entry, turn?: Turn): Promise<void>;
   delete(key: string): Promise<void>;
+  /**
+   * Something was changed: takes away what there is for a key, and has all gateways drop what they have of the URL, if
+   * one of them has fetched anything of it since the last time.
+   * @param url as entries have it
+   */
+  change(key: string, url: string): Promise<void>;
 }
 
 /** Neither: whoever asked fetches it without a turn. It is not to be stored, or the wait was too long. */

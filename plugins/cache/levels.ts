@@ -202,6 +202,13 @@ export class Levels {
     void this.#store?.delete(key);
   }
 
+  /** What there is of a key, and of a URL as entries have it, was changed: it is out of date everywhere. */
+  change(key: string, url: string): void {
+    this.memory.change(key, url);
+    this.#neighbours.drop(key, url);
+    void this.#store?.change(key, url);
+  }
+
   /** A flight has brought nothing to keep. */
   onNothing(flight: Flight): void {
     this.#neighbours.release(flight.key);

@@ -21,8 +21,11 @@ export interface Holder {
   lookUp(key: string, headers: HeaderList): Held | Promise<Entry | undefined>;
   /** Takes an entry in the place of its like: the same, with its body where all threads see it. */
   replace(entry: Entry, same: Entry): void;
-  /** What is stored for a key, or on its way to be, is out of date. */
-  drop(key: string): void;
+  /**
+   * What is stored for a key, or on its way to be, is out of date.
+   * @param url as entries have it, if it was changed: then so is all else that there is of it
+   */
+  drop(key: string, url: string | undefined): void;
 }
 
 /** What threads say to each other. */
@@ -31,8 +34,8 @@ type Message =
   | { readonly answer: number; readonly held: Held }
   /** There will be an answer. */
   | { readonly wait: number }
-  /** It is out of date. */
-  | { readonly drop: string };
+  /** It is out of date, and what else there is of the URL. */
+  | { readonly drop: string; readonly url: string | undefined };
 
 /** A question that waits for its answer. */
 interface Question {
@@ -46,7 +49,9 @@ interface Question {
 /** How long a thread is written down for a key; then the next who needs it is. */
 const WRITTEN_MS = 60_000;
 /** A thread that says nothing for so long is not there, or hangs. */
-const SILENCE_MS = 500;
+const SILENCE_MS = 1000;
+/** Those who only look wait for so long. */
+const LOOK_MS = 500;
 
 export class Neighbours implements ChannelListener {
   readonly #topic: string;
@@ -93,7 +98,7 @@ export class Neighbours implements ChannelListener {
     const cell = this.#locate(key);
     const holder = cell === -1 ? -1 : Atomics.load(this.#shared.directory.words, cell) - 1;
     if (holder === -1 || holder === this.#shared.thread) return undefined;
-    return this.#ask(key, headers, holder, this.#clock.monotonic() + SILENCE_MS);
+    return this.#ask(key, headers, holder, this.#clock.monotonic() + LOOK_MS);
   }
 
   /** This thread has the newest entry of a key. */
@@ -110,12 +115,15 @@ export class Neighbours implements ChannelListener {
     if (cell !== -1) Atomics.compareExchange(this.#shared.directory.words, cell, this.#shared.thread + 1, 0);
   }
 
-  /** Has all other threads drop what they have of a key. Whoever needs it next is written down for it. */
-  drop(key: string): void {
+  /**
+   * Has all other threads drop what they have of a key. Whoever needs it next is written down for it.
+   * @param url of which they drop all else, too
+   */
+  drop(key: string, url?: string): void {
     if (this.#shared.threads === 1) return;
     const cell = this.#locate(key);
     if (cell !== -1) Atomics.store(this.#shared.directory.words, cell, 0);
-    this.#channel.post({ drop: key } satisfies Message);
+    this.#channel.post({ drop: key, url } satisfies Message);
   }
 
   close(): void {
@@ -125,7 +133,7 @@ export class Neighbours implements ChannelListener {
 
   onMessage(sent: unknown, from: number): void {
     const message = sent as Message;
-    if ("drop" in message) return this.#holder.drop(message.drop);
+    if ("drop" in message) return this.#holder.drop(message.drop, message.url);
     if ("ask" in message) return this.#answer(message.ask, message.key, message.headers, from);
     if ("answer" in message) return this.#settle(message.answer, asOwn(message.held));
     const question = this.#questions.get(message.wait);

@@ -3,7 +3,7 @@ import type { Exchange, Handler, Reply } from "../../core/plugin.ts";
 import { addStatus, type Forwarded, sent } from "./cache-status.ts";
 import type { CacheCounts } from "./counts.ts";
 import type { Flights } from "./flights.ts";
-import { urlOf } from "./head.ts";
+import { addressOf, urlOf } from "./head.ts";
 import { invalidatedUrls } from "./invalidation.ts";
 import type { Keys } from "./key.ts";
 import type { Levels } from "./levels.ts";
@@ -47,26 +47,29 @@ export class Passage {
   async change(x: Exchange): Promise<Reply> {
     const { keys, counts } = this.#around;
     const key = keys.ofTarget(x, x.path, x.search);
+    const address = addressOf(x, keys);
     const url = urlOf(x);
     const { path } = x;
     counts.requests.bypass++;
     const reply = await this.send(x);
     const [own, ...others] = invalidatedUrls(url, reply.status, reply.headers);
-    if (own !== undefined) this.#invalidate(key);
+    if (own !== undefined) this.#invalidate(key, address);
     // What other URLs become in the stages above is not known here.
     if (path === x.originalPath) {
       for (const other of others) {
         const { pathname, search } = new URL(other);
-        this.#invalidate(keys.ofTarget(x, pathname, search));
+        const itsAddress = keys.addressOf(x.authority, x.scheme, pathname, search);
+        this.#invalidate(keys.ofTarget(x, pathname, search), itsAddress);
       }
     }
     addStatus(reply.headers, sent({ why: "method" }));
     return reply;
   }
 
-  #invalidate(key: string): void {
+  #invalidate(key: string, address: string): void {
     const { levels, flights } = this.#around;
-    levels.drop(key);
+    levels.change(key, address);
     flights.spoil(key);
+    flights.spoil(address);
   }
 }

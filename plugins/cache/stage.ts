@@ -17,7 +17,7 @@ import type { CacheCounts } from "./counts.ts";
 import type { Entry } from "./entry.ts";
 import { Flight, forkFor, type Landing, learn, takeReply } from "./flight.ts";
 import type { Flights } from "./flights.ts";
-import { isAuthorized } from "./head.ts";
+import { addressOf, isAuthorized } from "./head.ts";
 import { HeadRequests } from "./head-requests.ts";
 import { isUnsafe } from "./invalidation.ts";
 import type { FieldOf, MemoryLevel } from "./level.ts";
@@ -150,7 +150,7 @@ export class CacheStage {
   #refresh(x: Exchange, request: CacheRequest, key: string, stored: Entry): void {
     const topic = this.#topicOf(x, request, key, stored.vary);
     if (stored.part !== undefined || !this.#flights.mayRefresh(topic)) return;
-    const flight = new Flight(key, topic, forkFor(x), true, this.#flights);
+    const flight = new Flight(key, topic, forkFor(x), true, this.#flights, addressOf(x, this.#rules.keys));
     flight.x.method = "GET";
     this.#flights.add(flight);
     const own = { ...SILENT, isAuthorized: request.isAuthorized };
@@ -229,7 +229,7 @@ export class CacheStage {
   async #lead(wanted: Wanted, topic: string, isOpen: boolean): Promise<Reply> {
     const { x, request, key, stored, why } = wanted;
     const goesOn = !request.noStore && request.range === undefined && !this.#flights.isMarked(topic);
-    const flight = new Flight(key, topic, forkFor(x), goesOn, this.#flights);
+    const flight = new Flight(key, topic, forkFor(x), goesOn, this.#flights, addressOf(x, this.#rules.keys));
     flight.x.informant = x.informant;
     flight.x.deadline = x.deadline;
     if (isOpen) this.#flights.add(flight);

@@ -365,6 +365,29 @@ describe("a cache", () => {
     expect(asked).toHaveLength(3);
   });
 
+  it("drops all that is stored for the URL, whatever else tells it apart, and what is under way", async () => {
+    const gate = Promise.withResolvers<void>();
+    const { get, asked, upstream } = await cached({ key: { headers: ["x-a"], cookies: ["b"] } });
+    const all = [{}, { "x-a": "1" }, { cookie: "b=2" }, { "x-forwarded-host": "c" }];
+    for (const headers of all) await get("/a", { headers });
+    await get("/b");
+    const { answer } = upstream;
+    upstream.answer = async (x) => {
+      await gate.promise;
+      return fresh(x);
+    };
+    const late = get("/a", { headers: { "x-a": "late" } });
+    await settled();
+    upstream.answer = answer;
+    await get("/a", { method: "PUT", body: "x", headers: { "x-a": "3" } });
+    gate.resolve();
+    await late;
+    asked.length = 0;
+    for (const headers of [...all, { "x-a": "late" }]) await get("/a", { headers });
+    expect(asked).toHaveLength(5);
+    expect((await get("/b")).status).toContain("hit");
+  });
+
   it("answers what may be used while it is refreshed, and refreshes it once", async () => {
     const { get, asked, host } = await cached({ staleWhileRevalidate: "30s" });
     const { text } = await get();

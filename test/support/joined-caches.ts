@@ -30,8 +30,8 @@ export class JoinedCaches {
   }
 
   /** Gateways of one thread each. @param url of their store */
-  openGateways(count: number, url: string): Promise<JoinedCache[]> {
-    const options = { store: "main", strategy: "write-through", coalesce: { wait: "60s" } };
+  openGateways(count: number, url: string, more: Record<string, unknown> = {}): Promise<JoinedCache[]> {
+    const options = { store: "main", strategy: "write-through", coalesce: { wait: "60s" }, ...more };
     const open = async (): Promise<JoinedCache> => {
       const { store } = this.#using.use(await openStore(redisAt(url)));
       const stores = new Map([["main", store]]);

@@ -2,6 +2,7 @@
 import type { Clock } from "../../../core/plugin.ts";
 import type { Entry } from "../entry.ts";
 import type { FieldOf, MemoryLevel, Purges } from "../level.ts";
+import { firstLineOf } from "../key.ts";
 import { PassingBodies } from "../passing-bodies.ts";
 import { makeStale } from "../purges.ts";
 import { isFor } from "../vary.ts";
@@ -9,6 +10,7 @@ import { createEviction, type EvictionName } from "./create-eviction.ts";
 import type { Eviction } from "./eviction.ts";
 import { Slot } from "./slot.ts";
 import { startSweeping } from "./sweeping.ts";
+import { UrlIndex } from "./url-index.ts";
 
 /** An entry that takes more than this share of the bound is not kept. */
 export const MOST_SHARE = 0.5;
@@ -71,6 +73,7 @@ class Memory implements BoundedMemoryLevel {
   readonly passing: PassingBodies;
   /** The newest variant of each key, which leads to the others. */
   readonly #newest = new Map<string, Slot>();
+  readonly #byUrl = new UrlIndex();
   readonly #purges: Purges;
   readonly #clock: Clock;
   readonly #random: () => number;
@@ -121,6 +124,7 @@ class Memory implements BoundedMemoryLevel {
     if (slot === undefined) return;
     slot.older = variants[0];
     this.#newest.set(entry.key, slot);
+    this.#byUrl.add(slot);
     this.#eviction.add(slot);
     this.entries++;
     this.bytes += slot.bytes;
@@ -131,6 +135,12 @@ class Memory implements BoundedMemoryLevel {
 
   delete(key: string): void {
     for (const slot of this.#variants(key)) this.#remove(slot);
+  }
+
+  change(key: string, url: string): void {
+    this.delete(key);
+    this.delete(firstLineOf(key));
+    for (const slot of this.#byUrl.of(url)) this.#remove(slot);
   }
 
   setBounds(bounds: MemoryBounds): void {
@@ -217,6 +227,7 @@ class Memory implements BoundedMemoryLevel {
     } else {
       this.#newest.set(key, slot.older);
     }
+    this.#byUrl.remove(slot);
     this.#eviction.remove(slot);
     this.entries--;
     this.bytes -= slot.bytes;

@@ -11,6 +11,9 @@ export class Slot {
   /** Neighbours in the list that it is in: see {@link SlotList}. */
   before: Slot | undefined = undefined;
   after: Slot | undefined = undefined;
+  /** Neighbours among those of the same URL: see {@link UrlIndex}. */
+  urlBefore: Slot | undefined = undefined;
+  urlAfter: Slot | undefined = undefined;
   /** For the eviction that it is in: of its key and variant, which list it is in, or which place. */
   hash = 0;
   place = 0;

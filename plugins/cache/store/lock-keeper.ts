@@ -6,8 +6,8 @@ import { DIGEST_LENGTH } from "./store-keys.ts";
 import { type StoreTurn, type TurnKeeper, Turns } from "./turns.ts";
 
 /** How long the lock of somebody lasts who is gone; whoever is there renews it in time. */
-export const LOCK_MS = 1000;
-const RENEW_EVERY_MS = LOCK_MS / 4;
+export const LOCK_MS = 1250;
+const RENEW_EVERY_MS = LOCK_MS / 5;
 
 /** Somebody who waits looks after such times, twice as long each, though nothing was told. */
 const LOOK_AFTER_MS = 50;

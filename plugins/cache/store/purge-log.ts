@@ -163,12 +163,17 @@ export class PurgeLog {
       return true;
     }
     for (const { sink } of this.#for(scope)) sink.apply({ ...purge, number: sink.version + 1 });
-    this.#waiting.set(id, scoped);
+    this.appendLater(purge, scope, id);
+    return false;
+  }
+
+  /** Makes a purge known that holds here already, once Redis is back. */
+  appendLater(purge: Purge, scope?: string, id: string = randomUUID()): void {
+    this.#waiting.set(id, { ...purge, scope });
     for (const [oldest] of this.#waiting) {
       if (this.#waiting.size <= MOST_WAITING) break;
       this.#waiting.delete(oldest);
     }
-    return false;
   }
 
   /** Reads what is new. Resolves when all is known that had been written when it was called, or Redis gave no answer. */

@@ -1,14 +1,25 @@
 /** The second level in Redis. Nobody waits for a store that is known to be away, and nothing here ever fails. */
 import type { Clock, KeyValueStore, Log, ScriptArgument, StoreHealth } from "../../../core/plugin.ts";
 import type { Entry } from "../entry.ts";
+import { isOfChanged } from "../invalidation.ts";
+import { firstLineOf, isOneOfMany } from "../key.ts";
 import type { Claim, FieldOf, Purges, StoreLevel, Turn } from "../level.ts";
 import { isFor } from "../vary.ts";
 import { decodeEntry, encodeEntry, HEAD_BYTES } from "./entry-codec.ts";
 import { lifetimeOf } from "./lifetime.ts";
 import { Notes } from "./notes.ts";
 import type { PurgeLog } from "./purge-log.ts";
-import { CLAIM, DELETE, DROP, HELD, PUT, YOURS } from "./scripts.ts";
-import { DIGEST_LENGTH, digestOf, markerOf, readMarker, variantFor, variantOf } from "./store-keys.ts";
+import { CHANGE, CLAIM, DELETE, DROP, HELD, PUT, YOURS } from "./scripts.ts";
+import {
+  DIGEST_LENGTH,
+  digestOf,
+  markerOf,
+  markOf,
+  readMarker,
+  urlDigestOf,
+  variantFor,
+  variantOf,
+} from "./store-keys.ts";
 import type { StoreStats } from "./store-stats.ts";
 import { StoreTurn, type Turns } from "./turns.ts";
 import { type Answer, StoreCaller } from "./store-caller.ts";
@@ -42,6 +53,7 @@ export type Written = "stored" | "unfit" | "refused" | "unavailable";
 /** An entry on its way. */
 interface Write {
   readonly key: string;
+  readonly url: string;
   readonly over: PromiseWithResolvers<void>;
   isOff: boolean;
 }
@@ -81,8 +93,7 @@ export class RedisLevel implements StoreLevel {
     if (!(await this.#isUsable())) return NEITHER;
     const { clock, stats, lookAfterMs } = this.#options;
     const until = clock.monotonic() + waitMs;
-    const digest = digestOf(key);
-    const listener = this.#notes.listen(digest);
+    const listener = this.#notes.listen(urlDigestOf(key));
     const unwanted = new Map<string, Buffer>();
     try {
       for (let looks = 0; ; looks++) {
@@ -103,22 +114,37 @@ export class RedisLevel implements StoreLevel {
   }
 
   async delete(key: string): Promise<void> {
-    // A script that Redis does not know yet is sent twice, so that calls may change places.
-    const own = [...this.#writes].filter((write) => write.key === key);
-    for (const write of own) write.isOff = true;
-    await Promise.all(own.map(({ over }) => over.promise));
+    await this.#endWrites((write) => write.key === key);
     const name = this.#nameOf(key);
     await this.#caller.ask(name, () => this.#options.store.run(DELETE, [name], []));
   }
 
+  async change(key: string, url: string): Promise<void> {
+    const { store, scope, purgeLog } = this.#options;
+    await this.#endWrites((write) => isOfChanged(write, key, url));
+    const name = this.#nameOf(key);
+    const keys = [scope + markOf(key), lockOf(name), name, this.#nameOf(firstLineOf(key))];
+    const answer = await this.#caller.ask(name, () => store.run(CHANGE, keys, []));
+    const purge = { kind: "url", value: url, soft: false } as const;
+    if (typeof answer === "string") purgeLog.appendLater(purge, scope);
+    else if (answer.value === 1) await purgeLog.append(purge, scope);
+  }
+
+  /** A script that Redis does not know yet is sent twice, so that calls may change places: waits for those under way. */
+  async #endWrites(isMeant: (write: Write) => boolean): Promise<void> {
+    const own = [...this.#writes].filter(isMeant);
+    for (const write of own) write.isOff = true;
+    await Promise.all(own.map(({ over }) => over.promise));
+  }
+
   /** Writes an entry. A turn ends when it is stored; otherwise whoever asked is to {@link settle} it. */
   async write(entry: Entry, turn?: Turn): Promise<Written> {
-    const { clock, compressAbove, store, stats, variants } = this.#options;
+    const { clock, compressAbove, scope, store, stats, variants } = this.#options;
     const bytes = entry.body.length;
     const ttlMs = lifetimeOf(entry, clock.now());
     if (entry.part !== undefined || ttlMs <= 0) return "unfit";
     if (this.#bytesUnderWay > 0 && this.#bytesUnderWay + bytes > MOST_BYTES_UNDER_WAY) return "unavailable";
-    const write: Write = { key: entry.key, over: Promise.withResolvers(), isOff: false };
+    const write: Write = { key: entry.key, url: entry.url, over: Promise.withResolvers(), isOff: false };
     this.#writes.add(write);
     this.#bytesUnderWay += bytes;
     try {
@@ -129,7 +155,7 @@ export class RedisLevel implements StoreLevel {
       const answer = await this.#caller.ask(name, () =>
         store.run(
           PUT,
-          [name, own?.lock ?? lockOf(name)],
+          [name, own?.lock ?? lockOf(name), ...(isOneOfMany(entry.key) ? [scope + markOf(entry.key)] : [])],
           [value, ttlMs, markerOf(entry), variantOf(entry.vary), variants, own?.token ?? "", DIGEST_LENGTH],
         ),
       );

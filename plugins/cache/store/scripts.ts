@@ -62,7 +62,7 @@ end
 `;
 
 /**
- * KEYS: the key, the lock of the turn. ARGV: the value, its milliseconds, the marker, the variant, the most variants, the
+ * KEYS: the key, the lock of the turn, the mark of its URL if it is not the only key of that. ARGV: the value, its milliseconds, the marker, the variant, the most variants, the
  * token or nothing, the length of a digest.
  */
 export const PUT = createStoreScript(`${VARIANTS}${END_LOCK}
@@ -73,6 +73,7 @@ for _, each in ipairs(all) do
   if known ~= marker then redis.call('DEL', key .. each) elseif each ~= variant then table.insert(left, each) end
 end
 redis.call('SET', key .. variant, ARGV[1], 'PX', ARGV[2])
+if KEYS[3] and redis.call('PTTL', KEYS[3]) < ms then redis.call('SET', KEYS[3], '', 'PX', ARGV[2]) end
 if marker ~= '' then
   table.insert(left, variant)
   while #left > tonumber(ARGV[5]) do redis.call('DEL', key .. table.remove(left, 1)) end
@@ -81,11 +82,24 @@ if marker ~= '' then
 end
 if ARGV[6] ~= '' then endLock(KEYS[2], ARGV[6], tonumber(ARGV[7])) end`);
 
+const DELETE_ALL = `${VARIANTS}
+local function deleteAll(key)
+  local _, all = variants(key)
+  for _, each in ipairs(all) do redis.call('DEL', key .. each) end
+  return redis.call('DEL', key)
+end
+`;
+
 /** KEYS: the key. */
-export const DELETE = createStoreScript(`${VARIANTS}
-local _, all = variants(KEYS[1])
-for _, each in ipairs(all) do redis.call('DEL', KEYS[1] .. each) end
-redis.call('DEL', KEYS[1])`);
+export const DELETE = createStoreScript(`${DELETE_ALL}
+deleteAll(KEYS[1])`);
+
+/** Says whether something of a URL was stored or is being fetched. KEYS: the mark of the URL, a lock, keys that go. */
+export const CHANGE = createStoreScript(`${DELETE_ALL}
+local held = redis.call('GET', KEYS[2])
+local found = redis.call('DEL', KEYS[1]) + (held and held ~= '-' and 1 or 0)
+for i = 3, #KEYS do found = found + deleteAll(KEYS[i]) end
+return found > 0 and 1 or 0`);
 
 /** Takes away what cannot be read, if it is still there. KEYS: the key. ARGV: how it begins. */
 export const DROP = createStoreScript(`

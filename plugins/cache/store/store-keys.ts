@@ -1,10 +1,13 @@
 /**
- * Under which keys a store has entries: `cache:<route>:<stage>:{<digest of the key>}`. Where the newest reply has a Vary
- * there is a marker in its place: the names of the fields, and the digests of the variants, which lie under `…}#<digest>`.
- * `…!` is the lock of whoever fetches it. All of a key lie in one slot of a cluster.
+ * Under which keys a store has entries: `cache:<route>:<stage>:{<digest of the URL>}<digest of the rest of the key>`, the
+ * URL being the first line of the key, and without the second digest where that is all. Where the newest reply has a Vary
+ * there is a marker in its place: the names of the fields, and the digests of the variants, which lie under `…#<digest>`.
+ * `…!` is the lock of whoever fetches it. `{<digest of the URL>}@` says that something was stored under one of the longer
+ * keys since the URL was last changed. All of a URL lie in one slot of a cluster.
  */
 import { hash } from "node:crypto";
 import type { Entry } from "../entry.ts";
+import { firstLineOf } from "../key.ts";
 import type { FieldOf } from "../level.ts";
 
 const MARKER = "SLV\x01";
@@ -17,8 +20,20 @@ export function scopeOf(route: string, stage: string, plugin: "cache" | "coalesc
   return `${plugin}:${encodeURIComponent(route)}:${encodeURIComponent(stage)}:`;
 }
 
+/** What tells keys from each other. */
 export function digestOf(key: string): string {
-  return `{${hash("sha256", key, "base64url")}}`;
+  const first = firstLineOf(key);
+  return urlDigestOf(key) + (first === key ? "" : hash("sha256", key.slice(first.length), "base64url"));
+}
+
+/** What says that something of the URL of a key was stored. */
+export function markOf(key: string): string {
+  return `${urlDigestOf(key)}@`;
+}
+
+/** What all keys of a URL have in common. */
+export function urlDigestOf(key: string): string {
+  return `{${hash("sha256", firstLineOf(key), "base64url")}}`;
 }
 
 /** A marker's names of fields, sorted. @returns undefined when it is no marker */

@@ -5,6 +5,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Clock, Log } from "../../../core/plugin.ts";
 import { bytesOf, type Entry } from "../entry.ts";
+import { isOfChanged } from "../invalidation.ts";
 import type { Claim, FieldOf, StoreLevel, Turn } from "../level.ts";
 import type { RedisLevel } from "./redis-level.ts";
 import type { StoreStats } from "./store-stats.ts";
@@ -74,12 +75,21 @@ export class WriteBehind implements StoreLevel {
   }
 
   delete(key: string): Promise<void> {
+    this.#giveUp((entry) => entry.key === key);
+    return this.#options.level.delete(key);
+  }
+
+  change(key: string, url: string): Promise<void> {
+    this.#giveUp((entry) => isOfChanged(entry, key, url));
+    return this.#options.level.change(key, url);
+  }
+
+  #giveUp(isMeant: (entry: Entry) => boolean): void {
     for (const [place, { entry, turn }] of this.#waiting) {
-      if (entry.key !== key) continue;
+      if (!isMeant(entry)) continue;
       this.#take(place);
       turn?.abandon();
     }
-    return this.#options.level.delete(key);
   }
 
   /** Waits until all is written, though not for long. */

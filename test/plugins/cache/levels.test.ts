@@ -104,7 +104,7 @@ describe("of three threads that have something stale", () => {
   });
 });
 
-describe("of two gateways with a store that have something stale", () => {
+describe("of two gateways with a store", () => {
   let server: RedisServer;
   beforeEach(async () => {
     server = using.use(await startRedis());
@@ -117,7 +117,7 @@ describe("of two gateways with a store that have something stale", () => {
   it.each([
     ["in memory", 2],
     ["in the store", 1],
-  ])("one validates it, and the others wait for that: %s", async (_, count) => {
+  ])("one validates what is stale, and the others wait for that: %s", async (_, count) => {
     const gateways = await caches.openGateways(2, server.url);
     await makeStale(gateways.slice(0, count));
     await expect.poll(() => server.ask("keys", "*}")).not.toBe("");
@@ -129,5 +129,30 @@ describe("of two gateways with a store that have something stale", () => {
     gate.resolve();
     for (const got of await Promise.all(replies)) expect(got).toMatch(/^200 text/);
     expect(asked.map((x) => x.headers.get("if-none-match"))).toEqual(['"1"']);
+  });
+
+  it.each([
+    ["", {}],
+    ["of other headers", { "x-a": "1" }],
+  ])("a change at one is one for the memory of the other, too: %s", async (_, own) => {
+    gate.resolve();
+    headers = { "cache-control": "max-age=60" };
+    const key = { headers: ["x-a"] };
+    const [one, other] = (await caches.openGateways(2, server.url, { key })) as [JoinedCache, JoinedCache];
+    await expect.poll(() => server.ask("keys", "*purges")).not.toBe("");
+    const records = (): Promise<string> => server.ask("llen", "sluice:cache:purges");
+    const change = async (): Promise<void> => {
+      for (let i = 0; i < 3; i++) await one.get({ method: "PUT" });
+      // Behind all that is on its way to the store; what the store did not know is sent a second time.
+      for (let i = 0; i < 2; i++) await one.host.stores.get("main")!.get("nothing");
+    };
+    await change();
+    expect(await other.get({ headers: own })).toContain("stored");
+    expect(await other.get({ headers: own })).toContain("hit");
+    expect(await records()).toBe("1"); // nothing was stored when it was changed
+    await change();
+    await expect.poll(() => other.get({ headers: own })).toContain("uri-miss");
+    expect(await records()).toBe("2");
+    expect(await one.get({ headers: own })).toMatch(/hit|stored/);
   });
 });

@@ -31,7 +31,7 @@ function openThreads(threads: number) {
         return has.get(key);
       },
       replace: (_entry, same) => void has.set(same.key, same),
-      drop: (key) => void has.delete(key),
+      drop: (key, url) => void has.delete(url ?? key),
     };
     const shared = new SharedMemory(memory, thread);
     const neighbours = new Neighbours("cache test", shared, clock, holder);
@@ -115,6 +115,15 @@ describe("the other threads", () => {
     expect(b!.neighbours.find("k", NO_HEADERS, WAIT_MS)).toBeUndefined();
     await b!.neighbours.find("other", NO_HEADERS, WAIT_MS); // what came before has been heard, too
     expect(a!.has.has("k")).toBe(false);
+  });
+
+  it("drop all that they have of a URL that one of them says was changed", async () => {
+    const [a, b] = openThreads(2);
+    a!.neighbours.find("other", NO_HEADERS, WAIT_MS);
+    a!.has.set("example.com/a", entry("old"));
+    b!.neighbours.drop("k", "example.com/a");
+    await b!.neighbours.find("other", NO_HEADERS, WAIT_MS);
+    expect(a!.has.size).toBe(0);
   });
 
   it("are no longer asked when they had nothing: who asked is written down", async () => {

@@ -122,6 +122,40 @@ describe("the second level in Redis", () => {
     expect(await keys()).toEqual([]);
   });
 
+  it("has all gateways drop what was changed, and says nothing of what nobody has fetched", async () => {
+    const [one, other] = [await join(), await join()];
+    const { version } = other.purges;
+    const longer = other.entry({ key: `${KEY}\nx-a:1`, url: "example.com/a" });
+    await one.level.change(`${KEY}\nx-a:2`, "example.com/a");
+    await other.purgeLog.read();
+    expect(other.purges.version).toBe(version);
+    for (const fetched of [longer, other.entry({ url: "example.com/a" })]) {
+      await other.level.put(fetched);
+      await one.level.change(`${KEY}\nx-a:2`, "example.com/a");
+      await other.purgeLog.read();
+      expect(other.purges.stateOf(fetched)).toBe("gone");
+      expect(await other.level.find(fetched.key, noFields)).toBeUndefined();
+    }
+    const { turn } = await other.level.claim(KEY, noFields, 1000);
+    const onItsWay = other.entry({ url: "example.com/a" });
+    await one.level.change(KEY, "example.com/a");
+    await other.level.put(onItsWay, turn);
+    await one.purgeLog.read();
+    expect(await one.level.find(KEY, noFields)).toBeUndefined();
+  });
+
+  it("has others drop what was changed while it was away, once it is back", async () => {
+    const lost = redis.using.use(await startRedis());
+    const [one, other] = [await join({ at: lost, readPurgesEveryMs: 20 }), await join({ at: lost })];
+    const stored = other.entry({ url: "example.com/a" });
+    await lost.kill();
+    await one.level.change(KEY, "example.com/a");
+    await lost.start();
+    await expect.poll(() => lost.ask("llen", "sluice:cache:purges")).toBe("2");
+    await other.purgeLog.read();
+    expect(other.purges.stateOf(stored)).toBe("gone");
+  });
+
   it("does not give what was purged, wherever that was said", async () => {
     const [one, other] = [await join(), await join()];
     const purge: Purge = { kind: "tag", value: "a", soft: false };

@@ -79,6 +79,16 @@ describe("a store that is written behind", () => {
     expect(await lost.ask("dbsize")).toBe(String(waiting + 1));
   });
 
+  it("does not write what was changed meanwhile", async () => {
+    const { behind, entry } = await join();
+    await behind.put(entry({ key: `${KEY}\nx-a:1`, url: "example.com/a" }));
+    await behind.put(entry({ url: "example.com/b" }));
+    await behind.change(`${KEY}\nx-a:2`, "example.com/a");
+    await expect.poll(() => behind.waiting).toBe(0);
+    expect(await behind.find(`${KEY}\nx-a:1`, noFields)).toBeUndefined();
+    expect(await behind.find(KEY, noFields)).toBeUndefined(); // the URL alone is one of the keys that went
+  });
+
   it("does not keep a generation from closing when it is away, and that is said", async () => {
     const lost = redis.using.use(await startRedis());
     const { behind, entry, log } = await join({ at: lost, flushMs: 50 });
