@@ -22,7 +22,7 @@ const KEPT = new Set(["content-length", "content-encoding", "content-range", "co
 
 /**
  * Updates an entry by the headers of a 304 to a request that {@link askToValidate} has made, or of a reply to HEAD that
- * {@link describesSame}.
+ * {@link judgeHead} finds about the same.
  */
 export function freshen(
   entry: Entry,
@@ -59,19 +59,22 @@ export function mergeHeaders(stored: readonly string[], headers: HeaderList): He
 /** Statuses that say what there is now; others say how, or by whom, it was asked for. */
 const DESCRIBING = new Set([200, 203, 204, 300, 301, 302, 303, 307, 308, 404, 410]);
 
-/** Whether a reply to HEAD that does not {@link describesSame} says that what is stored is out of date. */
-export function describesOther(status: number): boolean {
-  return DESCRIBING.has(status);
-}
-
-/** Whether a reply to HEAD is about what an entry has: then it updates it, else the entry is stale (section 4.3.5). */
-export function describesSame(entry: Entry, status: number, headers: HeaderList): boolean {
-  if (status !== 200 || entry.status !== 200 || entry.part !== undefined) return false;
+/**
+ * What a reply to HEAD says of an entry (section 4.3.5): it is about the same, and updates it; or about something else,
+ * and the entry is stale. With no validator that is the same nothing is known: one who only looks whether a server is
+ * there must not keep alive what has changed since.
+ */
+export function judgeHead(entry: Entry, status: number, headers: HeaderList): "same" | "other" | "unknown" {
+  if (!DESCRIBING.has(status)) return "unknown";
+  if (status !== 200 || entry.status !== 200) return "other";
   const length = headers.get("content-length");
-  if (length !== undefined && Number(length) !== entry.body.length) return false;
+  if (length !== undefined && Number(length) !== entry.body.length) return "other";
+  let said: "same" | "unknown" = "unknown";
   for (const name of ["etag", "last-modified"]) {
     const value = headers.get(name);
-    if (value !== undefined && value !== headerOf(entry, name)) return false;
+    if (value === undefined) continue;
+    if (value !== headerOf(entry, name)) return "other";
+    said = "same";
   }
-  return true;
+  return said;
 }

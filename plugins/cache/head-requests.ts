@@ -3,7 +3,7 @@ import type { Clock, Reply } from "../../core/plugin.ts";
 import { addStatus, sent } from "./cache-status.ts";
 import type { CacheCounts } from "./counts.ts";
 import type { Entry } from "./entry.ts";
-import { describesSame, describesOther, freshen } from "./freshen.ts";
+import { freshen, judgeHead } from "./freshen.ts";
 import { askedOf } from "./head.ts";
 import { type Elsewhere, type Levels, reasonWith } from "./levels.ts";
 import type { Passage } from "./passage.ts";
@@ -65,12 +65,13 @@ export class HeadRequests {
     const isNewer = here !== undefined && here.respondedAtMs >= (known?.respondedAtMs ?? 0);
     const entry = isNewer ? here : known;
     if (entry === undefined || entry.part !== undefined) return;
-    if (describesSame(entry, status, headers)) {
+    const said = judgeHead(entry, status, headers);
+    if (said === "same") {
       const times = { requestedAtMs, respondedAtMs: clock.now() };
       const freshened = freshen({ ...entry, version }, headers, asked, times, rules.freshness);
       if (freshened.refusal === undefined) levels.keep(freshened.entry);
       else if (!isAboutRequest(freshened.refusal)) levels.drop(key);
-    } else if (describesOther(status)) {
+    } else if (said === "other") {
       await levels.outdate(key);
     }
   }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { ageMs } from "../../../plugins/cache/age.ts";
-import { describesSame, freshen } from "../../../plugins/cache/freshen.ts";
+import { freshen, judgeHead } from "../../../plugins/cache/freshen.ts";
 import { headerOf } from "../../../plugins/cache/stored-headers.ts";
 import { askedWith, at, headersOf, NOW, RULES, storedAs } from "../../support/cache-replies.ts";
 
@@ -74,15 +74,24 @@ describe("a 304", () => {
 });
 
 describe("a reply to HEAD", () => {
-  it("updates an entry that it describes", () => {
-    expect(describesSame(ENTRY, 200, headersOf("X: y"))).toBe(true);
-    expect(describesSame(ENTRY, 200, headersOf('ETag: "a"', "Content-Length: 10"))).toBe(true);
+  it("is about the same with a validator that is the same", () => {
+    expect(judgeHead(ENTRY, 200, headersOf('ETag: "a"'))).toBe("same");
+    expect(judgeHead(ENTRY, 200, headersOf('ETag: "a"', "Content-Length: 10"))).toBe("same");
   });
 
-  it("is about something else when validators or length differ", () => {
-    expect(describesSame(ENTRY, 200, headersOf('ETag: "b"'))).toBe(false);
-    expect(describesSame(ENTRY, 200, headersOf("Content-Length: 11"))).toBe(false);
-    expect(describesSame(ENTRY, 200, headersOf(`Last-Modified: ${at(0)}`))).toBe(false);
-    expect(describesSame(ENTRY, 404, headersOf())).toBe(false);
+  it("is about something else when validators or length differ, or there is something else", () => {
+    expect(judgeHead(ENTRY, 200, headersOf('ETag: "b"'))).toBe("other");
+    expect(judgeHead(ENTRY, 200, headersOf("Content-Length: 11"))).toBe("other");
+    expect(judgeHead(ENTRY, 200, headersOf(`Last-Modified: ${at(0)}`, 'ETag: "a"'))).toBe("other");
+    for (const status of [204, 301, 404, 410]) {
+      expect(judgeHead(ENTRY, status, headersOf('ETag: "a"'))).toBe("other");
+    }
+  });
+
+  it("says nothing without validators, or when it is about who asks, or how", () => {
+    expect(judgeHead(ENTRY, 200, headersOf("X: y", "Content-Length: 10"))).toBe("unknown");
+    for (const status of [304, 401, 405, 429, 503]) {
+      expect(judgeHead(ENTRY, status, headersOf('ETag: "b"'))).toBe("unknown");
+    }
   });
 });
