@@ -115,8 +115,12 @@ export function parseNumber(value: string): number {
 export async function within<T>(ms: number, answer: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
-    // An answer that came while the thread was busy is still to be read.
-    timer = setTimeout(() => setImmediate(() => reject(unavailable(new Error(`no answer in ${ms} ms`)))), ms);
+    const end = (): void => reject(unavailable(new Error(`no answer in ${ms} ms`)));
+    // In two halves: a thread that was busy may have sent the question only now. An answer that came meanwhile is
+    // still to be read.
+    timer = setTimeout(() => {
+      timer = setTimeout(() => setImmediate(end), ms / 2);
+    }, ms / 2);
   });
   try {
     return await Promise.race([answer, late]);

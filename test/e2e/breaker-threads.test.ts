@@ -59,7 +59,7 @@ afterEach(async () => {
 
 describe("a circuit of two data threads", () => {
   it("opens for both at what both have seen, closes for both, and says each once", async () => {
-    const [first, second] = await start({ errorRate: "100%", minRequests: 4, openFor: "500ms" });
+    const [first, second] = await start({ errorRate: "100%", minRequests: 4, openFor: "2s" });
     for (const each of [first, second, first, second]) expect(await each.ask("users/1")).toBe("status 500");
     for (const each of [first, second]) expect(await each.ask("users/1")).toContain("CIRCUIT_OPEN");
     expect(asked).toBe(4);

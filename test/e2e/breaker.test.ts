@@ -49,12 +49,15 @@ async function statuses(url: string, count: number): Promise<number[]> {
 describe("a breaker in a gateway", () => {
   it("keeps requests from an upstream that fails, and comes back when it does", async () => {
     await using upstream = await fickle();
-    const options = { errorRate: "50%", minRequests: 4, openFor: "1s", halfOpen: 1, recovery: "0s" };
+    const options = { errorRate: "50%", minRequests: 4, openFor: "2s", halfOpen: 1, recovery: "0s" };
     await using gateway = await startGateway(config(route(options, [upstream.url])));
     upstream.fails = true;
     expect(await statuses(gateway.url, 4)).toEqual([500, 500, 500, 500]);
     const rejected = await fetch(gateway.url);
-    expect([rejected.status, rejected.headers.get("retry-after")]).toEqual([503, "1"]);
+    expect([rejected.status, rejected.headers.get("retry-after")]).toEqual([
+      503,
+      expect.stringMatching(/^[12]$/),
+    ]);
     expect(await rejected.json()).toMatchObject({ code: "CIRCUIT_OPEN", status: 503 });
     expect(upstream.count).toBe(4);
     upstream.fails = false;
@@ -79,7 +82,7 @@ describe("a breaker in a gateway", () => {
     await using a = await fickle();
     const b = await fickle();
     const { port } = b;
-    const options = { by: "target", consecutiveFailures: 2, openFor: "1s", halfOpen: 1, recovery: "0s" };
+    const options = { by: "target", consecutiveFailures: 2, openFor: "2s", halfOpen: 1, recovery: "0s" };
     await using gateway = await startGateway(config(route(options, [a.url, b.url])));
     expect(await statuses(gateway.url, 4)).toEqual([200, 200, 200, 200]);
     await b.close();

@@ -34,7 +34,7 @@ export const redisAt = (url: string, more: object = {}): StoreConfig => ({
   type: "redis",
   url,
   keyPrefix: "sluice:",
-  timeout: "5s",
+  timeout: "30s",
   ...more,
 });
 
