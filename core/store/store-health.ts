@@ -10,7 +10,7 @@ const FAILURES = 3;
 const SILENT_MS = 250;
 /** Time between two tries of a store that is away, and of keys that had no answer. */
 const RETRY_MS = 250;
-/** Trouble with keys is forgotten when there was none for so long. */
+/** Trouble with keys is forgotten when there was none for so long, and no try. */
 const CALM_MS = 2 * RETRY_MS;
 /** Keys are told apart by so many places. */
 const PLACES = 256;
@@ -55,6 +55,7 @@ export class StoreHealth {
     if (this.#failuresAt[place]! < FAILURES) return true;
     if (nowMs - this.#triedKeysAt[place]! < RETRY_MS) return false;
     this.#triedKeysAt[place] = nowMs;
+    this.#troubledUntil = nowMs + CALM_MS; // a try may take long to fail
     return true;
   }
 

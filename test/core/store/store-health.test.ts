@@ -64,6 +64,18 @@ describe("what stages know of their store", () => {
     expect(asked(1021, ["lost", "lost"])).toHaveLength(2);
   });
 
+  it("lets no others wait with a try that takes long to fail", () => {
+    health.answered("well", 1000, log);
+    for (let i = 0; i < 3; i++) health.failed("lost", 1000, "no answer in 1000 ms", log);
+    let tries = 0;
+    for (let ms = 1000; ms < 3000; ms += 10) {
+      health.answered("well", ms, log);
+      if (health.mayAsk("lost", ms)) tries++;
+      if (ms >= 2250 && ms % 250 === 0) health.failed("lost", ms, "no answer in 1000 ms", log);
+    }
+    expect(tries).toBe(7);
+  });
+
   it("is there after failures of many keys at once, as long as it answered a moment ago", () => {
     health.answered("well", 1000, log);
     failTimes(10, 1249);
