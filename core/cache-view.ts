@@ -62,12 +62,25 @@ export interface EntryReading {
   readonly tags: readonly string[];
 }
 
+/** The same in a store. */
+export interface StoredReading extends EntryReading {
+  /** The newest purge that was known when it was asked for. */
+  readonly version: number;
+}
+
 /** What one thread has for a URL or a key. */
 export interface LookupReading {
   readonly thread: number;
   readonly entries: readonly EntryReading[];
   /** Why a reply was not stored, when that happened last. */
   readonly refusal: { readonly reason: string; readonly at: number } | null;
+  /** What the store has, under keys that this thread knows; null without a store. */
+  readonly store: {
+    readonly name: string;
+    /** It has answered. */
+    readonly isThere: boolean;
+    readonly entries: readonly StoredReading[];
+  } | null;
 }
 
 /** What is purged. */
@@ -162,6 +175,20 @@ export function showLookup(readings: readonly LookupReading[]): object {
   return {
     stored: entries.size > 0,
     entries: [...entries.values()].map(({ entry, threads }) => ({ ...entry, threads })),
+    store: showStored(readings),
     lastRefusal: refusal && { reason: refusal.reason, at: new Date(refusal.at).toISOString() },
   };
+}
+
+/** What is in the store, as far as threads know where. */
+function showStored(readings: readonly LookupReading[]): object | null {
+  const stores = readings.flatMap(({ store }) => store ?? []);
+  const [first] = stores;
+  if (first === undefined) return null;
+  if (!stores.every(({ isThere }) => isThere)) return { name: first.name, available: false, entries: [] };
+  const entries = new Map<string, StoredReading>();
+  for (const entry of stores.flatMap((store) => store.entries)) {
+    entries.set(JSON.stringify([entry.key, entry.vary]), entry);
+  }
+  return { name: first.name, available: true, entries: [...entries.values()] };
 }

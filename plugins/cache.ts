@@ -51,7 +51,7 @@ export const cache: Plugin<Options> = {
     const around = { memory, purges, neighbours, purger, threads, waitMs, clock };
     const levels = new Levels({ ...around, store: store?.level });
     const notes = new ReplyNotes(rules, purger, counts);
-    const shown = store && { name: options.store!, stats: store.stats };
+    const shown = store && { name: options.store!, stats: store.stats, lookUp: store.lookUp };
     host.expose("caches", `${route}:${stage}`, new ExposedCache({ kept, host, rules, purger, store: shown }));
     return (next) => {
       const served = new CacheStage(next, rules, levels, flights, counts, memory.passing, notes, host);

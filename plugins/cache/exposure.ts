@@ -6,6 +6,7 @@ import type {
   EntryReading,
   LookupReading,
   PurgeReading,
+  StoredReading,
   StoreReading,
   WarmAnswer,
 } from "../../core/cache-view.ts";
@@ -29,7 +30,13 @@ export interface ExposedParts {
   readonly kept: KeptCache;
   readonly purger: Purger;
   /** Of the store, if there is one. */
-  readonly store: { readonly name: string; readonly stats: StoreStats } | undefined;
+  readonly store:
+    | {
+        readonly name: string;
+        readonly stats: StoreStats;
+        lookUp(key: string): Promise<Entry[] | undefined>;
+      }
+    | undefined;
 }
 
 function readStore(name: string, { lookups, writes, bytes }: StoreStats): StoreReading {
@@ -82,10 +89,37 @@ export class ExposedCache implements Exposed {
   async #lookUp(by: "url" | "key", value: string): Promise<LookupReading> {
     const { host, rules, kept } = this.#parts;
     const { thread } = host.shared;
-    if (by === "key") return { thread, entries: kept.memory.peek(value).map(this.#show), refusal: null };
+    if (by === "key") {
+      const entries = kept.memory.peek(value).map(this.#show);
+      return { thread, entries, refusal: null, store: await this.#lookUpStored([value]) };
+    }
     const address = toAddress(value, rules.keys, undefined, "/url");
-    const entries = (await this.#findAll(address)).map(this.#show);
-    return { thread, entries, refusal: kept.counts.refusals.get(address) ?? null };
+    const found = await this.#findAll(address);
+    const keys = new Set(found.map(({ key }) => key));
+    for (const scheme of ["http", "https"]) keys.add(`${scheme}://${address}`);
+    return {
+      thread,
+      entries: found.map(this.#show),
+      refusal: kept.counts.refusals.get(address) ?? null,
+      store: await this.#lookUpStored([...keys]),
+    };
+  }
+
+  /** What the store has under some keys and was not purged. */
+  async #lookUpStored(keys: readonly string[]): Promise<LookupReading["store"]> {
+    const { store, kept } = this.#parts;
+    if (store === undefined) return null;
+    const { name } = store;
+    const entries: StoredReading[] = [];
+    for (const key of keys) {
+      const found = await store.lookUp(key);
+      if (found === undefined) return { name, isThere: false, entries: [] };
+      for (const entry of found) {
+        if (kept.purges.stateOf(entry) === "gone") continue;
+        entries.push({ ...this.#show(entry), version: entry.version });
+      }
+    }
+    return { name, isThere: true, entries };
   }
 
   /** Everything that is stored for an address, whatever else it is told apart by. */

@@ -54,7 +54,7 @@ describe("what threads tell of a cache", () => {
       return { key: "k", ageSeconds, vary, ...rest };
     };
     const of = (thread: number, entries: EntryReading[], at = 0): LookupReading => {
-      return { thread, entries, refusal: at === 0 ? null : { reason: `at ${at}`, at } };
+      return { thread, entries, refusal: at === 0 ? null : { reason: `at ${at}`, at }, store: null };
     };
     const one = of(0, [entry(5), entry(1, { accept: "a" })], 1000);
     expect(showLookup([one, of(1, [entry(3)], 2000), of(2, [])])).toEqual({
@@ -63,8 +63,21 @@ describe("what threads tell of a cache", () => {
         { ...entry(3), threads: [0, 1] },
         { ...entry(1, { accept: "a" }), threads: [0] },
       ],
+      store: null,
       lastRefusal: { reason: "at 2000", at: "1970-01-01T00:00:02.000Z" },
     });
-    expect(showLookup([of(0, [])])).toEqual({ stored: false, entries: [], lastRefusal: null });
+    expect(showLookup([of(0, [])])).toEqual({
+      stored: false,
+      entries: [],
+      store: null,
+      lastRefusal: null,
+    });
+    const stored = { ...entry(7), version: 3 };
+    const having = { ...one, store: { name: "main", isThere: true, entries: [stored] } };
+    expect(showLookup([having, having])).toMatchObject({
+      store: { name: "main", available: true, entries: [stored] },
+    });
+    const away = { ...one, store: { name: "main", isThere: false, entries: [] } };
+    expect(showLookup([having, away])).toMatchObject({ store: { available: false, entries: [] } });
   });
 });

@@ -153,11 +153,16 @@ describe("caches with the same store", () => {
     expect(await admin(one, "/all:cache")).toMatchObject({
       store: { name: "shared", writes: { failed: 0 } },
     });
+    const lookUp = (): Promise<unknown> => admin(other, "/all:cache/lookup?url=/a");
+    const stored = { key: "http:///a", bytes: 3, isFresh: true, version: expect.any(Number) };
+    expect(await lookUp()).toMatchObject({ store: { name: "shared", available: true, entries: [stored] } });
     text = "newer";
     // As if nobody had been told.
     const [key] = (await redis.ask("keys", "*cache:purges")).split("\n");
     const last = Number(/^\[(\d+)/.exec(await redis.ask("lindex", key!, "-1"))![1]);
     await redis.ask("rpush", key!, JSON.stringify([last + 1, "tag", "news", false, "unheard"]));
     await expect.poll(both).toEqual(["newer", "newer"]);
+    await redis.kill();
+    expect(await lookUp()).toMatchObject({ stored: true, store: { available: false, entries: [] } });
   });
 });

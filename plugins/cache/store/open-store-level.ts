@@ -26,6 +26,8 @@ export interface OpenedStoreLevel {
   /** Takes purges for all gateways. */
   readonly purgeLog: PurgeLog;
   readonly stats: StoreStats;
+  /** All that is there for a key. @returns undefined when the store does not answer */
+  lookUp(key: string): Promise<Entry[] | undefined>;
 }
 
 const WORDS = {
@@ -66,12 +68,13 @@ export function openStoreLevel(options: StoreLevelOptions, host: Host): OpenedSt
     variants,
   });
   host.onClose(() => redis.close());
+  const lookUp = (key: string): Promise<Entry[] | undefined> => redis.lookUp(key);
   if (strategy !== "write-behind") {
     exposeStoreStats(stats, () => 0, host);
-    return { level: redis, purgeLog, stats };
+    return { level: redis, purgeLog, stats, lookUp };
   }
   const level = new WriteBehind({ level: redis, stats, clock, log });
   host.onClose(() => level.close());
   exposeStoreStats(stats, () => level.waiting, host);
-  return { level, purgeLog, stats };
+  return { level, purgeLog, stats, lookUp };
 }

@@ -7,6 +7,7 @@ import type { Claim, FieldOf, Purges, StoreLevel, Turn } from "../level.ts";
 import { isFor } from "../vary.ts";
 import { decodeEntry, encodeEntry, HEAD_BYTES } from "./entry-codec.ts";
 import { lifetimeOf } from "./lifetime.ts";
+import { lookUpAll } from "./look-up.ts";
 import { Notes } from "./notes.ts";
 import type { PurgeLog } from "./purge-log.ts";
 import { CHANGE, CLAIM, DELETE, DROP, HELD, PUT, YOURS } from "./scripts.ts";
@@ -87,6 +88,12 @@ export class RedisLevel implements StoreLevel {
     const place = name + variantFor(names, fieldOf);
     const variant = await this.#load(name, place);
     return variant && this.#read(variant, key, place, fieldOf);
+  }
+
+  /** All that is there for a key, whoever it is for, purged or not. @returns undefined when the store does not answer */
+  lookUp(key: string): Promise<Entry[] | undefined> {
+    const name = this.#nameOf(key);
+    return lookUpAll((place) => this.#caller.ask(name, () => this.#options.store.getBytes(place)), key, name);
   }
 
   async claim(key: string, fieldOf: FieldOf, waitMs: number, than?: Entry): Promise<Claim> {

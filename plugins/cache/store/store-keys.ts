@@ -43,6 +43,11 @@ export function readMarker(value: Buffer): string[] | undefined {
   return end === -1 ? undefined : value.toString("utf8", MARKER.length, end).split(",");
 }
 
+/** The endings of the keys of a marker's variants, the oldest first. */
+export function readVariants(marker: Buffer): string[] {
+  return marker.toString("utf8", marker.indexOf("\n") + 1).match(/#[^#]+/g) ?? [];
+}
+
 /** A marker up to its variants; empty for an entry without Vary. */
 export function markerOf({ vary }: Entry): string {
   if (vary.length === 0) return "";

@@ -102,6 +102,7 @@ describe("what operators see of a cache", () => {
     expect(await lookUp("http://localhost/a")).toEqual({
       thread: 0,
       entries: [],
+      store: null,
       refusal: { reason: "private", at },
     });
     expect((await lookUp("http://localhost/b")).refusal).toBeNull();

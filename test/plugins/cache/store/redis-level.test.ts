@@ -106,6 +106,23 @@ describe("the second level in Redis", () => {
     expect(Number(await redis.server.ask("pttl", marker))).toBeGreaterThan(890_000);
   });
 
+  it("shows all variants of a key, counting nothing, and says when it is away", async () => {
+    const lost = redis.using.use(await startRedis());
+    const { level, entry, stats } = await join({ at: lost });
+    expect(await level.lookUp(KEY)).toEqual([]);
+    await level.put(entry());
+    expect(await level.lookUp(KEY)).toMatchObject([{ key: KEY, vary: [] }]);
+    for (const x of ["a", "b"]) await level.put(entry({ vary: ["x", x] }));
+    const shown = await level.lookUp(KEY);
+    expect(shown?.map(({ vary }) => vary)).toEqual([
+      ["x", "a"],
+      ["x", "b"],
+    ]);
+    expect(Object.values(stats.lookups).every((count) => count === 0)).toBe(true);
+    await lost.kill();
+    expect(await level.lookUp(KEY)).toBeUndefined();
+  });
+
   it("deletes all variants of a key, also those that are being written", async () => {
     const { level, entry } = await join();
     for (const x of ["a", "b"]) await level.put(entry({ vary: ["x", x] }));
