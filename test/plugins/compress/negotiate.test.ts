@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { compileTypes } from "../../../plugins/compress/media-types.ts";
 import { createNegotiator } from "../../../plugins/compress/negotiate.ts";
+import { cpuMsOf } from "../../support/cpu-time.ts";
 
 const ours = createNegotiator(["zstd", "br", "gzip"]);
 
@@ -78,9 +79,8 @@ describe("createNegotiator", () => {
   });
 
   it("stays fast on hostile values", () => {
-    const start = performance.now();
-    ours(`gzip${" ".repeat(60_000)}x${";".repeat(60_000)}${",".repeat(60_000)}`);
-    expect(performance.now() - start).toBeLessThan(500);
+    const hostile = `gzip${" ".repeat(60_000)}x${";".repeat(60_000)}${",".repeat(60_000)}`;
+    expect(cpuMsOf(() => void ours(hostile))).toBeLessThan(500);
   });
 });
 

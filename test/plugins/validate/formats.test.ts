@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { FORMATS } from "../../../plugins/validate/formats.ts";
+import { cpuMsOf } from "../../support/cpu-time.ts";
 
 function fits(format: string, value: unknown): boolean {
   const check = FORMATS[format]!;
@@ -109,10 +110,11 @@ it("dates are those of the calendar", () => {
 });
 
 it.each(Object.keys(FORMATS))("the format %s takes no time for long texts", (format) => {
-  const started = performance.now();
-  for (const unit of ["a", "1", "-", ".", "a.", "@", ":", "/", "~0", "P1D", "=", " "]) {
-    const text = unit.repeat(1_000_000 / unit.length);
-    for (const tail of ["", "!", "@a"]) fits(format, text + tail);
-  }
-  expect(performance.now() - started).toBeLessThan(3000);
+  const cpuMs = cpuMsOf(() => {
+    for (const unit of ["a", "1", "-", ".", "a.", "@", ":", "/", "~0", "P1D", "=", " "]) {
+      const text = unit.repeat(1_000_000 / unit.length);
+      for (const tail of ["", "!", "@a"]) fits(format, text + tail);
+    }
+  });
+  expect(cpuMs).toBeLessThan(3000);
 });

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
 import { PathTemplate } from "../../../plugins/validate/path-template.ts";
+import { cpuMsOf } from "../../support/cpu-time.ts";
 
 const match = (template: string, path: string) => new PathTemplate(template).match(path);
 
@@ -39,10 +40,11 @@ it("finds what a greedy expression finds", () => {
 
 it("takes no time for what can be divided in many ways", () => {
   const dashes = "-".repeat(30_000);
-  const startedAt = performance.now();
-  expect(match("/{a}-{b}-{c}-{d}", `/${dashes}/x`)).toBeUndefined();
-  expect(match("/{a}-{b}-{c}-{d}x", `/${dashes}`)).toBeUndefined();
-  expect(match("/{a}-{b}-{c}-{d}/x", `/${dashes}/y`)).toBeUndefined();
-  expect(match("/{a}-{b}-{c}-{d}", `/${dashes}`)).toHaveLength(4);
-  expect(performance.now() - startedAt).toBeLessThan(500);
+  const cpuMs = cpuMsOf(() => {
+    expect(match("/{a}-{b}-{c}-{d}", `/${dashes}/x`)).toBeUndefined();
+    expect(match("/{a}-{b}-{c}-{d}x", `/${dashes}`)).toBeUndefined();
+    expect(match("/{a}-{b}-{c}-{d}/x", `/${dashes}/y`)).toBeUndefined();
+    expect(match("/{a}-{b}-{c}-{d}", `/${dashes}`)).toHaveLength(4);
+  });
+  expect(cpuMs).toBeLessThan(500);
 });

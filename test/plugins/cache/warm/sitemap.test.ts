@@ -1,6 +1,7 @@
 import { gzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
 import { parseSitemap, readSitemap } from "../../../../plugins/cache/warm/sitemap.ts";
+import { cpuMsOf } from "../../../support/cpu-time.ts";
 
 const sitemap = (...urls: string[]): string =>
   `<?xml version="1.0"?>\n<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">${urls
@@ -32,11 +33,12 @@ describe("a sitemap", () => {
   });
 
   it("takes time in proportion to its length, whatever is in it", () => {
-    const began = performance.now();
-    for (const part of ["<loc>", "<loc><![CDATA[", "<!--", "&#", "<loc>a", "<loc ", "<a"]) {
-      expect(parseSitemap(part.repeat(200_000)).locations).toEqual([]);
-      expect(parseSitemap(`${part.repeat(200_000)}</loc>`).locations.length).toBeLessThan(2);
-    }
-    expect(performance.now() - began).toBeLessThan(5000);
+    const cpuMs = cpuMsOf(() => {
+      for (const part of ["<loc>", "<loc><![CDATA[", "<!--", "&#", "<loc>a", "<loc ", "<a"]) {
+        expect(parseSitemap(part.repeat(200_000)).locations).toEqual([]);
+        expect(parseSitemap(`${part.repeat(200_000)}</loc>`).locations.length).toBeLessThan(2);
+      }
+    });
+    expect(cpuMs).toBeLessThan(5000);
   });
 });
