@@ -47,7 +47,7 @@ routes:
     pipeline:
       - plugin: auth
         identityHeaders: true
-        methods: [{ forward: { url: "${checker.url}", copyHeaders: [x-user-id], timeout: 500ms } }]
+        methods: [{ forward: { url: "${checker.url}", copyHeaders: [x-user-id], timeout: 2s } }]
     upstream: api
   - name: introspection
     match: { path: /introspection/* }

@@ -12,7 +12,7 @@ const config = (upstream: string, redis: string): object => ({
   apiVersion: "sluice/v1",
   listeners: [{ address: "127.0.0.1:0" }],
   threads: 1,
-  stores: { nonces: { type: "redis", url: redis, timeout: "500ms" } },
+  stores: { nonces: { type: "redis", url: redis, timeout: "2s" } },
   upstreams: { api: { targets: [upstream] } },
   consumers: [{ name: "partner", credentials: [{ keyId: "partner", hmacSecret: SECRET }] }],
   routes: [

@@ -132,7 +132,7 @@ it("asks about opaque tokens, which end when they are taken back", async () => {
         clientSecret: "\${env:SECRET}"
         consumerClaim: client_id
         cacheFor: 500ms
-        timeout: 300ms`);
+        timeout: 2s`);
   const token = await getToken({ scope: "orders" });
   expect(token).not.toContain(".");
   const statuses = await Promise.all(Array.from({ length: 20 }, () => ask(cli, token)));
