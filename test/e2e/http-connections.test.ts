@@ -4,6 +4,7 @@ import { describe, expect, it } from "vitest";
 import { proxyTo, startGateway } from "../support/gateway.ts";
 import { get, header, openRaw, request } from "../support/raw-http.ts";
 import { startScriptedUpstream } from "../support/scripted-upstream.ts";
+import { closed } from "../support/server-sockets.ts";
 import { type IncomingMessage, type ServerResponse, startUpstream } from "../support/upstream.ts";
 
 const OK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
@@ -81,7 +82,7 @@ describe("Keep-alive", () => {
       expect((await client.ask(get("/"))).status).toBe(200);
       const socket = upstream.sockets.at(-1)!;
       socket.end();
-      await once(socket, "close"); // the gateway has closed its side too
+      await closed(socket); // the gateway has closed its side too
     }
     expect(upstream.sockets).toHaveLength(3);
   });
@@ -93,7 +94,7 @@ describe("Keep-alive", () => {
     await using gateway = await startGateway(proxyTo(upstream.url, {}, {}, { keepAlive: "1h" }));
     await using client = await openRaw(gateway.port);
     await client.ask(get("/"));
-    await once(upstream.sockets[0]!, "close");
+    await closed(upstream.sockets[0]!);
   });
 
   it("of the upstream lasts as long as its `keepAlive`", async () => {
@@ -101,7 +102,7 @@ describe("Keep-alive", () => {
     await using gateway = await startGateway(proxyTo(upstream.url, {}, {}, { keepAlive: "100ms" }));
     await using client = await openRaw(gateway.port);
     await client.ask(get("/"));
-    await once(upstream.sockets[0]!, "close");
+    await closed(upstream.sockets[0]!);
     expect((await client.ask(get("/"))).status).toBe(200);
   });
 });
