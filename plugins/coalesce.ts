@@ -1,12 +1,13 @@
 /**
- * Sends one of any number of the same requests that come at the same time, on whichever thread, and gives its reply to all.
- * Keeps nothing.
+ * Sends one of any number of the same requests that come at the same time, on whichever thread, and with `store` at
+ * whichever gateway, and gives its reply to all. Keeps nothing.
  *
  * Stands below what decides who may pass (`auth`, `limit`) and above `retry`, `breaker` and what sends; not together
  * with `cache`, which does it too. It calls next for GET and HEAD on an exchange of its own, for everything else as it
  * came. Those who wait get the reply only if their credentials (Authorization, Cookie, consumer) are the same or a
  * shared cache might use it again, if their fields of Vary are the same, and never if it sets a cookie or says `no-store`;
- * Cache-Status says `collapsed`. Otherwise they are sent themselves. Failures of the upstream go to all who wait.
+ * Cache-Status says `collapsed`. Otherwise they are sent themselves. Failures of the upstream go to all who wait on the
+ * thread. Without its store each gateway sends one.
  */
 import { OptionBounds } from "../core/option-bounds.ts";
 import { ConfigError, type FromSchema, type JsonSchema, type Plugin, type Problem } from "../core/plugin.ts";
@@ -21,9 +22,15 @@ const schema = {
   properties: {
     key: keyOption,
     ...waitProperties,
+    store: {
+      type: "string",
+      "x-reference": "store",
+      description:
+        "Store in Redis by which gateways send one request together; without it each sends one. Replies that others wait for lie there for a moment.",
+    },
     maxBody: size(
       "1MB",
-      "Largest body that threads give each other; those who wait for a larger one are sent.",
+      "Largest body that threads and gateways give each other; those who wait for a larger one are sent.",
     ),
   },
   additionalProperties: false,
@@ -41,6 +48,7 @@ export const coalesce: Plugin<FromSchema<typeof schema>> = {
     };
     if (problems.length > 0) throw new ConfigError(problems);
     const maxBytes = parseSize(options.maxBody);
-    return openCoalescing({ keys: new Keys(options.key), patience, maxBytes }, host);
+    const { store } = options;
+    return openCoalescing({ keys: new Keys(options.key), patience, maxBytes, store }, host);
   },
 };

@@ -15,10 +15,12 @@ import { askedOf, EMPTY, passingHead } from "../head.ts";
 import type { Keys } from "../key.ts";
 import { PassingBodies } from "../passing-bodies.ts";
 import { type CacheRequest, readRequest } from "../request.ts";
+import type { Held } from "../neighbours.ts";
 import { fits, mayShare, openFor } from "../sharing.ts";
 import type { Asked } from "../storable.ts";
 import { credentialsOf, keyOf } from "./asking.ts";
 import { judgeAudience } from "./audience.ts";
+import type { Gateways } from "./gateways.ts";
 import { HandOver } from "./hand-over.ts";
 import type { KeptCoalescing } from "./kept.ts";
 
@@ -27,16 +29,31 @@ const MOST_WAITS = 3;
 /** Most memory of bodies that are on their way to other threads. */
 const MOST_BYTES = 32 * 1024 ** 2;
 
+/** The reply to a request that was sent elsewhere. */
+interface Found {
+  readonly entry: Entry;
+  readonly from: "thread" | "store";
+}
+
 export class Coalescing {
   readonly #next: Handler;
   readonly #keys: Keys;
   readonly #kept: KeptCoalescing;
+  readonly #gateways: Gateways | undefined;
   readonly #maxBytes: number;
   readonly #clock: Clock;
   readonly #passing = new PassingBodies(MOST_BYTES);
 
-  /** @param maxBytes of bodies that are given to other threads */
-  constructor(next: Handler, keys: Keys, kept: KeptCoalescing, maxBytes: number, clock: Clock) {
+  /** @param maxBytes of bodies that are given to other threads and gateways */
+  constructor(
+    next: Handler,
+    keys: Keys,
+    kept: KeptCoalescing,
+    gateways: Gateways | undefined,
+    maxBytes: number,
+    clock: Clock,
+  ) {
+    this.#gateways = gateways;
     this.#next = next;
     this.#keys = keys;
     this.#kept = kept;
@@ -110,7 +127,7 @@ export class Coalescing {
     void this.#fly(flight, x, request);
     try {
       const landing = await landed;
-      // What another thread gave was judged to be for this request.
+      // What others gave was judged to be for this request.
       return landing.kind === "entry" ? this.#share(x, landing)! : takeReply(x, flight, landing);
     } finally {
       learn(x, flight.x);
@@ -121,11 +138,9 @@ export class Coalescing {
     const asked = askedOf(x, request, this.#keys);
     const hasCredentials = credentialsOf(x) !== "";
     try {
-      const isFor = (entry: Entry): boolean => this.#isFor(flight, asked, entry, hasCredentials);
-      const { neighbours, flights } = this.#kept;
-      const finding = neighbours.find(flight.topic, asked.headers, flights.patience.waitMs, isFor);
+      const finding = this.#findElsewhere(flight, asked, hasCredentials);
       const found = finding && (await finding);
-      if (typeof found === "object" && isFor(found)) landFound(flight, found);
+      if (found !== undefined) landFound(flight, found);
       else if (flight.isUnwanted) flight.end();
       else await this.#send(flight, asked, hasCredentials);
     } catch (error) {
@@ -137,7 +152,36 @@ export class Coalescing {
     }
   }
 
-  /** Whether what another thread has is for a request, too. */
+  /** What other threads or gateways send already; undefined at once when there is nobody to ask. */
+  #findElsewhere(
+    flight: Flight,
+    asked: Asked,
+    hasCredentials: boolean,
+  ): Promise<Found | undefined> | undefined {
+    const { neighbours, flights } = this.#kept;
+    const { waitMs } = flights.patience;
+    const isFor = (entry: Entry): boolean => this.#isFor(flight, asked, entry, hasCredentials);
+    const theirs = neighbours.find(flight.topic, asked.headers, waitMs, isFor);
+    if (theirs === undefined && this.#gateways === undefined) return undefined;
+    return this.#await(flight, theirs, isFor, this.#clock.monotonic() + waitMs);
+  }
+
+  async #await(
+    flight: Flight,
+    theirs: Promise<Held> | undefined,
+    isFor: (entry: Entry) => boolean,
+    until: number,
+  ): Promise<Found | undefined> {
+    const held = await theirs;
+    if (typeof held === "object" && isFor(held)) return { entry: held, from: "thread" };
+    if (this.#gateways === undefined || flight.isUnwanted) return undefined;
+    const leftMs = Math.max(0, until - this.#clock.monotonic());
+    const { entry, turn } = await this.#gateways.claim(flight.topic, leftMs);
+    flight.turn = turn;
+    return entry !== undefined && isFor(entry) ? { entry, from: "store" } : undefined;
+  }
+
+  /** Whether what another thread or gateway has is for a request, too. */
   #isFor(flight: Flight, asked: Asked, entry: Entry, hasCredentials: boolean): boolean {
     const reply = { status: entry.status, headers: new HeaderList(entry.headers.slice()) };
     const audience = judgeAudience(asked, reply, entry, hasCredentials);
@@ -158,17 +202,17 @@ export class Coalescing {
       return flight.landOwn({ kind: "own", reply, sent: answer });
     }
     const head = passingHead(reply, asked, times, audience.vary);
-    const maxBytes = flight.goesOn ? this.#maxBytes : -1;
-    const handOver = new HandOver(flight, head, this.#kept.neighbours);
+    const maxBytes = flight.goesOn || flight.turn !== undefined ? this.#maxBytes : -1;
+    const handOver = new HandOver(flight, head, this.#kept.neighbours, this.#gateways);
     const fill = new Fill(reply.body ?? new BytesBody(EMPTY), maxBytes, handOver, this.#passing);
     flight.landStream({ kind: "stream", head, fill, reply, sent: answer });
   }
 }
 
-/** Another thread has sent the request. */
-function landFound(flight: Flight, entry: Entry): void {
+/** Somebody else has sent the request. */
+function landFound(flight: Flight, { entry, from }: Found): void {
   flight.onStored(entry);
-  const told = { why: "uri-miss", detail: "thread" } as const;
+  const told = { why: "uri-miss", detail: from } as const;
   flight.land({ kind: "entry", entry, sent: told, result: "collapsed" }, true);
   flight.end();
 }

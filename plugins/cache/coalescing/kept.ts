@@ -55,8 +55,9 @@ export class KeptCoalescing implements Holder {
     const flight = this.flights.find(topic);
     if (flight === undefined) return undefined;
     const { landing } = flight;
-    if (landing === undefined) flight.goesOn = true;
-    else if (landing.kind !== "stream" || !landing.fill.isKept) return undefined;
+    const isKept = landing === undefined || (landing.kind === "stream" && landing.fill.isKept);
+    if (!isKept) return undefined;
+    flight.goesOn = true;
     return flight.stored;
   }
 

@@ -1,9 +1,10 @@
 /** Opens the second level of a cache, and the purges that it shares with other gateways. */
-import { ConfigError, type Host, type KeyValueStore, StoreHealth } from "../../../core/plugin.ts";
+import { type Host, type KeyValueStore, StoreHealth } from "../../../core/plugin.ts";
 import type { Entry } from "../entry.ts";
 import type { Purges, StoreLevel, Turn } from "../level.ts";
 import { PurgeLog, type PurgeSink } from "./purge-log.ts";
 import { RedisLevel } from "./redis-level.ts";
+import { sharedStore } from "./shared-store.ts";
 import { scopeOf } from "./store-keys.ts";
 import { exposeStoreStats, StoreStats } from "./store-stats.ts";
 import { WriteBehind } from "./write-behind.ts";
@@ -50,11 +51,7 @@ class CacheAside extends RedisLevel {
 export function openStoreLevel(options: StoreLevelOptions, host: Host): OpenedStoreLevel {
   const { strategy, purges, compressAbove, variants } = options;
   const { route, stage, clock, log } = host;
-  const store = host.stores.get(options.store)!;
-  if (!store.runsScripts) {
-    const message = `\`${options.store}\` is in memory, as the cache itself: name a store in Redis, or none`;
-    throw new ConfigError([{ code: "CONFIG_VALUE", message, pointer: "/store" }]);
-  }
+  const store = sharedStore(options.store, host);
   const health = host.keep(`cache health ${options.store}`, () => new StoreHealth(options.store, WORDS));
   const stats = host.keep(`cache store ${route} ${stage}`, () => new StoreStats());
   const purgeLog = purgeLogs.get(store) ?? new PurgeLog(store, { clock, log });

@@ -36,7 +36,7 @@ describe("the second level of a cache", () => {
         problems: [
           {
             code: "CONFIG_VALUE",
-            message: "`main` is in memory, as the cache itself: name a store in Redis, or none",
+            message: "`main` is in memory, which gateways do not share: name a store in Redis, or none",
             pointer: "/store",
           },
         ],
