@@ -10,7 +10,7 @@ import { createTurns, LOCK_MS, untilNextLookMs } from "../store/lock-keeper.ts";
 import { type Listener, Notes } from "../store/notes.ts";
 import { HELD, YOURS } from "../store/scripts.ts";
 import { type Answer, StoreCaller } from "../store/store-caller.ts";
-import { DIGEST_LENGTH, digestOf } from "../store/store-keys.ts";
+import { DIGEST_LENGTH, digestOf, urlDigestOf } from "../store/store-keys.ts";
 import { StoreTurn, type Turns } from "../store/turns.ts";
 import { CLAIM, HAND_OVER, TAKE } from "./scripts.ts";
 
@@ -61,10 +61,9 @@ export class Gateways {
   /** Gives the right to send a request, or the reply to who has it. */
   async claim(topic: string, waitMs: number): Promise<Claim> {
     const until = this.#options.clock.monotonic() + waitMs;
-    const digest = digestOf(topic);
-    const listener = this.#notes.listen(digest);
+    const listener = this.#notes.listen(urlDigestOf(topic));
     try {
-      const claim = await this.#claim(topic, this.#options.scope + digest, listener, until);
+      const claim = await this.#claim(topic, this.#options.scope + digestOf(topic), listener, until);
       const { claims } = this.#options.counts;
       if (typeof claim === "string") claims[claim === "away" ? "skipped" : "error"]++;
       else claims[claim.turn !== undefined ? "turn" : claim.entry !== undefined ? "handed" : "none"]++;

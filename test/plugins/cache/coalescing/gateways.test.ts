@@ -97,7 +97,7 @@ describe("gateways that coalesce by a store", () => {
     await askedTimes(upstream, 3);
     const names = await keys();
     expect(names).toHaveLength(3);
-    for (const name of names) expect(name).toMatch(/^sluice:coalesce:test:stage:\{[\w-]{43}\}!$/);
+    for (const name of names) expect(name).toMatch(/^sluice:coalesce:test:stage:\{[\w-]{43}\}[\w-]{43}!$/);
     upstream.release();
     await Promise.all(all);
   });
