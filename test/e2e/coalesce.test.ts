@@ -29,14 +29,15 @@ beforeEach(async () => {
 });
 afterEach(() => using.disposeAsync());
 
-/** A gateway of two threads. */
-async function start(options: object, parts: object = {}): Promise<RunningCli> {
+const timely = { timeout: 20_000 };
+
+async function start(options: object, parts: object): Promise<RunningCli> {
   const folder = using.adopt(mkdtempSync(join(tmpdir(), "sluice-coalesce-")), (path) =>
     rmSync(path, { recursive: true }),
   );
   const file = join(folder, "gateway.json");
-  const pipeline = [{ plugin: "coalesce", key: { host: false }, wait: "20s", ...options }];
-  const around = { threads: 2, admin: { address: "127.0.0.1:0" }, log: { access: false }, ...parts };
+  const pipeline = [{ plugin: "coalesce", key: { host: false }, wait: "50s", ...options }];
+  const around = { admin: { address: "127.0.0.1:0" }, log: { access: false }, ...parts };
   writeFileSync(file, JSON.stringify(proxyTo(url, { pipeline }, around)));
   return using.use(await startCli(["-c", file, "--no-supervise"]));
 }
@@ -64,10 +65,10 @@ function ask(gateways: readonly RunningCli[], count: number, who?: string): Prom
 
 /** Waits until so many requests are under way. */
 const underWay = (gateways: readonly RunningCli[], count: number): Promise<void> =>
-  expect.poll(() => metric(gateways, "active_requests"), { timeout: 20_000 }).toBe(count);
+  expect.poll(() => metric(gateways, "active_requests"), timely).toBe(count);
 
 it("two threads send one request for each who asks", async () => {
-  const gateways = [await start({})];
+  const gateways = [await start({}, { threads: 2 })];
   const all = [...ask(gateways, 100, "a"), ...ask(gateways, 100, "b")];
   await underWay(gateways, 200);
   gate.resolve();
@@ -78,32 +79,40 @@ it("two threads send one request for each who asks", async () => {
 
 it("two gateways send one request for each who asks, and one goes on when the other is killed", async () => {
   const redis = using.use(await startRedis());
-  const stores = { shared: { type: "redis", url: redis.url } };
-  const gateways = [
-    await start({ store: "shared" }, { stores }),
-    await start({ store: "shared" }, { stores }),
-  ];
+  const parts = { stores: { shared: { type: "redis", url: redis.url, timeout: "5s" } }, threads: 1 };
+  const gateways = [await start({ store: "shared" }, parts), await start({ store: "shared" }, parts)];
+  gate.resolve();
+  for (const gateway of gateways) {
+    const hasTurn = async (): Promise<number> => {
+      await Promise.all(ask([gateway], 1));
+      return metric([gateway], 'coalesce_store_claims_total{.*result="turn".*}');
+    };
+    await expect.poll(hasTurn, timely).toBeGreaterThan(0); // once it has found the store
+  }
+  gate = Promise.withResolvers();
+  asked = [];
   const all = [...ask(gateways, 100, "a"), ...ask(gateways, 100, "b")];
   await underWay(gateways, 200);
-  await expect.poll(() => metric(gateways, "coalesce_store_waits_total")).toBe(2);
+  await expect.poll(() => metric(gateways, "coalesce_store_waits_total"), timely).toBe(2);
   gate.resolve();
   const texts = await Promise.all(all);
   expect(texts).toEqual([...Array(100).fill("for a"), ...Array(100).fill("for b")]);
   expect(asked.toSorted()).toEqual(["a", "b"]);
-  await expect.poll(() => redis.ask("keys", "*")).toBe("");
+  await expect.poll(() => redis.ask("keys", "*"), timely).toBe("");
 
   gate = Promise.withResolvers();
   const [one, other] = [[gateways[0]!], [gateways[1]!]];
   const lost = ask(one, 1)[0]!.catch(() => "lost");
-  await expect.poll(() => asked.length).toBe(3);
+  await expect.poll(() => asked.length, timely).toBe(3);
+  const waits = await metric(other, "coalesce_store_waits_total");
   const waiting = ask(other, 10);
   await underWay(other, 10);
-  await expect.poll(() => metric(other, "coalesce_store_waits_total")).toBeGreaterThan(0);
+  await expect.poll(() => metric(other, "coalesce_store_waits_total"), timely).toBeGreaterThan(waits);
   gateways[0]!.process.kill("SIGKILL");
   expect(await lost).toBe("lost");
   const began = performance.now();
-  await expect.poll(() => asked.length, { timeout: 10_000 }).toBe(4);
-  expect(performance.now() - began).toBeLessThan(5000); // far less than `wait`
+  await expect.poll(() => asked.length, timely).toBe(4);
+  expect(performance.now() - began).toBeLessThan(10_000); // far less than `wait`
   gate.resolve();
   expect(await Promise.all(waiting)).toEqual(Array(10).fill("for nobody"));
   expect(asked).toHaveLength(4);
