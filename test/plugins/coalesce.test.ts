@@ -76,6 +76,16 @@ describe("coalesce", () => {
     ["Authorization", { headers: { authorization: "a" } }, { headers: { authorization: "b" } }],
     ["Authorization and none", {}, { headers: { authorization: "b" } }],
     ["cookies", { headers: { cookie: "a=1" } }, { headers: { cookie: "a=2" } }],
+    [
+      "users, as a proxy says",
+      { headers: { "x-forwarded-user": "a" } },
+      { headers: { "x-forwarded-user": "b" } },
+    ],
+    [
+      "keys",
+      { headers: { "ocp-apim-subscription-key": "a" } },
+      { headers: { "ocp-apim-subscription-key": "b" } },
+    ],
     ["consumers", { by: "a" }, { by: "b" }],
     ["conditions", { headers: { "if-none-match": '"1"' } }, { headers: { "if-none-match": '"2"' } }],
     ["hosts that they are forwarded for", {}, { headers: { "x-forwarded-host": "evil.example" } }],
@@ -112,6 +122,27 @@ describe("coalesce", () => {
     const { all } = await coalesced({}, (n) => reply(200, { "cache-control": "private" }, `reply ${n}`));
     const headers = { authorization: "a" };
     expect(await all({ headers }, { headers })).toEqual(["reply 1", "reply 1"]);
+  });
+
+  it.each(["user-agent", "sec-fetch-user", "x-user"])(
+    "takes %s for no credential that nobody else has",
+    async (name) => {
+      const { all, asked } = await coalesced({}, (n) =>
+        reply(200, { "cache-control": "private" }, `reply ${n}`),
+      );
+      const headers = { [name]: "a" };
+      await all({ headers }, { headers });
+      expect(asked).toHaveLength(2);
+    },
+  );
+
+  it("takes requests of different browsers for the same", async () => {
+    const { all } = await coalesced({}, (n) => reply(200, {}, `reply ${n}`));
+    const asked = [
+      { headers: { "user-agent": "a", "sec-fetch-user": "?1" } },
+      { headers: { "user-agent": "b" } },
+    ];
+    expect(await all(...asked)).toEqual(["reply 1", "reply 1"]);
   });
 
   it("tells credentials apart no longer where a reply was for all, until one is not", async () => {

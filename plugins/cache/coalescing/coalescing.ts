@@ -18,7 +18,7 @@ import { type CacheRequest, readRequest } from "../request.ts";
 import type { Held } from "../neighbours.ts";
 import { fits, mayShare, openFor } from "../sharing.ts";
 import type { Asked } from "../storable.ts";
-import { credentialsOf, keyOf } from "./asking.ts";
+import { hasSecret, keyOf } from "./asking.ts";
 import { judgeAudience } from "./audience.ts";
 import type { Gateways } from "./gateways.ts";
 import { HandOver } from "./hand-over.ts";
@@ -136,7 +136,7 @@ export class Coalescing {
 
   async #fly(flight: Flight, x: Exchange, request: CacheRequest): Promise<void> {
     const asked = askedOf(x, request, this.#keys);
-    const hasCredentials = credentialsOf(x) !== "";
+    const hasCredentials = hasSecret(x);
     try {
       const finding = this.#findElsewhere(flight, asked, hasCredentials);
       const found = finding && (await finding);
