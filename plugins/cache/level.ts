@@ -51,13 +51,16 @@ export interface StoreLevel {
   change(key: string, url: string): Promise<void>;
 }
 
-/** Neither: whoever asked fetches it without a turn. It is not to be stored, or the wait was too long. */
+/** What there is, or the right to fetch it; or {@link NEITHER}. */
 export interface Claim {
   readonly entry: Entry | undefined;
   readonly turn: Turn | undefined;
   /** There is only what is for requests with other values, by Vary. */
   readonly hasOthers?: boolean;
 }
+
+/** Whoever asked fetches it without a turn. It is not to be stored, the wait was too long, or the store is away. */
+export const NEITHER: Claim = { entry: undefined, turn: undefined };
 
 /** The right to fetch something that other gateways wait for. Ends with the `put` of what was fetched, or: */
 export interface Turn {

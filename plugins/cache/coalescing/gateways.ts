@@ -4,17 +4,15 @@
  */
 import type { Clock, KeyValueStore, Log, StoreHealth } from "../../../core/plugin.ts";
 import type { Entry } from "../entry.ts";
-import type { Claim, Turn } from "../level.ts";
+import { type Claim, NEITHER, type Turn } from "../level.ts";
 import { decodeEntry, encodeEntry } from "../store/entry-codec.ts";
-import { createTurns, LOCK_MS, untilNextLookMs } from "../store/lock-keeper.ts";
-import { type Listener, Notes } from "../store/notes.ts";
+import { type Listener, Notes, untilNextLookMs } from "../store/notes.ts";
 import { HELD, YOURS } from "../store/scripts.ts";
-import { type Answer, StoreCaller } from "../store/store-caller.ts";
-import { DIGEST_LENGTH, digestOf, urlDigestOf } from "../store/store-keys.ts";
-import { StoreTurn, type Turns } from "../store/turns.ts";
+import { type Answer, type NoAnswer, StoreCaller } from "../store/store-caller.ts";
+import { DIGEST_LENGTH, digestOf, lockOf, urlDigestOf } from "../store/store-keys.ts";
+import { LOCK_MS, StoreTurn, Turns } from "../store/turns.ts";
 import { CLAIM, HAND_OVER, TAKE } from "./scripts.ts";
 
-const NEITHER: Claim = { entry: undefined, turn: undefined };
 /** Larger bodies are compressed. */
 const COMPRESS_ABOVE = 1024;
 
@@ -50,7 +48,7 @@ export class Gateways {
     this.#options = options;
     this.#caller = new StoreCaller(options);
     this.#notes = new Notes(options.store, options.scope);
-    this.#turns = createTurns(options.store, this.#caller);
+    this.#turns = new Turns(options.store, this.#caller);
   }
 
   close(): void {
@@ -94,14 +92,9 @@ export class Gateways {
     );
   }
 
-  async #claim(
-    topic: string,
-    name: string,
-    listener: Listener,
-    until: number,
-  ): Promise<Claim | Exclude<Answer<unknown>, object>> {
+  async #claim(topic: string, name: string, listener: Listener, until: number): Promise<Claim | NoAnswer> {
     const { store, counts } = this.#options;
-    const lock = `${name}!`;
+    const lock = lockOf(name);
     for (let waits = 0; ; waits++) {
       const turn = new StoreTurn(this.#turns, lock);
       const answer = await this.#caller.ask<unknown>(name, () =>

@@ -9,6 +9,15 @@ export interface Listener {
   close(): void;
 }
 
+/** Somebody who waits looks after such times, twice as long each, though nothing was told. */
+const LOOK_AFTER_MS = 50;
+const LOOK_AFTER_MOST_MS = 250;
+
+/** How long to wait for a note before the next look. @param looks how often that was done */
+export function untilNextLookMs(looks: number, leftMs: number, firstMs = LOOK_AFTER_MS): number {
+  return Math.min(firstMs * 2 ** looks, Math.max(firstMs, LOOK_AFTER_MOST_MS), leftMs);
+}
+
 export class Notes {
   readonly #store: KeyValueStore;
   readonly #channel: string;

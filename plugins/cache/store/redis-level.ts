@@ -3,17 +3,19 @@ import type { Clock, KeyValueStore, Log, ScriptArgument, StoreHealth } from "../
 import type { Entry } from "../entry.ts";
 import { isOfChanged } from "../invalidation.ts";
 import { firstLineOf, isOneOfMany } from "../key.ts";
-import type { Claim, FieldOf, Purges, StoreLevel, Turn } from "../level.ts";
+import { type Claim, type FieldOf, NEITHER, type Purges, type StoreLevel, type Turn } from "../level.ts";
 import { isFor } from "../vary.ts";
 import { decodeEntry, encodeEntry, HEAD_BYTES } from "./entry-codec.ts";
 import { lifetimeOf } from "./lifetime.ts";
 import { lookUpAll } from "./look-up.ts";
-import { Notes } from "./notes.ts";
+import { Notes, untilNextLookMs } from "./notes.ts";
 import type { PurgeLog } from "./purge-log.ts";
 import { CHANGE, CLAIM, DELETE, DROP, HELD, PUT, YOURS } from "./scripts.ts";
+import { type Answer, StoreCaller } from "./store-caller.ts";
 import {
   DIGEST_LENGTH,
   digestOf,
+  lockOf,
   markerOf,
   markOf,
   readMarker,
@@ -22,13 +24,10 @@ import {
   variantOf,
 } from "./store-keys.ts";
 import type { StoreStats } from "./store-stats.ts";
-import { StoreTurn, type Turns } from "./turns.ts";
-import { type Answer, StoreCaller } from "./store-caller.ts";
-import { createTurns, LOCK_MS, untilNextLookMs } from "./lock-keeper.ts";
+import { LOCK_MS, StoreTurn, Turns } from "./turns.ts";
 
 /** Bodies that may be on their way: what a store that has become slow holds in memory. */
 const MOST_BYTES_UNDER_WAY = 32 * 1024 ** 2;
-const NEITHER: Claim = { entry: undefined, turn: undefined };
 
 export interface RedisLevelOptions {
   /** What all keys begin with. */
@@ -71,7 +70,7 @@ export class RedisLevel implements StoreLevel {
     this.#options = options;
     this.#notes = new Notes(options.store, options.scope);
     this.#caller = new StoreCaller(options);
-    this.#turns = createTurns(options.store, this.#caller);
+    this.#turns = new Turns(options.store, this.#caller);
   }
 
   close(): void {
@@ -273,8 +272,4 @@ export class RedisLevel implements StoreLevel {
   #nameOf(key: string): string {
     return this.#options.scope + digestOf(key);
   }
-}
-
-function lockOf(place: string): string {
-  return `${place}!`;
 }

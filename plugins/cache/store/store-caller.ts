@@ -2,7 +2,9 @@
 import { type Clock, GatewayError, type Log, type StoreHealth } from "../../../core/plugin.ts";
 
 /** `refused` by a store that answers, but is full or has something else; `away` was not asked. */
-export type Answer<T> = { readonly value: T } | "away" | "refused" | "unavailable";
+export type NoAnswer = "away" | "refused" | "unavailable";
+
+export type Answer<T> = { readonly value: T } | NoAnswer;
 
 export class StoreCaller {
   readonly #health: StoreHealth;

@@ -26,6 +26,11 @@ export function digestOf(key: string): string {
   return urlDigestOf(key) + (first === key ? "" : hash("sha256", key.slice(first.length), "base64url"));
 }
 
+/** The lock of whoever fetches what lies, or is to lie, at a place. */
+export function lockOf(place: string): string {
+  return `${place}!`;
+}
+
 /** What says that something of the URL of a key was stored. */
 export function markOf(key: string): string {
   return `${urlDigestOf(key)}@`;
