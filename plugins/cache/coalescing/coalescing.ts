@@ -28,6 +28,7 @@ import type { KeptCoalescing } from "./kept.ts";
 const MOST_WAITS = 3;
 /** Most memory of bodies that are on their way to other threads. */
 const MOST_BYTES = 32 * 1024 ** 2;
+const EVENTS = /^text\/event-stream\b/i;
 
 /** The reply to a request that was sent elsewhere. */
 interface Found {
@@ -202,7 +203,11 @@ export class Coalescing {
       return flight.landOwn({ kind: "own", reply, sent: answer });
     }
     const head = passingHead(reply, asked, times, audience.vary);
-    const maxBytes = flight.goesOn || flight.turn !== undefined ? this.#maxBytes : -1;
+    const isAwaited = flight.goesOn || flight.turn !== undefined;
+    // Events have no end that others could wait for.
+    const isEndless = EVENTS.test(reply.headers.get("content-type") ?? "");
+    if (isEndless) flight.abandon();
+    const maxBytes = isAwaited && !isEndless ? this.#maxBytes : -1;
     const handOver = new HandOver(flight, head, this.#kept.neighbours, this.#gateways);
     const fill = new Fill(reply.body ?? new BytesBody(EMPTY), maxBytes, handOver, this.#passing);
     flight.landStream({ kind: "stream", head, fill, reply, sent: answer });

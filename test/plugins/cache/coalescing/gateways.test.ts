@@ -105,6 +105,7 @@ describe("gateways that coalesce by a store", () => {
   it.each([
     ["is for one only", () => reply(200, { "set-cookie": "a=1" }, "text")],
     ["is too large", () => reply(200, {}, "x".repeat(2000))],
+    ["has events as they happen", () => reply(200, { "content-type": "text/event-stream" }, "data: 1")],
   ])("send each their own at once where the reply %s", async (_what, answer) => {
     const upstream = new CoalescingUpstream();
     upstream.answer = answer;

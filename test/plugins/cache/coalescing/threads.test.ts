@@ -136,6 +136,17 @@ describe("threads that coalesce", () => {
     for (const got of await Promise.all(all)) expect(got).toMatch(/^200 x{2000} -$/);
   });
 
+  it("send each their own where the reply has events as they happen", async () => {
+    upstream.answer = (n) => reply(200, { "content-type": "text/event-stream" }, `data: ${n}`);
+    const [a, b] = await open(2);
+    const all = [a!.get().got, b!.get().got];
+    await heard();
+    upstream.release();
+    await askedTimes(2);
+    upstream.open();
+    expect(await Promise.all(all)).toEqual(["200 data: 1 -", "200 data: 2 -"]);
+  });
+
   it("fetch on for others when the client goes away whose request was sent", async () => {
     const [a, b] = await open(2);
     const first = a!.get();
