@@ -3,7 +3,7 @@ import { compilePathTest } from "../match.ts";
 import { parsePointer } from "../pointer.ts";
 import type { Condition, PathMatch, RouteConfig, StageConfig } from "./checked.ts";
 import type { Checking } from "./checking.ts";
-import { walkSchema } from "./walk-schema.ts";
+import { findReferences } from "./walk-schema.ts";
 
 interface OwnPath {
   readonly path: string;
@@ -40,19 +40,12 @@ export function checkOwnPaths(checking: Checking, routes: readonly RouteConfig[]
   }
 }
 
-function ownPathsOf(checking: Checking, { plugin: name, options, pointer, script }: StageConfig) {
+function ownPathsOf(
+  checking: Checking,
+  { plugin: name, options, pointer, script }: StageConfig,
+): [pointer: string, path: string][] {
   const plugin = script === undefined ? checking.catalogue.get(name) : undefined;
-  const paths: [pointer: string, path: string][] = [];
-  if (plugin === undefined) return paths;
-  walkSchema(
-    plugin.schema,
-    options,
-    (at, annotated, value) => {
-      if (annotated["x-reference"] === "own-path" && typeof value === "string") paths.push([at, value]);
-    },
-    pointer,
-  );
-  return paths;
+  return plugin === undefined ? [] : findReferences("own-path", plugin.schema, options, pointer);
 }
 
 function mayReach(match: RouteConfig["match"], when: Condition | undefined, path: string): boolean {

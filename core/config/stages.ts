@@ -9,7 +9,7 @@ import { SCRIPT_KEYS, STAGE_KEYS } from "./schema.ts";
 import { readGrants, readLimits, refuseScriptKeys } from "./script-keys.ts";
 import { SCRIPT } from "./scripts.ts";
 import { findNode } from "./tree.ts";
-import { walkSchema } from "./walk-schema.ts";
+import { findReferences } from "./walk-schema.ts";
 
 /** One item of a list of stages. */
 export type Item = StageItem | UseItem | BrokenItem;
@@ -236,18 +236,14 @@ function checkReferences(
   base: string,
   upstreams: Record<string, unknown>,
 ): void {
-  walkSchema(
-    schema,
-    options,
-    (pointer, annotated, value) => {
-      if (typeof value !== "string") return;
-      const { stores } = checking;
-      if (annotated["x-reference"] === "upstream") checkUpstreamName(checking, value, pointer, upstreams);
-      else if (annotated["x-reference"] === "store" && !Object.hasOwn(stores, value))
-        checking.reportUnknown("CONFIG_UNKNOWN_STORE", "store", value, pointer, Object.keys(stores));
-    },
-    base,
-  );
+  for (const [pointer, name] of findReferences("upstream", schema, options, base)) {
+    checkUpstreamName(checking, name, pointer, upstreams);
+  }
+  const { stores } = checking;
+  for (const [pointer, name] of findReferences("store", schema, options, base)) {
+    if (Object.hasOwn(stores, name)) continue;
+    checking.reportUnknown("CONFIG_UNKNOWN_STORE", "store", name, pointer, Object.keys(stores));
+  }
 }
 
 function checkUpstreamName(

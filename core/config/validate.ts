@@ -25,7 +25,7 @@ function createAjv(options: Options = {}): Ajv {
   });
   /** Says what a pattern stands for, for messages: "a path that starts with /". */
   created.addKeyword({ keyword: "x-expected", schemaType: "string" });
-  /** What a value names, which must be there. */
+  /** What a text stands for, which other parts of the configuration must have. */
   created.addKeyword({
     keyword: "x-reference",
     schemaType: "string",

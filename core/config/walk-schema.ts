@@ -39,6 +39,24 @@ function walk(
   }
 }
 
+/**
+ * The texts in a value that stand for something of a kind, by `x-reference`, with pointers to them.
+ * @param pointer to the value
+ */
+export function findReferences(
+  kind: "upstream" | "store" | "consumer" | "own-path",
+  schema: JsonSchema,
+  value: unknown,
+  pointer: string,
+): [pointer: string, text: string][] {
+  const found: [string, string][] = [];
+  const visit: Visit = (at, annotated, text) => {
+    if (annotated["x-reference"] === kind && typeof text === "string") found.push([at, text]);
+  };
+  walkSchema(schema, value, visit, pointer);
+  return found;
+}
+
 /** Schemas that apply, or may apply, to the same value. */
 function* branches(schema: JsonSchema, root: JsonSchema): Generator<Sub> {
   const { $ref } = schema;

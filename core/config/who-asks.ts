@@ -1,15 +1,15 @@
 /** Checks what stages say of consumers against who can have been found by the stages above them. */
-import type { Plugin } from "../plugin.ts";
+import type { JsonSchema, Plugin } from "../plugin.ts";
 import type { Condition } from "./checked.ts";
 import type { Checking } from "./checking.ts";
 import { conditionSchema } from "./condition-schema.ts";
 import type { StageItem } from "./stages.ts";
-import { walkSchema } from "./walk-schema.ts";
+import { findReferences } from "./walk-schema.ts";
 
 /** Who may be known at a place: nobody, consumers of the configuration, or others too. */
 type Known = "nobody" | "listed" | "anybody";
 
-/** A consumer's name where it is written, as all routes that go by there see it. */
+/** A name that no consumer of the configuration has, where it is written, as all routes that go by there see it. */
 interface Mention {
   readonly name: string;
   readonly pointer: string;
@@ -41,12 +41,12 @@ export class WhoAsks {
 
   /** Notes the consumers that a condition names. */
   seeCondition(condition: Condition, pointer: string, known: Known): void {
-    this.#see(pointer, known, () => this.#mentionsIn(WHEN, condition, pointer));
+    this.#see(WHEN, condition, pointer, known);
   }
 
   /** Notes the consumers that options name. */
   seeOptions(plugin: Plugin, options: object, pointer: string, known: Known): void {
-    this.#see(pointer, known, () => this.#mentionsIn(plugin.schema, options, pointer));
+    this.#see(plugin.schema, options, pointer, known);
   }
 
   /** Reports the consumers that no route can have where they are named. */
@@ -57,24 +57,15 @@ export class WhoAsks {
     }
   }
 
-  #see(pointer: string, known: Known, find: () => readonly Mention[]): void {
-    let mentions = this.#mentions.get(pointer);
-    if (mentions === undefined) this.#mentions.set(pointer, (mentions = find()));
+  #see(schema: JsonSchema, value: object, base: string, known: Known): void {
+    let mentions = this.#mentions.get(base);
+    if (mentions === undefined) {
+      mentions = findReferences("consumer", schema, value, base)
+        .filter(([, name]) => !this.#listed.has(name))
+        .map(([pointer, name]) => ({ name, pointer, isPossible: false }));
+      this.#mentions.set(base, mentions);
+    }
     if (known === "anybody") for (const mention of mentions) mention.isPossible = true;
-  }
-
-  #mentionsIn(schema: Plugin["schema"], value: object, base: string): readonly Mention[] {
-    const mentions: Mention[] = [];
-    walkSchema(
-      schema,
-      value,
-      (pointer, annotated, name) => {
-        if (annotated["x-reference"] !== "consumer" || typeof name !== "string") return;
-        if (!this.#listed.has(name)) mentions.push({ name, pointer, isPossible: false });
-      },
-      base,
-    );
-    return mentions;
   }
 }
 
