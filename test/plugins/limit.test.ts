@@ -198,8 +198,8 @@ describe("beside retry", () => {
 });
 
 describe("counts", () => {
-  const of = (route: string, host: FakeHost, stage = "limit"): FakeHost =>
-    named(stage, Object.assign(Object.create(host) as FakeHost, { route }));
+  const of = (route: string, { clock, shared, kept }: FakeHost, stage = "limit"): FakeHost =>
+    named(stage, Object.assign(new FakeHost(), { clock, shared, kept, route }));
 
   it("are each route's and each stage's own", async () => {
     const host = new FakeHost();

@@ -91,7 +91,8 @@ export class FakeHost implements Host {
   stores: Map<string, KeyValueStore> = new Map([["main", new MemoryStore(64 * 1024 ** 2, this.clock)]]);
   consumers = new Consumers([]);
   audit = new FakeAudit();
-  shared: SharedState = new SharedMemory(createSharedMemory(1, this.clock.monotonic(), this.clock.now()), 0);
+  /** Made when it is used: it is large, and few plugins do. */
+  #shared: SharedState | undefined;
   baseDir = process.cwd();
   /** Sums of counters, by name and labels. */
   readonly counts = new Map<string, number>();
@@ -112,6 +113,15 @@ export class FakeHost implements Host {
   readonly exposed = new Map<string, Exposed>();
   /** Sources of collected metrics, by name. */
   readonly sources = new Map<string, Set<() => Iterable<readonly [Labels, number]>>>();
+
+  get shared(): SharedState {
+    this.#shared ??= new SharedMemory(createSharedMemory(1, this.clock.monotonic(), this.clock.now()), 0);
+    return this.#shared;
+  }
+
+  set shared(shared: SharedState) {
+    this.#shared = shared;
+  }
 
   /** What `random()` gives, in turn; 0.5 when it is used up. */
   readonly randoms: number[] = [];
