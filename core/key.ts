@@ -35,9 +35,10 @@ export const keySchema = <const X extends string>(description: X) =>
   ({
     description,
     anyOf: [
-      { type: "string", enum: Object.keys(NAMED) as (keyof typeof NAMED)[] },
+      { type: "string", enum: Object.keys(NAMED) as (keyof typeof NAMED)[], "x-reference": "key" },
       {
         type: "string",
+        "x-reference": "key",
         pattern: "\\{.+\\}",
         "x-expected": "a name such as ip or consumer, or a template such as {request.header.x-tenant}",
       },
@@ -51,6 +52,11 @@ export const keySchema = <const X extends string>(description: X) =>
 
 /** A key as options have it. */
 export type KeyOption = FromSchema<ReturnType<typeof keySchema<string>>>;
+
+/** True for a key, as a text, that is had only where it is known who asks. */
+export function isOfConsumer(key: string): boolean {
+  return (Object.hasOwn(NAMED, key) ? NAMED[key as keyof typeof NAMED] : key).includes("{consumer.");
+}
 
 /**
  * Compiles a key.

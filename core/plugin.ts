@@ -58,7 +58,7 @@ export type Stage = (next: Handler) => Handler;
  * A JSON Schema (draft-07) of a plugin's options: `type: "object"`, `additionalProperties: false`, and a
  * `description` on every property. Secrets carry `writeOnly: true`. `x-reference` says what a text names, which must be
  * there: a `store`, an `upstream`, a `consumer`, or as `own-path` a path that the stage answers itself, which a route
- * with the stage must match.
+ * with the stage must match. A `key` may be made of the consumer, who must be known then as far as a stage says.
  */
 export interface JsonSchema {
   readonly type?: string | readonly string[];

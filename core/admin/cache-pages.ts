@@ -123,7 +123,11 @@ function readPurge(sent: unknown): PurgeRequest {
   };
   const [first, ...others] = Object.entries(named) as [PurgeRequest["kind"], string | true][];
   if (first === undefined || others.length > 0) {
-    throw new ConfigError("One of `tag`, `url`, `prefix`, `key` and `all` is needed", "", "CONFIG_VALUE");
+    throw new ConfigError(
+      "Exactly one of `tag`, `url`, `prefix`, `key` and `all` is needed",
+      "",
+      "CONFIG_VALUE",
+    );
   }
   return { kind: first[0], value: first[1] === true ? "" : first[1], soft };
 }

@@ -92,7 +92,6 @@ export class Checking {
    * @returns true when the value is valid
    */
   applySchema(schema: JsonSchema, value: object, base: string, alsoKnown: readonly string[] = []): boolean {
-    this.secrets.learn(schema, value, base);
     const validate = createValidator(schema);
     let errors = validate(value);
     for (let i = 0; i < 3 && errors.length > 0 && this.#convert(errors, value, base); i++) {
@@ -100,6 +99,7 @@ export class Checking {
     }
     // What is right is built beside what is wrong, to find more.
     if (errors.length > 0) fillDefaults(schema, value, schema, createBranchValidator);
+    this.secrets.learn(schema, value, base);
     const findings = explainErrors(errors, {
       root: schema,
       base,

@@ -1,8 +1,9 @@
 /** Checks what only stages that are scripts have: `limits` and `grants`. */
 import { parseDuration, parseSize } from "../units.ts";
 import { checkCidrs } from "./addresses.ts";
-import { asRecord, type Checking } from "./checking.ts";
+import { asList, asRecord, type Checking } from "./checking.ts";
 import type { FetchGrant, KvGrant, ScriptGrants, ScriptLimits } from "../script/script.ts";
+import { privateHosts } from "../script/host-fetch-guard.ts";
 import { SCRIPT_KEYS } from "./schema.ts";
 import {
   type FetchOptions,
@@ -60,6 +61,10 @@ function readFetch(checking: Checking, written: unknown, pointer: string): Fetch
   createValidator(fetchOptionsSchema)(options);
   const { hosts, privateAddresses, timeout, maxResponse, maxRequests } = options as FetchOptions;
   checkCidrs(checking, privateAddresses, `${pointer}/privateAddresses`);
+  for (const [i, address] of privateHosts(texts(hosts), texts(privateAddresses))) {
+    const message = `${address} is not a public address: it must be in \`privateAddresses\` too, as in { hosts: ["${hosts[i]}"], privateAddresses: ["${address}"] }`;
+    checking.report("CONFIG_VALUE", message, `${pointer}${Array.isArray(written) ? "" : "/hosts"}/${i}`);
+  }
   const bounds = new Bounds(checking, pointer);
   return {
     hosts,
@@ -69,6 +74,9 @@ function readFetch(checking: Checking, written: unknown, pointer: string): Fetch
     maxRequests,
   };
 }
+
+/** The schema has said where something is no text. */
+const texts = (list: unknown): string[] => asList(list).map(String);
 
 function readKv(checking: Checking, written: unknown, pointer: string, script: string): KvGrant {
   const { store = "main", namespace = script } = asRecord(written) as Partial<KvOptions>;

@@ -17,7 +17,7 @@ const HOST = {
   type: "string",
   pattern: "^(\\*\\.)?([A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?|\\[[0-9A-Fa-f:.]+\\])(:\\d{1,5})?$",
   maxLength: 260,
-  "x-expected": "a host such as api.example.com, *.example.com or 10.0.0.7:8080",
+  "x-expected": "a host such as api.example.com, *.example.com or api.example.com:8443",
 } as const;
 
 const hosts = {

@@ -29,7 +29,7 @@ function createAjv(options: Options = {}): Ajv {
   created.addKeyword({
     keyword: "x-reference",
     schemaType: "string",
-    metaSchema: { enum: ["upstream", "store", "consumer", "own-path"] },
+    metaSchema: { enum: ["upstream", "store", "consumer", "key", "own-path"] },
   });
   return created;
 }

@@ -44,7 +44,7 @@ function walk(
  * @param pointer to the value
  */
 export function findReferences(
-  kind: "upstream" | "store" | "consumer" | "own-path",
+  kind: "upstream" | "store" | "consumer" | "key" | "own-path",
   schema: JsonSchema,
   value: unknown,
   pointer: string,

@@ -1,4 +1,5 @@
 /** Checks what stages say of consumers against who can have been found by the stages above them. */
+import { isOfConsumer } from "../key.ts";
 import type { JsonSchema, Plugin } from "../plugin.ts";
 import type { Condition } from "./checked.ts";
 import type { Checking } from "./checking.ts";
@@ -73,6 +74,8 @@ export class WhoAsks {
 class RouteAsks {
   readonly #all: WhoAsks;
   readonly #checking: Checking;
+  /** Pointers to keys that are made of the consumer where nobody is known yet, and the plugins that have them. */
+  readonly #early: (readonly [pointer: string, plugin: string])[] = [];
   #known: Known;
 
   constructor(all: WhoAsks, checking: Checking, isWhole: boolean) {
@@ -90,7 +93,11 @@ class RouteAsks {
     if (plugin === undefined || stage.script !== undefined) return;
     const options = stage.options as never;
     this.#all.seeOptions(plugin, options, pointer, this.#known);
-    if (this.#known === "nobody") this.#reportNobody(plugin, options, pointer);
+    if (this.#known === "nobody") {
+      this.#reportNobody(plugin, options, pointer);
+      if (plugin.identifies === true) this.#reportEarly(plugin.name);
+      else this.#noteKeys(plugin, options, pointer);
+    }
     if (plugin.identifies !== true || this.#known === "anybody") return;
     this.#known = plugin.findsListedOnly?.(options) === true ? "listed" : "anybody";
   }
@@ -99,6 +106,20 @@ class RouteAsks {
     for (const pointer of plugin.needsConsumer?.(options) ?? []) {
       const message = `No stage above "${plugin.name}" says who asks, so this never holds; put one above it, such as \`auth\``;
       this.#checking.report("CONFIG_NOBODY_KNOWN", message, base + pointer);
+    }
+  }
+
+  #noteKeys({ name, schema }: Plugin, options: object, base: string): void {
+    for (const [pointer, key] of findReferences("key", schema, options, base)) {
+      if (isOfConsumer(key)) this.#early.push([pointer, name]);
+    }
+  }
+
+  /** A key that no request has is a mistake where a stage below would have said who asks. */
+  #reportEarly(below: string): void {
+    for (const [pointer, name] of this.#early) {
+      const message = `"${name}" stands above "${below}", where nobody is known yet, so no request has this key; put it below`;
+      this.#checking.report("CONFIG_NOBODY_KNOWN", message, pointer);
     }
   }
 }

@@ -58,7 +58,7 @@ export class FetchGuard {
   readonly #resolve: Resolve;
 
   constructor(
-    { hosts, privateAddresses }: FetchGrant,
+    { hosts, privateAddresses }: Pick<FetchGrant, "hosts" | "privateAddresses">,
     resolve: Resolve = (name, callback) => lookup(name, { all: true }, callback),
   ) {
     this.#hosts = hosts.map(parsePattern);
@@ -99,6 +99,20 @@ export class FetchGuard {
       else callback(null, first.address, first.family);
     });
   };
+}
+
+/** Those of granted hosts that are addresses, and may not be asked because they are not public: where in the list, and which. */
+export function privateHosts(
+  hosts: readonly string[],
+  privateAddresses: readonly string[],
+): [index: number, address: string][] {
+  const guard = new FetchGuard({ hosts, privateAddresses });
+  const found: [number, string][] = [];
+  for (const [i, host] of hosts.entries()) {
+    const address = bareHost(host.replace(/:\d+$/, ""));
+    if (isIP(address) !== 0 && !guard.allowsAddress(address)) found.push([i, address]);
+  }
+  return found;
 }
 
 /** The host without the brackets that URLs have around IPv6. */

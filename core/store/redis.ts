@@ -231,6 +231,7 @@ export class RedisStore implements KeyValueStore {
    */
   #reasonOf(error: Error & { lastNodeError?: Error }): string {
     const { message } = error.lastNodeError ?? (error.cause as Error | undefined) ?? error;
+    if (message.includes("enableOfflineQueue")) return "not connected";
     const [reason = ""] = message.split(", with args beginning with");
     return this.#secret === undefined ? reason : reason.replaceAll(this.#secret, "***");
   }

@@ -2,6 +2,8 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { parse } from "yaml";
 import { type DumpOptions, dump } from "../../../core/cli/dump.ts";
 import { loadConfigObject } from "../../../core/config/load.ts";
+import type { Plugin } from "../../../core/plugin.ts";
+import { cache } from "../../../plugins/cache.ts";
 import { ENV, fakeCatalogue } from "../config/fake-plugins.ts";
 import { TempFolder } from "../config/temp-folder.ts";
 
@@ -33,7 +35,10 @@ routes:
 });
 afterEach(() => folder.remove());
 
-async function run(options: Partial<DumpOptions>): Promise<{ status: number; text: string; errors: string }> {
+async function run(
+  options: Partial<DumpOptions>,
+  catalogue = fakeCatalogue,
+): Promise<{ status: number; text: string; errors: string }> {
   let text = "";
   let errors = "";
   const status = await dump(
@@ -45,7 +50,7 @@ async function run(options: Partial<DumpOptions>): Promise<{ status: number; tex
       write: (part) => void (text += part),
       writeError: (part) => void (errors += part),
     },
-    fakeCatalogue,
+    catalogue,
   );
   return { status, text, errors };
 }
@@ -103,6 +108,22 @@ describe("sluice dump --effective", () => {
     ]);
     expect(route!.upstream).toBeUndefined();
     expect(shown.pipelines.public.stages).toHaveLength(2);
+  });
+
+  it("does not take defaults for secrets because of their names", async () => {
+    folder.write(
+      "gateway.yaml",
+      `apiVersion: sluice/v1
+listeners: [{ address: 127.0.0.1:8080 }]
+upstreams: { users: { targets: [http://127.0.0.1:8081] } }
+routes: [{ name: home, match: { path: / }, pipeline: [{ plugin: cache }], upstream: users }]
+`,
+    );
+    const withCache = new Map([...fakeCatalogue, ["cache", cache as Plugin]]);
+    const shown = parse((await run({}, withCache)).text) as Shown;
+    expect(shown.routes[0]!.pipeline[0]).toMatchObject({
+      key: { host: true, query: "all", consumer: false },
+    });
   });
 
   it("can be loaded again", async () => {

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { FetchGuard } from "../../../core/script/host-fetch-guard.ts";
 
 const guard = (hosts: string[], privateAddresses: string[] = []): FetchGuard =>
-  new FetchGuard({ hosts, privateAddresses, timeoutMs: 1, maxResponseBytes: 1, maxRequests: 1 });
+  new FetchGuard({ hosts, privateAddresses });
 
 describe("hosts that are granted", () => {
   it.each([
@@ -95,8 +95,9 @@ describe("addresses", () => {
       { address: "8.8.8.8", family: 4 },
       { address: "::1", family: 6 },
     ];
-    const grant = { hosts: [], privateAddresses: [], timeoutMs: 1, maxResponseBytes: 1, maxRequests: 1 };
-    const own = new FetchGuard(grant, (_name, callback) => callback(null, answer));
+    const own = new FetchGuard({ hosts: [], privateAddresses: [] }, (_name, callback) =>
+      callback(null, answer),
+    );
     const heard: unknown[] = [];
     own.lookup("a.test", { all: true }, (...args) => heard.push(args));
     own.lookup("a.test", {}, (...args) => heard.push(args));
