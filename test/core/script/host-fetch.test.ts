@@ -326,7 +326,7 @@ describe("addresses that are not public", () => {
       const url = new URL(`${origin}:${upstream.port}/`);
       await using fetch = await openFunction(FETCH, { grants: grants([url.host], { privateAddresses: [] }) });
       await expect(fetch(`${origin}:${upstream.port}/`)).rejects.toThrow(
-        `fetch failed: ${url.hostname} is not at a public address: add it to grants.fetch.privateAddresses`,
+        `fetch failed: ${url.hostname} is not at a public address: add its address to grants.fetch.privateAddresses`,
       );
       expect(upstream.seen).toEqual([]);
     },

@@ -82,6 +82,7 @@ describe("a store in Redis", () => {
     for (const failure of await Promise.all(underWay))
       expect(failure).toMatchObject({ code: "STORE_UNAVAILABLE" });
     expect(performance.now() - began).toBeLessThan(TIMEOUT_MS);
+    expect(await failureOf(opened.store.get("n"))).toMatchObject({ cause: { message: "not connected" } });
     await server.start();
     await answered(opened.store);
     // Nothing is sent again.
