@@ -194,7 +194,9 @@ export function renderReply(status: number, raw: readonly string[], body: Buffer
 /** Says why in words that tell nothing of the network: no address, and nothing of what was sent. */
 function whyNot(error: unknown, { hostname }: URL): Error {
   if (error instanceof AddressRefused) {
-    return refused(`${hostname} is not at a public address: add its address to grants.fetch.privateAddresses`);
+    return refused(
+      `${hostname} is not at a public address: add its address to grants.fetch.privateAddresses`,
+    );
   }
   if (error instanceof BodyTooLarge) return refused(`the reply is larger than ${error.maxBytes} bytes`);
   const { code = "", message } = error as NodeJS.ErrnoException;
