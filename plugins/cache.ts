@@ -33,7 +33,7 @@ export const cache: Plugin<Options> = {
   schema,
   harmAboveAuth: () => "would give what is stored to those who may not have it",
   build(options, host) {
-    const { route, stage, clock, shared } = host;
+    const { route, stage, clock, log, shared } = host;
     const { threads } = shared;
     const rules = compileRules(options, threads);
     const { memory: bounds, patience } = rules;
@@ -51,10 +51,13 @@ export const cache: Plugin<Options> = {
     const around = { memory, purges, neighbours, purger, threads, waitMs, clock };
     const levels = new Levels({ ...around, store: store?.level });
     const notes = new ReplyNotes(rules, purger, counts);
-    const shown = store && { name: options.store!, stats: store.stats, lookUp: store.lookUp };
-    host.expose("caches", `${route}:${stage}`, new ExposedCache({ kept, host, rules, purger, store: shown }));
+    host.expose("caches", `${route}:${stage}`, new ExposedCache({ kept, host, rules, purger, store }));
     return (next) => {
-      const served = new CacheStage(next, rules, levels, flights, counts, memory.passing, notes, host);
+      const { passing } = memory;
+      const served = new CacheStage(
+        { next, rules, levels, flights, counts, clock, log, passing, notes },
+        random,
+      );
       warmBy((x) => served.handle(x), options.warm, kept, rules.keys, host);
       return (x) => served.handle(x);
     };

@@ -43,6 +43,18 @@ export interface Trip {
   readonly isRefresh: boolean;
 }
 
+export interface CarrierParts {
+  readonly next: Handler;
+  readonly rules: CacheRules;
+  readonly levels: Levels;
+  readonly flights: Flights;
+  readonly counts: CacheCounts;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly passing: PassingBodies;
+  readonly notes: ReplyNotes;
+}
+
 export class Carrier {
   readonly #next: Handler;
   readonly #rules: CacheRules;
@@ -54,17 +66,7 @@ export class Carrier {
   readonly #passing: PassingBodies;
   readonly #notes: ReplyNotes;
 
-  constructor(parts: {
-    next: Handler;
-    rules: CacheRules;
-    levels: Levels;
-    flights: Flights;
-    counts: CacheCounts;
-    clock: Clock;
-    log: Log;
-    passing: PassingBodies;
-    notes: ReplyNotes;
-  }) {
+  constructor(parts: CarrierParts) {
     this.#next = parts.next;
     this.#rules = parts.rules;
     this.#levels = parts.levels;
@@ -251,8 +253,8 @@ export class Carrier {
     beganAt: number,
     isShared: boolean,
   ): void {
-    const around = { levels: this.#levels, flights: this.#flights, counts: this.#counts, clock: this.#clock };
-    const delivery = new Delivery(flight, head, beganAt, maxBytes, around);
+    const parts = { levels: this.#levels, flights: this.#flights, counts: this.#counts, clock: this.#clock };
+    const delivery = new Delivery(flight, head, beganAt, maxBytes, parts);
     const fill = new Fill(reply.body ?? new BytesBody(EMPTY), maxBytes, delivery, this.#passing);
     const status = fill.isKept || maxBytes < 0 ? sent : { ...sent, stored: false, detail: "too-large" };
     flight.landStream({ kind: "stream", head, fill, reply, sent: status }, isShared);

@@ -9,7 +9,7 @@ import type { Flights } from "./flights.ts";
 import type { Levels } from "./levels.ts";
 import { joinPart } from "./parts.ts";
 
-export interface DeliveryAround {
+export interface DeliveryParts {
   readonly levels: Levels;
   readonly flights: Flights;
   readonly counts: CacheCounts;
@@ -22,20 +22,20 @@ export class Delivery implements FillListener {
   readonly #head: Entry;
   readonly #beganAt: number;
   readonly #maxBytes: number;
-  readonly #around: DeliveryAround;
+  readonly #parts: DeliveryParts;
 
-  constructor(flight: Flight, head: Entry, beganAt: number, maxBytes: number, around: DeliveryAround) {
+  constructor(flight: Flight, head: Entry, beganAt: number, maxBytes: number, parts: DeliveryParts) {
     this.#flight = flight;
     this.#head = head;
     this.#beganAt = beganAt;
     this.#maxBytes = maxBytes;
-    this.#around = around;
+    this.#parts = parts;
   }
 
   onFilled(body: Buffer): void {
     const flight = this.#flight;
     const head = this.#head;
-    const { levels, flights, counts, clock } = this.#around;
+    const { levels, flights, counts, clock } = this.#parts;
     flight.close();
     if (flights.isSpoiled(flight)) {
       counts.refuse(head.url, "invalidated");
@@ -54,7 +54,7 @@ export class Delivery implements FillListener {
   }
 
   onGivenUp(reason: GivenUp): void {
-    const { levels, flights, counts } = this.#around;
+    const { levels, flights, counts } = this.#parts;
     counts.refuse(this.#head.url, reason);
     levels.onNothing(this.#flight);
     this.#flight.abandon();

@@ -18,6 +18,7 @@ import type { KeptCache } from "./kept.ts";
 import { type Purger, toAddress } from "./purger.ts";
 import type { CacheRules } from "./rules.ts";
 import { ttlSeconds } from "./serve.ts";
+import type { OpenedStoreLevel } from "./store/open-store-level.ts";
 import type { StoreStats } from "./store/store-stats.ts";
 import { ABSENT } from "./vary.ts";
 
@@ -30,13 +31,7 @@ export interface ExposedParts {
   readonly kept: KeptCache;
   readonly purger: Purger;
   /** Of the store, if there is one. */
-  readonly store:
-    | {
-        readonly name: string;
-        readonly stats: StoreStats;
-        lookUp(key: string): Promise<Entry[] | undefined>;
-      }
-    | undefined;
+  readonly store: Pick<OpenedStoreLevel, "name" | "stats" | "lookUp"> | undefined;
 }
 
 function readStore(name: string, { lookups, writes, bytes }: StoreStats): StoreReading {

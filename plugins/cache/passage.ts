@@ -5,13 +5,13 @@ import type { CacheCounts } from "./counts.ts";
 import type { Flights } from "./flights.ts";
 import { addressOf, urlOf } from "./head.ts";
 import { invalidatedUrls } from "./invalidation.ts";
-import type { Keys } from "./key.ts";
 import type { Levels } from "./levels.ts";
 import type { ReplyNotes } from "./reply-notes.ts";
+import type { CacheRules } from "./rules.ts";
 
-export interface PassageAround {
+export interface PassageParts {
   readonly next: Handler;
-  readonly keys: Keys;
+  readonly rules: CacheRules;
   readonly levels: Levels;
   readonly flights: Flights;
   readonly counts: CacheCounts;
@@ -19,15 +19,15 @@ export interface PassageAround {
 }
 
 export class Passage {
-  readonly #around: PassageAround;
+  readonly #parts: PassageParts;
 
-  constructor(around: PassageAround) {
-    this.#around = around;
+  constructor(parts: PassageParts) {
+    this.#parts = parts;
   }
 
   /** The cache has nothing to do with it. */
   async pass(x: Exchange, why: Forwarded, detail?: string): Promise<Reply> {
-    this.#around.counts.requests.bypass++;
+    this.#parts.counts.requests.bypass++;
     const reply = await this.send(x);
     addStatus(reply.headers, sent({ why, detail }));
     return reply;
@@ -35,7 +35,7 @@ export class Passage {
 
   /** Sends what brings nothing that is stored. What the reply tells the cache alone is done and taken away. */
   async send(x: Exchange): Promise<Reply> {
-    const { next, notes } = this.#around;
+    const { next, notes } = this.#parts;
     const reply = await next(x);
     notes.takeTags(reply.headers);
     const purging = notes.obey(x, reply.headers);
@@ -45,7 +45,8 @@ export class Passage {
 
   /** What is stored is not right any more once the upstream has agreed to the change (RFC 9111 section 4.4). */
   async change(x: Exchange): Promise<Reply> {
-    const { keys, counts } = this.#around;
+    const { rules, counts } = this.#parts;
+    const { keys } = rules;
     const key = keys.ofTarget(x, x.path, x.search);
     const address = addressOf(x, keys);
     const url = urlOf(x);
@@ -67,7 +68,7 @@ export class Passage {
   }
 
   #invalidate(key: string, address: string): void {
-    const { levels, flights } = this.#around;
+    const { levels, flights } = this.#parts;
     levels.change(key, address);
     flights.spoil(key);
     flights.spoil(address);

@@ -1,17 +1,9 @@
 /** What a cache does with requests: answers from what is stored, sends the others on, and keeps what comes back. */
 import { createHash } from "node:crypto";
 import { discard } from "../../core/discard.ts";
-import {
-  type Clock,
-  type Exchange,
-  GatewayError,
-  type Handler,
-  HeaderList,
-  type Host,
-  Reply,
-} from "../../core/plugin.ts";
+import { type Clock, type Exchange, GatewayError, HeaderList, Reply } from "../../core/plugin.ts";
 import { addStatus, hit, sent } from "./cache-status.ts";
-import { Carrier } from "./carrier.ts";
+import { Carrier, type CarrierParts } from "./carrier.ts";
 import { isNotModified, notModifiedHeaders } from "./conditional.ts";
 import type { CacheCounts } from "./counts.ts";
 import type { Entry } from "./entry.ts";
@@ -24,7 +16,6 @@ import type { FieldOf, MemoryLevel } from "./level.ts";
 import type { Levels } from "./levels.ts";
 import { Passage } from "./passage.ts";
 import { LEAST_LENT_BYTES, type PassingBodies } from "./passing-bodies.ts";
-import type { ReplyNotes } from "./reply-notes.ts";
 import { type CacheRequest, readRequest, SILENT, withoutDirectives } from "./request.ts";
 import { isDueEarly, judgeReuse } from "./reuse.ts";
 import { RecentHits } from "./recent-hits.ts";
@@ -66,29 +57,18 @@ export class CacheStage {
   #headers: HeaderList = new HeaderList();
   readonly #fieldOf: FieldOf = (name) => normalizedField(this.#headers, name);
 
-  constructor(
-    next: Handler,
-    rules: CacheRules,
-    levels: Levels,
-    flights: Flights,
-    counts: CacheCounts,
-    passing: PassingBodies,
-    notes: ReplyNotes,
-    host: Pick<Host, "clock" | "log" | "random">,
-  ) {
-    const { clock, log } = host;
-    this.#rules = rules;
-    this.#levels = levels;
-    this.#memory = levels.memory;
-    this.#counts = counts;
-    this.#clock = clock;
-    this.#random = () => host.random();
-    this.#flights = flights;
-    const passage = new Passage({ next, keys: rules.keys, levels, flights, counts, notes });
-    this.#passage = passage;
-    this.#headRequests = new HeadRequests({ passage, rules, levels, counts, clock });
-    this.#carrier = new Carrier({ next, rules, levels, flights, counts, clock, log, passing, notes });
-    this.#passing = passing;
+  constructor(parts: CarrierParts, random: () => number) {
+    this.#rules = parts.rules;
+    this.#levels = parts.levels;
+    this.#memory = parts.levels.memory;
+    this.#counts = parts.counts;
+    this.#clock = parts.clock;
+    this.#random = random;
+    this.#flights = parts.flights;
+    this.#passage = new Passage(parts);
+    this.#headRequests = new HeadRequests({ ...parts, passage: this.#passage });
+    this.#carrier = new Carrier(parts);
+    this.#passing = parts.passing;
   }
 
   handle(x: Exchange): Reply | Promise<Reply> {

@@ -23,6 +23,7 @@ export interface StoreLevelOptions {
 }
 
 export interface OpenedStoreLevel {
+  readonly name: string;
   readonly level: StoreLevel;
   /** Takes purges for all gateways. */
   readonly purgeLog: PurgeLog;
@@ -49,10 +50,10 @@ class CacheAside extends RedisLevel {
 
 /** @throws ConfigError when the store is in memory: there the first level is */
 export function openStoreLevel(options: StoreLevelOptions, host: Host): OpenedStoreLevel {
-  const { strategy, purges, compressAbove, variants } = options;
+  const { store: name, strategy, purges, compressAbove, variants } = options;
   const { route, stage, clock, log } = host;
-  const store = sharedStore(options.store, host);
-  const health = host.keep(`cache health ${options.store}`, () => new StoreHealth(options.store, WORDS));
+  const store = sharedStore(name, host);
+  const health = host.keep(`cache health ${name}`, () => new StoreHealth(name, WORDS));
   const stats = host.keep(`cache store ${route} ${stage}`, () => new StoreStats());
   const purgeLog = purgeLogs.get(store) ?? new PurgeLog(store, { clock, log });
   purgeLogs.set(store, purgeLog);
@@ -65,13 +66,9 @@ export function openStoreLevel(options: StoreLevelOptions, host: Host): OpenedSt
     variants,
   });
   host.onClose(() => redis.close());
-  const lookUp = (key: string): Promise<Entry[] | undefined> => redis.lookUp(key);
-  if (strategy !== "write-behind") {
-    exposeStoreStats(stats, () => 0, host);
-    return { level: redis, purgeLog, stats, lookUp };
-  }
-  const level = new WriteBehind({ level: redis, stats, clock, log });
-  host.onClose(() => level.close());
-  exposeStoreStats(stats, () => level.waiting, host);
-  return { level, purgeLog, stats, lookUp };
+  const behind =
+    strategy === "write-behind" ? new WriteBehind({ level: redis, stats, clock, log }) : undefined;
+  if (behind !== undefined) host.onClose(() => behind.close());
+  exposeStoreStats(stats, () => behind?.waiting ?? 0, host);
+  return { name, level: behind ?? redis, purgeLog, stats, lookUp: (key) => redis.lookUp(key) };
 }
