@@ -130,6 +130,8 @@ describe("gateways that coalesce by a store", () => {
     const [lock = ""] = await keys();
     await redis.server.ask("del", lock);
     await askedTimes(upstream, 2);
+    // The other one waits for it by now.
+    await expect.poll(() => redis.server.ask("get", lock)).toMatch(/\+$/);
     upstream.answer = () => reply(200, {}, "again");
     const [second, third] = [collected(b!, "claims")[0]!, collected(c!, "claims")[0]!];
     expect(second + third).toBe(1);
