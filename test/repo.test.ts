@@ -443,6 +443,15 @@ describe("docs", () => {
     expect(broken).toEqual([]);
   });
 
+  it("list the commands of Redis that scripts for it use", () => {
+    const used = SOURCES.flatMap((file) =>
+      [...read(file).matchAll(/redis\.p?call\('([A-Z]+)'/g)].map(([, command]) => command!),
+    );
+    const listed = /The user needs[\s\S]*?\n\n/.exec(read("docs/stores.md"))![0];
+    expect(new Set(used).size).toBeGreaterThan(20);
+    expect([...new Set(used)].filter((command) => !listed.includes(`\`${command}\``))).toEqual([]);
+  });
+
   it("have YAML that can be read", () => {
     const broken = list("docs/**/*.md", "README.md").flatMap((page) =>
       [...read(page).matchAll(/^```yaml\n([\s\S]*?)^```/gm)].flatMap(([, text]) => {
