@@ -1,5 +1,5 @@
 /** Threads and gateways that coalesce the same requests, above an upstream that answers when a test says so. */
-import type { Exchange, Reply } from "../../core/plugin.ts";
+import type { ChannelListener, Exchange, Reply, ThreadChannel } from "../../core/plugin.ts";
 import { createSharedMemory, SharedMemory } from "../../core/threads/shared-memory.ts";
 import { coalesce } from "../../plugins/coalesce.ts";
 import { bodyText, buildStage, exchange, FakeClock, FakeHost, reply, type RequestInit } from "./harness.ts";
@@ -15,6 +15,7 @@ export interface Asking {
 
 export interface CoalescingThread {
   readonly host: FakeHost;
+  readonly ear: Ear;
   get(request?: RequestInit, consumer?: string): Asking;
 }
 
@@ -42,6 +43,37 @@ export class CoalescingUpstream {
   }
 }
 
+/** Hears other threads after what they have told each other before. */
+class Ear implements ChannelListener {
+  readonly channel: ThreadChannel;
+  #left = 0;
+  #heard = Promise.withResolvers<void>();
+
+  constructor(host: FakeHost) {
+    this.channel = host.shared.openChannel("of a test", this);
+  }
+
+  /** Resolves once so many have spoken. */
+  listen(to: number): Promise<void> {
+    this.#left = to;
+    this.#heard = Promise.withResolvers();
+    return this.#heard.promise;
+  }
+
+  onMessage(): void {
+    if (--this.#left === 0) this.#heard.resolve();
+  }
+}
+
+/** Waits until the threads of a gateway have heard all that they have told each other, and answered what they can. */
+export async function allHeard(threads: readonly CoalescingThread[]): Promise<void> {
+  for (let round = 0; round < 2; round++) {
+    const all = threads.map(({ ear }) => ear.listen(threads.length - 1));
+    for (const { ear } of threads) ear.channel.post("heard?");
+    await Promise.all(all);
+  }
+}
+
 /** The threads of a gateway. @param prepare what else their hosts have */
 export function openThreads(
   using: AsyncDisposableStack,
@@ -55,13 +87,16 @@ export function openThreads(
   const opening = Array.from({ length: threads }, async (_, thread) => {
     const host = Object.assign(new FakeHost(), { clock, shared: new SharedMemory(memory, thread) });
     prepare(host);
+    const ear = new Ear(host);
     using.defer(async () => {
+      ear.channel.close();
       for (const close of host.closers.toReversed()) await close();
       for (const kept of host.kept.values()) (kept as { close?: () => void }).close?.();
     });
     const handler = await buildStage(coalesce, options, upstream.handle, host);
     return {
       host,
+      ear,
       get(request: RequestInit = {}, consumer?: string) {
         const x = exchange(request);
         if (consumer !== undefined) x.consumer = { name: consumer, roles: [] };

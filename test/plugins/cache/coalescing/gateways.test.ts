@@ -1,5 +1,10 @@
 import { describe, expect, it } from "vitest";
-import { type CoalescingThread, CoalescingUpstream, openThreads } from "../../../support/coalescing.ts";
+import {
+  allHeard,
+  type CoalescingThread,
+  CoalescingUpstream,
+  openThreads,
+} from "../../../support/coalescing.ts";
 import { reply } from "../../../support/harness.ts";
 import { freePort } from "../../../support/ports.ts";
 import { openStore, redisAt } from "../../../support/stores.ts";
@@ -83,7 +88,7 @@ describe("gateways that coalesce by a store", () => {
     await askedTimes(upstream, 1);
     for (const thread of threads.slice(1)) all.push(thread.get().got);
     await waits(threads[2]!);
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await Promise.all([allHeard(threads.slice(0, 2)), allHeard(threads.slice(2))]);
     upstream.release();
     const byThread = THEIRS.replace("store", "thread");
     expect(await Promise.all(all)).toEqual([OWN, byThread, THEIRS, byThread]);

@@ -2,7 +2,12 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { BytesBody, QueuedBody } from "../../../../core/body.ts";
 import { GatewayError, HeaderList, Reply } from "../../../../core/plugin.ts";
 import type { KeptCoalescing } from "../../../../plugins/cache/coalescing/kept.ts";
-import { type CoalescingThread, CoalescingUpstream, openThreads } from "../../../support/coalescing.ts";
+import {
+  allHeard,
+  type CoalescingThread,
+  CoalescingUpstream,
+  openThreads,
+} from "../../../support/coalescing.ts";
 import { reply } from "../../../support/harness.ts";
 
 let using: AsyncDisposableStack;
@@ -13,14 +18,15 @@ beforeEach(() => {
 });
 afterEach(() => using.disposeAsync());
 
-const open = (threads: number, options: Record<string, unknown> = {}): Promise<CoalescingThread[]> =>
-  openThreads(using, upstream, threads, options);
+let opened: CoalescingThread[];
+const open = async (threads: number, options: Record<string, unknown> = {}): Promise<CoalescingThread[]> =>
+  (opened = await openThreads(using, upstream, threads, options));
+
+/** Waits until they have heard of each other what there is to hear. */
+const heard = (): Promise<void> => allHeard(opened);
 
 /** Waits until so many requests have come to the upstream. */
 const askedTimes = (times: number): Promise<void> => expect.poll(() => upstream.asked.length).toBe(times);
-
-/** Waits until threads have heard of each other what there is to hear. */
-const heard = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 50));
 
 const OWN = "200 reply 1 -";
 const THEIRS = "200 reply 1 sluice; fwd=uri-miss; collapsed; detail=thread";
