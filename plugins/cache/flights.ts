@@ -32,18 +32,13 @@ export class Flights {
   readonly #spoiled = new Map<string, number>();
   #spoiledFloor = 0;
   readonly #clock: Clock;
-
   readonly #purges: Pick<Purges, "revision">;
 
   /** @param purges what was sent before one of them became known is not for those who ask after it */
   constructor(patience: Patience, clock: Clock, purges: Pick<Purges, "revision"> = NO_PURGES) {
-    this.#purges = purges;
     this.patience = patience;
     this.#clock = clock;
-  }
-
-  get size(): number {
-    return this.#byTopic.size;
+    this.#purges = purges;
   }
 
   /** One that others may join. */

@@ -17,7 +17,7 @@ const MOST_ASKED = 3;
 
 /** What this thread has. */
 export interface Holder {
-  /** The fresh entry for a request with these headers: at hand, or when what is under way has come. */
+  /** The entry for a request with these headers, at hand or when what is under way has come; stale, if there is no other. */
   lookUp(key: string, headers: HeaderList): Held | Promise<Entry | undefined>;
   /** Takes an entry in the place of its like: the same, with its body where all threads see it. */
   replace(entry: Entry, same: Entry): void;
@@ -77,12 +77,7 @@ export class Neighbours implements ChannelListener {
    * @param waitMs longest that what others are fetching is waited for
    * @returns the best there is; undefined at once when there is nobody to ask
    */
-  find(
-    key: string,
-    headers: HeaderList,
-    waitMs: number,
-    isEnough: IsEnough = always,
-  ): Promise<Held> | undefined {
+  find(key: string, headers: HeaderList, waitMs: number, isEnough: IsEnough): Promise<Held> | undefined {
     if (this.#shared.threads === 1) return undefined;
     const holder = this.#write(key, 0);
     if (holder === this.#shared.thread) return undefined;
@@ -224,8 +219,6 @@ export class Neighbours implements ChannelListener {
     return this.#shared.directory.locate(`${this.#topic} ${key}`, WRITTEN_MS, this.#clock.monotonic());
   }
 }
-
-const always = (): boolean => true;
 
 /** The newest is the best; any is better than what is for other requests, and that tells more than nothing. */
 function rank(held: Held): number {

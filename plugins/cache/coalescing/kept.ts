@@ -61,6 +61,7 @@ export class KeptCoalescing implements Holder {
     return flight.stored;
   }
 
+  /** Nothing is kept: there is nothing to replace, or to drop. */
   replace(): void {}
 
   drop(): void {}

@@ -62,8 +62,9 @@ end
 `;
 
 /**
- * KEYS: the key, the lock of the turn, the mark of its URL if it is not the only key of that. ARGV: the value, its milliseconds, the marker, the variant, the most variants, the
- * token or nothing, the length of a digest.
+ * Stores an entry, and ends the turn that brought it.
+ * KEYS: the key, the lock of the turn, the mark of its URL if it is not the only key of that. ARGV: the value, its
+ * milliseconds, the marker, the variant, the most variants, the token or nothing, the length of a digest.
  */
 export const PUT = createStoreScript(`${VARIANTS}${END_LOCK}
 local key, ms, marker, variant = KEYS[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]

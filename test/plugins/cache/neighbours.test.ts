@@ -8,6 +8,7 @@ import { FakeClock } from "../../support/harness.ts";
 
 const NO_HEADERS = new HeaderList();
 const WAIT_MS = 1000;
+const always = (): boolean => true;
 
 const entry = (text: string): Entry => entryOf({ key: "k", body: Buffer.from(text) });
 const textOf = (held: Held): string => (held as Entry).body.toString();
@@ -45,15 +46,15 @@ function openThreads(threads: number) {
 describe("the other threads", () => {
   it("are not asked for what nobody has: the first who needs it is written down", () => {
     const [a] = openThreads(2);
-    expect(a!.neighbours.find("k", NO_HEADERS, WAIT_MS)).toBeUndefined();
-    expect(a!.neighbours.find("k", NO_HEADERS, WAIT_MS)).toBeUndefined();
+    expect(a!.neighbours.find("k", NO_HEADERS, WAIT_MS, always)).toBeUndefined();
+    expect(a!.neighbours.find("k", NO_HEADERS, WAIT_MS, always)).toBeUndefined();
   });
 
   it("give what they have, with the request's headers to choose by", async () => {
     const [a, b] = openThreads(2);
-    a!.neighbours.find("k", NO_HEADERS, WAIT_MS);
+    a!.neighbours.find("k", NO_HEADERS, WAIT_MS, always);
     a!.has.set("k", entry("hello"));
-    const found = await b!.neighbours.find("k", new HeaderList(["accept", "text/html"]), WAIT_MS);
+    const found = await b!.neighbours.find("k", new HeaderList(["accept", "text/html"]), WAIT_MS, always);
     expect(a!.asked).toEqual(["k text/html"]);
     expect(found).toEqual(entry("hello"));
     expect((found as Entry).body).toBeInstanceOf(Buffer);
@@ -61,9 +62,9 @@ describe("the other threads", () => {
 
   it("have the bytes of a body in common afterwards", async () => {
     const [a, b] = openThreads(2);
-    a!.neighbours.find("k", NO_HEADERS, WAIT_MS);
+    a!.neighbours.find("k", NO_HEADERS, WAIT_MS, always);
     a!.has.set("k", entry("hello"));
-    const found = await b!.neighbours.find("k", NO_HEADERS, WAIT_MS);
+    const found = await b!.neighbours.find("k", NO_HEADERS, WAIT_MS, always);
     const kept = a!.has.get("k") as Entry;
     kept.body[0] = "j".charCodeAt(0);
     expect(textOf(found)).toBe("jello");
@@ -72,13 +73,13 @@ describe("the other threads", () => {
   it("are waited for while they fetch", async () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
     const [a, b] = openThreads(2);
-    a!.neighbours.find("k", NO_HEADERS, WAIT_MS);
+    a!.neighbours.find("k", NO_HEADERS, WAIT_MS, always);
     const { promise, resolve } = Promise.withResolvers<Entry>();
     a!.has.set("k", promise);
-    const found = b!.neighbours.find("k", NO_HEADERS, WAIT_MS);
-    a!.neighbours.find("other", NO_HEADERS, WAIT_MS);
+    const found = b!.neighbours.find("k", NO_HEADERS, WAIT_MS, always);
+    a!.neighbours.find("other", NO_HEADERS, WAIT_MS, always);
     a!.has.set("other", entry("at hand"));
-    await b!.neighbours.find("other", NO_HEADERS, WAIT_MS); // what came before has been heard, too
+    await b!.neighbours.find("other", NO_HEADERS, WAIT_MS, always); // what came before has been heard, too
     vi.advanceTimersByTime(900); // longer than silence, shorter than the wait
     resolve(entry("late"));
     expect(textOf(await found)).toBe("late");
@@ -86,16 +87,16 @@ describe("the other threads", () => {
 
   it("are not waited for longer than allowed", async () => {
     const [a, b] = openThreads(2);
-    a!.neighbours.find("k", NO_HEADERS, WAIT_MS);
+    a!.neighbours.find("k", NO_HEADERS, WAIT_MS, always);
     a!.has.set("k", new Promise(() => {}));
-    expect(await b!.neighbours.find("k", NO_HEADERS, 1)).toBeUndefined();
+    expect(await b!.neighbours.find("k", NO_HEADERS, 1, always)).toBeUndefined();
   });
 
   it("that end while they fetch are not waited for", async () => {
     const [a, b, c] = openThreads(3);
-    a!.neighbours.find("k", NO_HEADERS, WAIT_MS);
+    a!.neighbours.find("k", NO_HEADERS, WAIT_MS, always);
     a!.has.set("k", new Promise(() => {}));
-    const found = [b!, c!].map(({ neighbours }) => neighbours.find("k", NO_HEADERS, 60_000));
+    const found = [b!, c!].map(({ neighbours }) => neighbours.find("k", NO_HEADERS, 60_000, always));
     await expect.poll(() => a!.asked).toHaveLength(2);
     a!.neighbours.close();
     a!.end();
@@ -108,58 +109,58 @@ describe("the other threads", () => {
 
   it("drop what one of them says is out of date, and nobody is written down for it", async () => {
     const [a, b] = openThreads(2);
-    a!.neighbours.find("k", NO_HEADERS, WAIT_MS);
-    a!.neighbours.find("other", NO_HEADERS, WAIT_MS);
+    a!.neighbours.find("k", NO_HEADERS, WAIT_MS, always);
+    a!.neighbours.find("other", NO_HEADERS, WAIT_MS, always);
     a!.has.set("k", entry("old"));
     b!.neighbours.drop("k");
-    expect(b!.neighbours.find("k", NO_HEADERS, WAIT_MS)).toBeUndefined();
-    await b!.neighbours.find("other", NO_HEADERS, WAIT_MS); // what came before has been heard, too
+    expect(b!.neighbours.find("k", NO_HEADERS, WAIT_MS, always)).toBeUndefined();
+    await b!.neighbours.find("other", NO_HEADERS, WAIT_MS, always); // what came before has been heard, too
     expect(a!.has.has("k")).toBe(false);
   });
 
   it("drop all that they have of a URL that one of them says was changed", async () => {
     const [a, b] = openThreads(2);
-    a!.neighbours.find("other", NO_HEADERS, WAIT_MS);
+    a!.neighbours.find("other", NO_HEADERS, WAIT_MS, always);
     a!.has.set("example.com/a", entry("old"));
     b!.neighbours.drop("k", "example.com/a");
-    await b!.neighbours.find("other", NO_HEADERS, WAIT_MS);
+    await b!.neighbours.find("other", NO_HEADERS, WAIT_MS, always);
     expect(a!.has.size).toBe(0);
   });
 
   it("are no longer asked when they had nothing: who asked is written down", async () => {
     const [a, b, c] = openThreads(3);
-    a!.neighbours.find("k", NO_HEADERS, WAIT_MS);
-    expect(await b!.neighbours.find("k", NO_HEADERS, WAIT_MS)).toBeUndefined();
+    a!.neighbours.find("k", NO_HEADERS, WAIT_MS, always);
+    expect(await b!.neighbours.find("k", NO_HEADERS, WAIT_MS, always)).toBeUndefined();
     b!.has.set("k", entry("b's"));
-    expect(textOf(await c!.neighbours.find("k", NO_HEADERS, WAIT_MS))).toBe("b's");
+    expect(textOf(await c!.neighbours.find("k", NO_HEADERS, WAIT_MS, always))).toBe("b's");
     expect(a!.asked).toHaveLength(1);
   });
 
   it("are asked by whoever had it before, once one has a newer entry", async () => {
     const [a, b] = openThreads(2);
-    a!.neighbours.find("k", NO_HEADERS, WAIT_MS);
+    a!.neighbours.find("k", NO_HEADERS, WAIT_MS, always);
     b!.has.set("k", entry("newer"));
     b!.neighbours.claim("k");
-    expect(textOf(await a!.neighbours.find("k", NO_HEADERS, WAIT_MS))).toBe("newer");
+    expect(textOf(await a!.neighbours.find("k", NO_HEADERS, WAIT_MS, always))).toBe("newer");
   });
 
   it("say when what they have is for other requests, unless one has what is wanted", async () => {
     const [a, b, c] = openThreads(3);
-    a!.neighbours.find("k", NO_HEADERS, WAIT_MS);
+    a!.neighbours.find("k", NO_HEADERS, WAIT_MS, always);
     a!.has.set("k", "others");
-    expect(await b!.neighbours.find("k", NO_HEADERS, WAIT_MS)).toBe("others");
-    expect(await c!.neighbours.find("k", NO_HEADERS, WAIT_MS)).toBeUndefined(); // b, which is fetching it
+    expect(await b!.neighbours.find("k", NO_HEADERS, WAIT_MS, always)).toBe("others");
+    expect(await c!.neighbours.find("k", NO_HEADERS, WAIT_MS, always)).toBeUndefined(); // b, which is fetching it
     b!.has.set("k", entry("b's"));
     a!.neighbours.claim("k");
-    expect(await b!.neighbours.find("k", NO_HEADERS, WAIT_MS)).toBe("others");
-    expect(textOf(await c!.neighbours.find("k", NO_HEADERS, WAIT_MS))).toBe("b's");
+    expect(await b!.neighbours.find("k", NO_HEADERS, WAIT_MS, always)).toBe("others");
+    expect(textOf(await c!.neighbours.find("k", NO_HEADERS, WAIT_MS, always))).toBe("b's");
   });
 
   it("are asked by those who only look, and whom nobody is to ask", async () => {
     const [a, b] = openThreads(2);
     expect(a!.neighbours.peek("k", NO_HEADERS)).toBeUndefined();
     expect(b!.neighbours.peek("k", NO_HEADERS)).toBeUndefined();
-    b!.neighbours.find("k", NO_HEADERS, WAIT_MS);
+    b!.neighbours.find("k", NO_HEADERS, WAIT_MS, always);
     b!.has.set("k", entry("b's"));
     expect(textOf(await a!.neighbours.peek("k", NO_HEADERS))).toBe("b's");
     expect(b!.neighbours.peek("k", NO_HEADERS)).toBeUndefined();
@@ -169,45 +170,45 @@ describe("the other threads", () => {
   it("are not waited for by those who only look", async () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
     const [a, b] = openThreads(2);
-    a!.neighbours.find("k", NO_HEADERS, WAIT_MS);
+    a!.neighbours.find("k", NO_HEADERS, WAIT_MS, always);
     a!.has.set("k", new Promise(() => {}));
     const found = b!.neighbours.peek("k", NO_HEADERS);
-    a!.neighbours.find("other", NO_HEADERS, WAIT_MS);
+    a!.neighbours.find("other", NO_HEADERS, WAIT_MS, always);
     a!.has.set("other", entry("at hand"));
-    await b!.neighbours.find("other", NO_HEADERS, WAIT_MS); // what came before has been heard, too
+    await b!.neighbours.find("other", NO_HEADERS, WAIT_MS, always); // what came before has been heard, too
     vi.advanceTimersByTime(500);
     expect(await found).toBeUndefined();
   });
 
   it("are not asked for what came to nothing", () => {
     const [a, b] = openThreads(2);
-    a!.neighbours.find("k", NO_HEADERS, WAIT_MS);
+    a!.neighbours.find("k", NO_HEADERS, WAIT_MS, always);
     a!.neighbours.release("k");
-    expect(b!.neighbours.find("k", NO_HEADERS, WAIT_MS)).toBeUndefined();
+    expect(b!.neighbours.find("k", NO_HEADERS, WAIT_MS, always)).toBeUndefined();
     expect(a!.asked).toEqual([]);
   });
 
   it("that are gone hold nobody up for long", async () => {
     const [a, b] = openThreads(2);
-    a!.neighbours.find("k", NO_HEADERS, WAIT_MS);
+    a!.neighbours.find("k", NO_HEADERS, WAIT_MS, always);
     a!.neighbours.close();
-    expect(await b!.neighbours.find("k", NO_HEADERS, WAIT_MS)).toBeUndefined();
-    expect(b!.neighbours.find("k", NO_HEADERS, WAIT_MS)).toBeUndefined();
+    expect(await b!.neighbours.find("k", NO_HEADERS, WAIT_MS, always)).toBeUndefined();
+    expect(b!.neighbours.find("k", NO_HEADERS, WAIT_MS, always)).toBeUndefined();
   });
 
   it("answer with nothing when what was under way fails", async () => {
     const [a, b] = openThreads(2);
-    a!.neighbours.find("k", NO_HEADERS, WAIT_MS);
+    a!.neighbours.find("k", NO_HEADERS, WAIT_MS, always);
     const failing = Promise.reject(new Error("upstream"));
     failing.catch(() => {});
     a!.has.set("k", failing);
-    expect(await b!.neighbours.find("k", NO_HEADERS, WAIT_MS)).toBeUndefined();
+    expect(await b!.neighbours.find("k", NO_HEADERS, WAIT_MS, always)).toBeUndefined();
   });
 
   it("are of no concern where there is one thread", () => {
     const [a] = openThreads(1);
     a!.neighbours.claim("k");
     a!.neighbours.release("k");
-    expect(a!.neighbours.find("k", NO_HEADERS, WAIT_MS)).toBeUndefined();
+    expect(a!.neighbours.find("k", NO_HEADERS, WAIT_MS, always)).toBeUndefined();
   });
 });
