@@ -174,7 +174,8 @@ try {
 } catch (error) {
   const { code, message } = error as NodeJS.ErrnoException;
   if (!(error instanceof UsageError) && !code?.startsWith("ERR_PARSE_ARGS_")) throw error;
-  process.stderr.write(`${message}. \`sluice help\` lists commands and options.\n`);
+  const [what = ""] = message.split(". To specify"); // Node goes on about positional arguments
+  process.stderr.write(`${what}. \`sluice help\` lists commands and options.\n`);
   process.exitCode = 2;
 }
 // What may still be under way, such as the look-up of a name, must not hold back who waits for the result.

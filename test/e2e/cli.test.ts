@@ -33,7 +33,10 @@ describe("sluice", () => {
     const { status, stderr } = await runCli(["strat"]);
     expect(status).toBe(2);
     expect(stderr).toBe("Unknown command 'strat'. `sluice help` lists commands and options.\n");
-    expect((await runCli(["check", "--colour"])).status).toBe(2);
+    expect(await runCli(["check", "--colour"])).toMatchObject({
+      status: 2,
+      stderr: "Unknown option '--colour'. `sluice help` lists commands and options.\n",
+    });
     expect((await runCli(["check", "--format", "xml"])).status).toBe(2);
   });
 
