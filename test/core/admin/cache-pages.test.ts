@@ -54,7 +54,7 @@ describe("the pages of caches", () => {
   });
 
   it("look up a URL or a key", async () => {
-    const none = { stored: false, entries: [], lastRefusal: null };
+    const none = { stored: false, entries: [], lastRefusal: null, store: null };
     expect(await read("/users:cache/lookup?url=http%3A%2F%2Fa%2Fb%3Fc")).toEqual([200, none]);
     expect(await read("/users:cache/lookup?key=http%3A%2F%2Fa%0Ax%3Ab")).toEqual([200, none]);
     expect(asked).toEqual([
