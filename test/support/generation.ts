@@ -4,7 +4,7 @@ import type { CheckedConfig } from "../../core/config/checked.ts";
 import { buildGeneration, type Generation, type Surroundings } from "../../core/generation.ts";
 import { KeepStore } from "../../core/keep.ts";
 import { GatewayMetrics } from "../../core/observe/metrics.ts";
-import type { Catalogue, Host, JsonSchema, Plugin, Stage } from "../../core/plugin.ts";
+import type { Catalogue, Host, JsonSchema, Plugin, SharedState, Stage } from "../../core/plugin.ts";
 import { MemoryStore } from "../../core/store/memory.ts";
 import { createOpenStore } from "../../core/store/stores.ts";
 import { createSharedMemory, SharedMemory } from "../../core/threads/shared-memory.ts";
@@ -39,7 +39,11 @@ export async function checked(
   return (await loadConfigObject(config(parts), { catalogue, env: {} })).config;
 }
 
-export function surroundings(catalogue: Catalogue): Surroundings & { log: FakeLog } {
+/** @param shared it is large: whoever makes many surroundings should have one */
+export function surroundings(
+  catalogue: Catalogue,
+  shared: SharedState = new SharedMemory(createSharedMemory(1), 0),
+): Surroundings & { log: FakeLog } {
   const clock = new FakeClock();
   return {
     catalogue,
@@ -48,7 +52,7 @@ export function surroundings(catalogue: Catalogue): Surroundings & { log: FakeLo
     metrics: new GatewayMetrics(),
     kept: new KeepStore(),
     vitals: new Vitals(createVitals(1), 0),
-    shared: new SharedMemory(createSharedMemory(1), 0),
+    shared,
     openStore: createOpenStore({
       log: new FakeLog(),
       clock,

@@ -4,6 +4,7 @@ import type { Reply } from "../../core/reply.ts";
 import { readManifest } from "../../core/script/manifest.ts";
 import type { ScriptGrants, ScriptLimits } from "../../core/script/script.ts";
 import { buildScriptStage } from "../../core/script/stage.ts";
+import { createSharedMemory, SharedMemory } from "../../core/threads/shared-memory.ts";
 import { surroundings } from "./generation.ts";
 import { bodyText, exchange, FakeHost, reply, type RequestInit } from "./harness.ts";
 
@@ -27,6 +28,8 @@ export interface OpenedScript {
 
 const NO_MAP = '{"version":3,"sources":[],"mappings":""}';
 let versions = 0;
+/** Scripts do not meet in it: each has a version of its own. */
+const SHARED = new SharedMemory(createSharedMemory(1), 0);
 
 /** @param source the object that definePlugin takes, as text */
 export async function openScript(source: string, init: ScriptInit = {}): Promise<OpenedScript> {
@@ -35,8 +38,9 @@ export async function openScript(source: string, init: ScriptInit = {}): Promise
   const file = `plugins/${name}.ts`;
   const manifest = await readManifest(code, { file, map: NO_MAP });
   const version = (++versions).toString(16).padStart(7, "0").padEnd(64, "a");
+  if (init.host === undefined) host.shared = SHARED;
   const { log, clock, shared } = host;
-  const around = { ...surroundings(new Map()), exposed: new Map(), log, clock, shared };
+  const around = { ...surroundings(new Map(), shared), exposed: new Map(), log, clock };
   const stage = await buildScriptStage(
     { name, version, file, code, map: NO_MAP, manifest },
     {
