@@ -4,43 +4,13 @@
  */
 import { discard } from "../../core/discard.ts";
 import { type Abortable, type Exchange, GatewayError, type Reply } from "../../core/plugin.ts";
-import type { Forwarded, Sent } from "./cache-status.ts";
-import type { CacheResult } from "./counts.ts";
+import type { Forwarded } from "./cache-status.ts";
 import type { Entry } from "./entry.ts";
 import type { Fill } from "./fill.ts";
 import type { Flights } from "./flights.ts";
+import type { Landing, OwnLanding, StreamLanding } from "./landing.ts";
 import type { Turn } from "./level.ts";
 import { openFor } from "./sharing.ts";
-
-/** What came of a flight, for those who wait for it. `sent` is what Cache-Status says about it. */
-export type Landing = EntryLanding | StreamLanding | OwnLanding;
-
-/** A stored response: found, validated, or good enough although the upstream failed. */
-export interface EntryLanding {
-  readonly kind: "entry";
-  readonly entry: Entry;
-  readonly sent: Sent;
-  readonly result: CacheResult;
-  /** That the upstream set when it said that it is still right: for the one who asked first. */
-  readonly cookies?: readonly string[];
-}
-
-/** A reply that all may have, its body still on its way: that of `head` is empty. */
-export interface StreamLanding {
-  readonly kind: "stream";
-  readonly head: Entry;
-  readonly fill: Fill;
-  /** As it came, for the one who asked first. */
-  readonly reply: Reply;
-  readonly sent: Sent;
-}
-
-/** A reply for the one who asked first only. */
-export interface OwnLanding {
-  readonly kind: "own";
-  readonly reply: Reply;
-  readonly sent: Sent;
-}
 
 /** Somebody who waits for a flight's head. */
 class Rider implements Abortable {
@@ -153,6 +123,8 @@ export class Flight {
 
   /** Waits for the head, as the one whose request it is. */
   lead(x: Exchange): Promise<Landing> {
+    this.x.informant = x.informant;
+    this.x.deadline = x.deadline;
     return new Promise((resolve, reject) => {
       this.#leader = new Rider(this, undefined, resolve as (landing: Landing | undefined) => void, reject);
       x.onAbort(this.#leader);

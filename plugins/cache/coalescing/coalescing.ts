@@ -10,9 +10,10 @@ import {
 import { addStatus, sent } from "../cache-status.ts";
 import type { Entry } from "../entry.ts";
 import { Fill } from "../fill.ts";
-import { Flight, forkFor, isForAllWaiting, type Landing, learn, takeReply } from "../flight.ts";
+import { Flight, forkFor, isForAllWaiting, learn, takeReply } from "../flight.ts";
 import { askedOf, EMPTY, passingHead } from "../head.ts";
 import type { Keys } from "../key.ts";
+import type { Landing } from "../landing.ts";
 import { PassingBodies } from "../passing-bodies.ts";
 import { type CacheRequest, readRequest } from "../request.ts";
 import type { Held } from "../neighbours.ts";
@@ -54,10 +55,10 @@ export class Coalescing {
     maxBytes: number,
     clock: Clock,
   ) {
-    this.#gateways = gateways;
     this.#next = next;
     this.#keys = keys;
     this.#kept = kept;
+    this.#gateways = gateways;
     this.#maxBytes = maxBytes;
     this.#clock = clock;
   }
@@ -121,8 +122,6 @@ export class Coalescing {
   async #lead(x: Exchange, request: CacheRequest, key: string, topic: string): Promise<Reply> {
     const { flights } = this.#kept;
     const flight = new Flight(key, topic, forkFor(x), false, flights);
-    flight.x.informant = x.informant;
-    flight.x.deadline = x.deadline;
     flights.add(flight);
     const landed = flight.lead(x);
     void this.#fly(flight, x, request);
