@@ -90,8 +90,7 @@ export function openThreads(
     const ear = new Ear(host);
     using.defer(async () => {
       ear.channel.close();
-      for (const close of host.closers.toReversed()) await close();
-      for (const kept of host.kept.values()) (kept as { close?: () => void }).close?.();
+      await host.close();
     });
     const handler = await buildStage(coalesce, options, upstream.handle, host);
     return {

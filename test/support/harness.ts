@@ -167,6 +167,12 @@ export class FakeHost implements Host {
     this.closers.push(close);
   }
 
+  /** Ends what was opened, and then what outlives reloads. */
+  async close(): Promise<void> {
+    for (const close of this.closers.splice(0).toReversed()) await close();
+    for (const kept of this.kept.values()) await (kept as { close?(): unknown }).close?.();
+  }
+
   keep<T>(key: string, create: () => T): T {
     if (!this.kept.has(key)) this.kept.set(key, create());
     return this.kept.get(key) as T;

@@ -42,10 +42,7 @@ export class JoinedCaches {
 
   /** Opens the stage on a host: the one that has it, as after a reload. */
   async open(host: FakeHost, options: Record<string, unknown>): Promise<JoinedCache> {
-    this.#using.defer(async () => {
-      for (const close of host.closers.toReversed()) await close();
-      for (const kept of host.kept.values()) (kept as { close?: () => void }).close?.();
-    });
+    this.#using.defer(() => host.close());
     const handler = await buildStage(cache, options, this.#upstream, host);
     return {
       host,

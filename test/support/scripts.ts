@@ -58,10 +58,7 @@ export async function openScript(source: string, init: ScriptInit = {}): Promise
     handler,
     upstream: () => reply(200, {}, "upstream"),
     ask: async (request = {}) => handler(exchange({ ...request, init: { log: host.log, ...request.init } })),
-    async [Symbol.asyncDispose]() {
-      for (const close of host.closers.splice(0).reverse()) await close();
-      for (const kept of host.kept.values()) await (kept as { close?(): unknown }).close?.();
-    },
+    [Symbol.asyncDispose]: () => host.close(),
   };
   return script;
 }
