@@ -12,6 +12,7 @@
 import { withDashes } from "../core/headers.ts";
 import { identityHeadersOption, introduceConsumer } from "../core/identity-headers.ts";
 import {
+  ConfigError,
   type Exchange,
   type FromSchema,
   GatewayError,
@@ -19,6 +20,7 @@ import {
   type Host,
   type JsonSchema,
   type Plugin,
+  type Problem,
   type Reply,
 } from "../core/plugin.ts";
 import { apiKeyOptions, createApiKey } from "./auth/api-key.ts";
@@ -111,7 +113,7 @@ export const auth: Plugin<Options> = {
   identifies: true,
   findsListedOnly: ({ methods }) => methods.every(findsListedOnly),
   async build({ methods, optional, identityHeaders }, host) {
-    const compiled = await Promise.all(methods.map((method, i) => compileMethod(method, i, host)));
+    const compiled = await compileMethods(methods, host);
     const stats = host.keep(`auth stats ${host.route} ${host.stage}`, () => new AuthStats());
     stats.collect(host);
     const audit = {
@@ -185,6 +187,22 @@ function findsListedOnly(option: Options["methods"][number]): boolean {
 
 const forbidden = new GatewayError("FORBIDDEN");
 const unavailable = new GatewayError("AUTH_UNAVAILABLE", { headers: ["retry-after", "5"] });
+
+/** @throws ConfigError with what is wrong in any of them */
+async function compileMethods(options: Options["methods"], host: Host): Promise<Method[]> {
+  const methods: Method[] = [];
+  const problems: Problem[] = [];
+  for (const [i, option] of options.entries()) {
+    try {
+      methods.push(await compileMethod(option, i, host));
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error;
+      problems.push(...error.problems);
+    }
+  }
+  if (problems.length > 0) throw new ConfigError(problems);
+  return methods;
+}
 
 function compileMethod(option: Options["methods"][number], i: number, host: Host): Method | Promise<Method> {
   const pointer = `/methods/${i}`;

@@ -303,6 +303,15 @@ it.each([
   ]);
 });
 
+it("says at once what is wrong in all methods", async () => {
+  const methods = [{ apiKey: { header: "x key" } }, "apiKey", { apiKey: { cookie: "a=b" } }];
+  const error = await buildStage(auth, { methods } as never, undefined, host).catch((e: unknown) => e);
+  expect((error as ConfigError).problems.map(({ pointer }) => pointer)).toEqual([
+    "/methods/0/apiKey/header",
+    "/methods/2/apiKey/cookie",
+  ]);
+});
+
 it("lets nobody in without a key, whatever is sent", async () => {
   const text = fc.string({ unit: "binary", maxLength: 60 });
   const value = fc.oneof(
