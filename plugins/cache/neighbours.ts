@@ -42,8 +42,11 @@ interface Question {
   readonly holder: number;
   /** When it is given up, whatever was said. */
   readonly until: number;
+  readonly held: Promise<Held>;
   readonly resolve: (held: Held) => void;
   timer: NodeJS.Timeout;
+  /** Whoever is asked has said that it is fetching, and is still there. */
+  isFetched: boolean;
 }
 
 /** How long a thread is written down for a key; then the next who needs it is. */
@@ -93,7 +96,7 @@ export class Neighbours implements ChannelListener {
     const cell = this.#locate(key);
     const holder = cell === -1 ? -1 : Atomics.load(this.#shared.directory.words, cell) - 1;
     if (holder === -1 || holder === this.#shared.thread) return undefined;
-    return this.#ask(key, headers, holder, this.#clock.monotonic() + LOOK_MS);
+    return this.#ask(key, headers, holder, this.#clock.monotonic() + LOOK_MS).held;
   }
 
   /** This thread has the newest entry of a key. */
@@ -132,11 +135,17 @@ export class Neighbours implements ChannelListener {
     if ("ask" in message) return this.#answer(message.ask, message.key, message.headers, from);
     if ("answer" in message) return this.#settle(message.answer, asOwn(message.held));
     const question = this.#questions.get(message.wait);
-    if (question !== undefined) this.#arm(message.wait, question, Number.POSITIVE_INFINITY);
+    if (question === undefined) return;
+    question.isFetched = true;
+    this.#arm(message.wait, question, Number.POSITIVE_INFINITY);
   }
 
   onGone(thread: number): void {
-    for (const [id, { holder }] of this.#questions) if (holder === thread) this.#settle(id, undefined);
+    for (const [id, question] of this.#questions) {
+      if (question.holder !== thread) continue;
+      question.isFetched = false;
+      this.#settle(id, undefined);
+    }
   }
 
   async #findAt(
@@ -149,25 +158,29 @@ export class Neighbours implements ChannelListener {
     let best: Held;
     let holder = first;
     for (let asked = 0; asked < MOST_ASKED; asked++) {
-      const held = await this.#ask(key, headers, holder, until);
+      const question = this.#ask(key, headers, holder, until);
+      const held = await question.held;
       if (typeof held === "object" && isEnough(held)) return held;
       if (rank(held) > rank(best)) best = held;
       // Others need not ask it in vain; whoever came first is fetching it.
       holder = this.#write(key, holder + 1);
       if (holder === -1) holder = this.#write(key, 0);
       if (holder === this.#shared.thread) break;
+      // What one has fetched for itself only, the next fetches for itself, too: nobody need wait for that.
+      if (held === undefined && question.isFetched) break;
     }
     return best;
   }
 
-  #ask(key: string, headers: HeaderList, holder: number, until: number): Promise<Held> {
+  #ask(key: string, headers: HeaderList, holder: number, until: number): Question {
     const { promise, resolve } = Promise.withResolvers<Held>();
     const ask = this.#next++;
-    const question = { holder, until, resolve, timer: undefined as unknown as NodeJS.Timeout };
+    const timer = undefined as unknown as NodeJS.Timeout;
+    const question: Question = { holder, until, held: promise, resolve, timer, isFetched: false };
     this.#questions.set(ask, question);
     this.#arm(ask, question, SILENCE_MS);
     this.#channel.post({ ask, key, headers: headers.raw } satisfies Message, holder);
-    return promise;
+    return question;
   }
 
   #arm(id: number, question: Question, mostMs: number): void {

@@ -136,6 +136,21 @@ describe("the other threads", () => {
     expect(a!.asked).toHaveLength(1);
   });
 
+  it("are not waited for one after the other, when what the first fetches is for itself only", async () => {
+    const [a, b, c, d] = openThreads(4);
+    a!.neighbours.find("k", NO_HEADERS, WAIT_MS, always);
+    const fetching = Promise.withResolvers<Entry | undefined>();
+    a!.has.set("k", fetching.promise);
+    for (const thread of [b, c, d]) thread!.has.set("k", new Promise(() => {}));
+    const finding = [b, c, d].map((thread) =>
+      thread!.neighbours.find("k", NO_HEADERS, Number.POSITIVE_INFINITY, always),
+    );
+    await vi.waitFor(() => expect(a!.asked).toHaveLength(3));
+    fetching.resolve(undefined);
+    expect(await Promise.all(finding)).toEqual([undefined, undefined, undefined]);
+    expect([b, c, d].map((thread) => thread!.asked)).toEqual([[], [], []]);
+  });
+
   it("are asked by whoever had it before, once one has a newer entry", async () => {
     const [a, b] = openThreads(2);
     a!.neighbours.find("k", NO_HEADERS, WAIT_MS, always);
