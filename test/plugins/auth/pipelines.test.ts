@@ -209,12 +209,17 @@ function lay({ guards, stages, end, places, isCareless, onError }: Case): {
   for (const [i, guard] of [...built.entries()].reverse()) pipeline.splice(cuts[i]!, 0, guard);
   const lastAuth = pipeline.findLastIndex(({ plugin }) => IDENTIFYING.includes(plugin));
   const last = pipeline.findLastIndex(({ plugin }) => [...IDENTIFYING, "authorize", "ip"].includes(plugin));
+  const firstAuth = pipeline.findIndex(({ plugin }) => IDENTIFYING.includes(plugin));
   const isEarly = (stage: StageSpec, i: number): boolean =>
-    isForKnown(stage) && i < (stage.plugin === "oauth2-client" ? lastAuth : last);
+    (isForKnown(stage) && i < (stage.plugin === "oauth2-client" ? lastAuth : last)) ||
+    (HAS_KEY_OF_CONSUMER.test(JSON.stringify(stage)) && i < firstAuth);
   if (isCareless) return { pipeline: [...pipeline, end], isSound: !pipeline.some(isEarly) };
   const [late, rest] = [pipeline.filter(isEarly), pipeline.filter((stage, i) => !isEarly(stage, i))];
   return { pipeline: [...rest, ...late, end], isSound: true };
 }
+
+/** `by: consumer` and the like: refused above the first stage that says who asks. */
+const HAS_KEY_OF_CONSUMER = /[:[,]"consumer"(?!:)/;
 
 const isInAuthorization = (kind: Kind): boolean => kind === "basic" || kind === "jwt";
 
@@ -249,8 +254,8 @@ it("lets nothing reach an upstream without a valid credential, in any pipeline",
       try {
         gw = await open(pipeline, each.isNamed);
       } catch (error) {
-        expect((error as Error).message).toContain("CONFIG_BEFORE_AUTH");
-        expect((error as Error).message).not.toMatch(/CONFIG_(?!BEFORE_AUTH)/);
+        expect((error as Error).message).toMatch(/CONFIG_(BEFORE_AUTH|NOBODY_KNOWN)/);
+        expect((error as Error).message).not.toMatch(/CONFIG_(?!BEFORE_AUTH|NOBODY_KNOWN)/);
         expect(isSound).toBe(false);
         tally.refusedConfigs++;
         return;
