@@ -9,9 +9,15 @@ const T = 1_000_000;
 const HOUR_MS = 3_600_000;
 
 /** The same script on so many threads. */
+/** Memory for a few scripts: that of a gateway is large. */
+const FEW = { capacity: 32, cellWords: 4 };
+
 function threads(count: number, version = "abc"): Quarantine[] {
-  const memory = createSharedMemory(count, T);
-  return Array.from({ length: count }, (_, i) => new Quarantine(new SharedMemory(memory, i), version));
+  const memory = CellTable.create(FEW, count, T);
+  return Array.from(
+    { length: count },
+    (_, i) => new Quarantine({ circuits: new CellTable(memory, FEW, count, i) }, version),
+  );
 }
 
 describe("a quarantine", () => {
@@ -161,8 +167,7 @@ describe("a quarantine", () => {
   });
 
   it("holds on its own thread when there is no room in shared memory", () => {
-    const size = { capacity: 32, cellWords: 4 };
-    const circuits = new CellTable(CellTable.create(size, 1, T), size, 1, 0);
+    const circuits = new CellTable(CellTable.create(FEW, 1, T), FEW, 1, 0);
     for (let i = 0; i < 64; i++) circuits.locate(`taken ${i}`, HOUR_MS, T);
     const quarantine = new Quarantine({ circuits }, "a");
     expect(quarantine.isImposed(T)).toBe(false);
