@@ -35,6 +35,7 @@ export {
 export { HeaderList } from "./headers.ts";
 export { Printed, PRINTED_BODY_BYTES } from "./printed.ts";
 export { Reply, textReply } from "./reply.ts";
+export { sharedStore } from "./store/shared-store.ts";
 export { StoreHealth } from "./store/store-health.ts";
 export {
   createStoreScript,

@@ -13,7 +13,7 @@
 import { hash } from "node:crypto";
 import { Asker } from "../core/asker.ts";
 import { loadJose } from "../core/jwt/keys.ts";
-import { ConfigError, type Plugin } from "../core/plugin.ts";
+import { ConfigError, type Plugin, sharedStore } from "../core/plugin.ts";
 import { parseDuration } from "../core/units.ts";
 import { Counts, Gate } from "./oidc-login/gate.ts";
 import { Jar } from "./oidc-login/jar.ts";
@@ -47,7 +47,7 @@ export const oidcLogin: Plugin<Options> = {
     const seal = new Seal([options.secret].flat(), JSON.stringify(["oidc-login", issuer, clientId]));
     const waitMs = 2 * parseDuration(options.timeout);
     const { log } = host;
-    const store = options.store === undefined ? undefined : host.stores.get(options.store)!;
+    const store = options.store === undefined ? undefined : sharedStore(options.store, host);
     const gateways = store && new SharedRenewals({ store, seal, log, waitMs });
     const { provider, refresher, sessions } = host.keep(`oidc-login ${digest}`, () => {
       const asker = new Asker("the OpenID Provider", METRIC, host);

@@ -82,7 +82,8 @@ export const schema = {
       type: "string",
       minLength: 1,
       "x-reference": "store",
-      description: "Has several gateways that share sessions renew each once: the store that they share.",
+      description:
+        "Has several gateways that share sessions renew each once: the store in Redis that they share.",
     },
     accessTokenToUpstream: {
       type: "boolean",

@@ -108,6 +108,7 @@ describe("options", () => {
     [{ cookie: { secure: false } }, "not secure"],
     [{ secret: "short" }, "fewer than 32"],
     [{ callbackPath: "callback" }, "pattern"],
+    [{ store: "main" }, "in memory, which gateways do not share"],
   ])("refuses %j", async (options, why) => {
     await expect(stage.build(options)).rejects.toThrow(why);
   });

@@ -1,8 +1,7 @@
 /** Opens what coalesces requests without keeping their replies. */
-import { type Host, type Stage, StoreHealth } from "../../../core/plugin.ts";
+import { type Host, sharedStore, type Stage, StoreHealth } from "../../../core/plugin.ts";
 import type { Patience } from "../flights.ts";
 import type { Keys } from "../key.ts";
-import { sharedStore } from "../store/shared-store.ts";
 import { scopeOf } from "../store/store-keys.ts";
 import { Coalescing } from "./coalescing.ts";
 import { GatewayCounts, Gateways } from "./gateways.ts";

@@ -1,10 +1,9 @@
 /** Opens the second level of a cache, and the purges that it shares with other gateways. */
-import { type Host, type KeyValueStore, StoreHealth } from "../../../core/plugin.ts";
+import { type Host, type KeyValueStore, StoreHealth, sharedStore } from "../../../core/plugin.ts";
 import type { Entry } from "../entry.ts";
 import type { Purges, StoreLevel, Turn } from "../level.ts";
 import { PurgeLog, type PurgeSink } from "./purge-log.ts";
 import { RedisLevel } from "./redis-level.ts";
-import { sharedStore } from "./shared-store.ts";
 import { scopeOf } from "./store-keys.ts";
 import { exposeStoreStats, StoreStats } from "./store-stats.ts";
 import { WriteBehind } from "./write-behind.ts";

@@ -1,5 +1,7 @@
 /** The store of an option that only a store in Redis can be. */
-import { ConfigError, type Host, type KeyValueStore } from "../../../core/plugin.ts";
+import { ConfigError } from "../errors.ts";
+import type { Host } from "../plugin.ts";
+import type { KeyValueStore } from "./store.ts";
 
 /** @throws ConfigError when the store is in memory: other gateways do not have it */
 export function sharedStore(name: string, host: Host): KeyValueStore {
