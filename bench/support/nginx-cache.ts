@@ -7,11 +7,11 @@ import { findProgram, SUBJECT_CORE } from "./process.ts";
 export async function startNginxCache(upstream: string): Promise<Server | undefined> {
   const nginx = findProgram("nginx");
   if (nginx === undefined) return undefined;
-  return startNginx(
+  return startNginx({
     nginx,
-    SUBJECT_CORE,
-    `proxy_pass ${upstream}; proxy_cache replies; add_header X-Cache $upstream_cache_status;`,
-    (folder) => `sendfile on; tcp_nopush on; open_file_cache max=1000 inactive=600s;
+    core: SUBJECT_CORE,
+    server: `location / { proxy_pass ${upstream}; proxy_cache replies; add_header X-Cache $upstream_cache_status; }`,
+    http: (folder) => `sendfile on; tcp_nopush on; open_file_cache max=1000 inactive=600s;
   proxy_cache_path ${folder}/cache keys_zone=replies:10m inactive=1d;`,
-  );
+  });
 }

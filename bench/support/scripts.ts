@@ -1,10 +1,8 @@
 /** Scripts that the benches load, and what nginx's own scripts do in their place. */
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { spawnSync } from "node:child_process";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import type { Server } from "./gateways.ts";
-import { findProgram, freePort, SUBJECT_CORE, Subject, untilListening } from "./process.ts";
+import { startNginx } from "./nginx.ts";
+import { findProgram, SUBJECT_CORE } from "./process.ts";
 
 const define = (hooks: string): string =>
   `import { definePlugin } from "sluice/plugin";\nexport default definePlugin({ ${hooks} });\n`;
@@ -53,63 +51,37 @@ function reply(r) {
 export default { agent, tenant, reply };
 `;
 
-/** The folder of nginx's modules; undefined where nginx or its njs is not installed. */
-function findModules(): string | undefined {
-  const nginx = findProgram("nginx");
-  if (nginx === undefined) return undefined;
+/** The folder of nginx's modules; undefined where it has none. */
+function findModules(nginx: string): string | undefined {
   const { stderr } = spawnSync(nginx, ["-V"], { encoding: "utf8" });
-  const folder = /--modules-path=(\S+)/.exec(stderr)?.[1];
-  return folder;
+  return /--modules-path=(\S+)/.exec(stderr)?.[1];
 }
 
 /** nginx with njs in front of an upstream: `/bare/`, `/one-hook/` and `/two-hooks/`. Undefined where it is not installed. */
 export async function startNjs(upstream: string): Promise<Server | undefined> {
-  const modules = findModules();
-  if (modules === undefined) return undefined;
-  const folder = mkdtempSync(join(tmpdir(), "sluice-bench-"));
-  chmodSync(folder, 0o755);
-  const port = await freePort();
+  const nginx = findProgram("nginx");
+  const modules = nginx === undefined ? undefined : findModules(nginx);
+  if (nginx === undefined || modules === undefined) return undefined;
   const proxy = 'proxy_pass http://users; proxy_http_version 1.1; proxy_set_header Connection "";';
   const request =
     'proxy_set_header X-Agent $agent; proxy_set_header X-Tenant $tenant; proxy_set_header Accept "";';
-  writeFileSync(join(folder, "main.js"), NJS);
-  writeFileSync(
-    join(folder, "nginx.conf"),
-    `load_module ${modules}/ngx_http_js_module.so;
-worker_processes 1; daemon off; pid ${folder}/nginx.pid; error_log stderr crit;
-events { worker_connections 16384; }
-http {
-  access_log off; keepalive_requests 1000000000; keepalive_timeout 600s;
-  client_body_temp_path ${folder}; proxy_temp_path ${folder}; fastcgi_temp_path ${folder};
-  uwsgi_temp_path ${folder}; scgi_temp_path ${folder};
-  js_import main from ${folder}/main.js;
+  try {
+    return await startNginx({
+      nginx,
+      core: SUBJECT_CORE,
+      main: `load_module ${modules}/ngx_http_js_module.so;`,
+      files: { "main.js": NJS },
+      http: (folder) => `js_import main from ${folder}/main.js;
   js_set $agent main.agent;
   js_set $tenant main.tenant;
-  upstream users { server ${new URL(upstream).host}; keepalive 256; keepalive_requests 1000000000; }
-  server {
-    listen 127.0.0.1:${port};
+  upstream users { server ${new URL(upstream).host}; keepalive 256; keepalive_requests 1000000000; }`,
+      server: `
     location /bare/ { ${proxy} }
     location /one-hook/ { ${proxy} ${request} }
     location /two-hooks/ { ${proxy} ${request} js_header_filter main.reply; }
-  }
-}
 `,
-  );
-  const command = findProgram("nginx")!;
-  const args = ["-p", folder, "-c", join(folder, "nginx.conf")];
-  const subject = new Subject(command, args, { core: SUBJECT_CORE });
-  try {
-    await Promise.race([untilListening(port), subject.line(() => undefined)]);
+    });
   } catch {
-    rmSync(folder, { recursive: true, force: true }); // njs is not installed
-    return undefined;
+    return undefined; // njs is not installed
   }
-  return {
-    url: `http://127.0.0.1:${port}`,
-    subject,
-    async stop() {
-      await subject.stop();
-      rmSync(folder, { recursive: true, force: true });
-    },
-  };
 }

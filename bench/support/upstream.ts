@@ -22,7 +22,8 @@ export async function startUpstream(headers: Readonly<Record<string, string>> = 
   if (nginx === undefined) return startNode(headers);
   const added = Object.entries(headers).map(([name, value]) => `add_header ${name} '${value}';`);
   const reply = `default_type application/json; return 200 "${"x".repeat(BODY_BYTES)}";`;
-  return { kind: "nginx", ...(await startNginx(nginx, LOAD_CORE, `${added.join(" ")} ${reply}`)) };
+  const server = `location / { ${added.join(" ")} ${reply} }`;
+  return { kind: "nginx", ...(await startNginx({ nginx, core: LOAD_CORE, server })) };
 }
 
 async function startNode(headers: Readonly<Record<string, string>>): Promise<BenchUpstream> {
